@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from frame_harness.archive import files
 from frame_harness.archive.files import DamagedArchive, NoArchive
 from frame_harness.archive.folder import Archive
-from frame_harness.archive.memory import DamagedFile, Payload, load, load_life, load_payload, load_runs, save
+from frame_harness.archive.memory import DamagedFile, Payload, load, load_life, load_payload, save
 from frame_harness.archive.records import Begun, FailureRecord, GuestRecord, Header
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
@@ -222,6 +222,6 @@ def test_any_bytes_are_a_memory_state_or_refused(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as made:
         path = Path(made) / "after.npz"
         path.write_bytes(data)
-        for read in (load, load_life, load_payload, load_runs):
+        for read in (load, load_life, load_payload):
             with contextlib.suppress(DamagedFile):
                 read(path)

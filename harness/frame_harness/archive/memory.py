@@ -158,16 +158,6 @@ def load(path: Path) -> MemoryState:
         )
 
 
-def load_runs(path: Path) -> SlotRuns:
-    """Read the slot table of a state alone, not expanded: that of 64 GiB takes 1 GiB.
-
-    Raises:
-        DamagedFile: it is none.
-    """
-    with _Reading(path) as file:
-        return _runs(file)
-
-
 def load_payload(path: Path) -> Payload:
     """Read the bytes of the frames that a state is about.
 

@@ -111,10 +111,6 @@ class KtapError(ProtocolError):
     """A KTAP stream that cannot be read."""
 
 
-class LayoutMismatch(HarnessError):
-    """Two witnesses disagree about a layout."""
-
-
 def quote_bytes(data: bytes, limit: int = EVIDENCE_LIMIT_BYTES) -> str:
     """Show bytes from a guest so that nothing in them can act on a terminal, cut to `limit` bytes."""
     shown = repr(bytes(data[:limit]))[1:]

@@ -11,7 +11,6 @@ from frame_harness.base.errors import UsageError
 Pfn = NewType("Pfn", int)
 Paddr = NewType("Paddr", int)
 Vaddr = NewType("Vaddr", int)
-Order = NewType("Order", int)
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -80,16 +79,6 @@ def frames_touched(first: Paddr, end: Paddr) -> tuple[Pfn, Pfn]:
 def frames_inside(first: Paddr, end: Paddr) -> tuple[Pfn, Pfn]:
     """The frames all of whose bytes are among those from `first` on: the first one, one past the last."""
     return Pfn(-(-first >> PAGE_SHIFT)), paddr_to_pfn(end)
-
-
-def order_to_frames(order: Order) -> int:
-    """How many frames a block of this order has."""
-    return 1 << order
-
-
-def align_down(value: int, alignment: int = PAGE_SIZE) -> int:
-    """The largest multiple of `alignment` (a power of two) that is not above `value`."""
-    return value & -alignment
 
 
 def align_up(value: int, alignment: int = PAGE_SIZE) -> int:

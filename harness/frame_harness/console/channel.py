@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -29,7 +28,6 @@ from frame_harness.console.stream import LineStream, Watch
 from frame_harness.console.transcript import Transcript
 
 T = TypeVar("T")
-HISTORY: Final = 100
 TAIL_LINES: Final = 20
 # "3 panic file=…": the outcome of one command of a batch; its own data lines stand between
 _PANIC_IN_BATCH: Final = re.compile(r"[0-9]{1,6} panic file=")
@@ -58,7 +56,6 @@ class Answer:
     command: str
     reply: ReplyLine
     data: tuple[str, ...] = ()
-    log: tuple[str, ...] = ()
     crashes: tuple[CrashReport, ...] = ()
     """Reports of panics that were recovered."""
 
@@ -80,8 +77,8 @@ class Channel:
         self._failure: HarnessError | None = None
         self._report: list[str] | None = None
         self.banner: Banner | None = None
-        self.history: deque[str] = deque(maxlen=HISTORY)
-        """The last requests, oldest first, as they were sent."""
+        self._sent = ""
+        """The last request as it was sent."""
 
     @classmethod
     def at_prompt(cls, sock: socket.socket, banner: Banner, said: bytes) -> Channel:
@@ -143,7 +140,6 @@ class Channel:
         """Send bytes as a person would, return the lines up to the reply, the echo among them."""
 
         def converse() -> tuple[str, ...]:
-            self.history.append(repr(text))
             self._stream.send(text)
             lines: list[str] = []
             while True:
@@ -201,31 +197,28 @@ class Channel:
         """Send a request; return the number that its reply has to have."""
         self._seq += 1
         line = f"{self._seq} {command}"
-        self.history.append(line)
+        self._sent = line
         self._stream.send(line.encode("ascii") + b"\n")
         return self._seq
 
     def _request(self, command: str, watch: Watch) -> Answer:
         sequence = self._send(command, watch)
-        what = f"request {self.history[-1][:80]!r}"
+        what = f"request {self._sent[:80]!r}"
         data: list[str] = []
-        log: list[str] = []
         crashes: list[CrashReport] = []
         while True:
             answer = self._parsed(self._raw_line(what, watch, crashes), watch)
             if isinstance(answer, ReplyLine):
                 if answer.seq != sequence:
                     raise ProtocolError("reply", what, expected=f"={sequence}", actual=f"={answer.seq}")
-                whole = Answer(command, answer, tuple(data), tuple(log), tuple(crashes))
+                whole = Answer(command, answer, tuple(data), tuple(crashes))
                 _check_crashes(whole, what)
                 return whole
             if isinstance(answer, Data):
                 data.append(answer.text)
-            elif isinstance(answer, Log):
-                log.append(answer.text)
             elif isinstance(answer, Crash):
                 crashes.append(self._crash(answer, what, watch))
-            else:
+            elif not isinstance(answer, Log):
                 raise ProtocolError("console line", what, expected="an answer", actual=_kind(answer))
 
     def _crash(self, head: Crash, what: str, watch: Watch) -> CrashReport:

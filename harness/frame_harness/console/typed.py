@@ -24,7 +24,7 @@ class TypedChannel(Channel):
     """A conversation in which nothing that was sent gets lost on the way into a recording."""
 
     def _send(self, command: str, watch: Watch) -> int:
-        self.history.append(command)
+        self._sent = command
         line = command.encode("ascii") + b"\n"
         for at in range(0, len(line), PIECE):
             piece = line[at : at + PIECE]

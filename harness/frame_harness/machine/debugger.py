@@ -201,12 +201,6 @@ class Debugger:
         data = bytes.fromhex(answer[: 16 * (RIP + 1)].decode("ascii"))
         return tuple(int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8))
 
-    def run_all(self) -> int:
-        """Let all CPUs run to the next breakpoint of one of them; returns which one that was."""
-        self._at.clear()
-        self._send("vCont;c")
-        return self._stopped()
-
     def rip(self, cpu: int) -> Vaddr:
         """The address of the instruction that a CPU is about to execute.
 

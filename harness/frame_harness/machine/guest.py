@@ -82,8 +82,6 @@ class Guest:
         *,
         append: str = "",
         ram_fill: int | None = GARBAGE_SEED,
-        cpus: int | None = None,
-        ram: int | str | None = None,
         resume: bool = True,
         debugger: int | Path | None = None,
         logs: TranslationLogs | None = None,
@@ -104,7 +102,6 @@ class Guest:
             MachineError: QEMU did not come up; the text holds its own words.
             UsageError: no such machine can be started.
         """
-        machine = machine.override(cpus=cpus, ram=ram)
         if not Path(elf).is_file():
             raise UsageError("kernel", str(elf), detail="no such file", next_step="build it first")
         qemu = find_qemu(machine.qemu)

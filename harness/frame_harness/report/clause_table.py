@@ -7,7 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from frame_harness.contract.clauses import Clause, ClauseKind, Clauses
-from frame_harness.judge.evidence import Evidence
 from frame_harness.report.text import id_ranges
 
 
@@ -92,8 +91,3 @@ def clause_table(clauses: Clauses, collected: Iterable[tuple[str, Sequence[str]]
         for id_ in ids:
             checks[clauses.known(id_).id][check] = None
     return ClauseTable(clauses, {id_: tuple(names) for id_, names in checks.items()})
-
-
-def pairs_of(evidence: Evidence) -> list[tuple[str, Sequence[str]]]:
-    """What a finished run says about check and clause."""
-    return [(result.check, result.clauses) for result in evidence.checks]

@@ -156,7 +156,9 @@ def test_poisoned_frame_that_is_released_is_quarantined_with_its_block(model: Mo
     assert model.buddy.quarantined == set(range(pfn, pfn + 4))
     assert model.slot(Paddr(paddr + 0x3000)).guard == C.guard_poisoned
     assert model.slot(paddr).refcount == 0
-    assert not any(model.buddy.is_free(at) for at in frames_from(Pfn(pfn), 4))
+    cached = {at for at, _, _ in model.buddy.cached_frames()}
+    for at in frames_from(Pfn(pfn), 4):
+        assert model.buddy.zone_of(at).block_covering(at) is None and at not in cached
     assert_healthy(model)
 
 

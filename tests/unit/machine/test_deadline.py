@@ -72,7 +72,7 @@ def test_guest_that_nothing_will_wake_is_asleep_with_interrupts_on(name: str, ke
 
 
 def test_one_spinning_cpu_keeps_the_guest_awake_until_its_time_is_up(kernel: Kernel) -> None:
-    with Guest.start(load_machine("q35"), kernel(tiny.SPIN), cpus=2) as guest:
+    with Guest.start(load_machine("q35").override(cpus=2), kernel(tiny.SPIN)) as guest:
         report = limit_of(guest, cpu_s=0.3).report
     assert report.kind is LimitKind.CPU and report.cpu_s >= 0.3
     assert [vcpu.halted for vcpu in report.vcpus] == [False, True]
@@ -127,7 +127,7 @@ def test_guest_that_a_debugger_holds_reaches_no_limit_then_goes_on(where: str, k
     with debugged(elf, stall_wall_s=0.3, asleep_wall_s=0.1) as (guest, debugger):
         if where == "breakpoint":
             debugger.breakpoint(Vaddr(tiny.BASE + len(tiny.say(READY)) + tiny.ECHO_POLLS))
-            debugger.run_all()
+            debugger.go_on(lambda: False)
         deadline = guest.deadline("an echo", cpu_s=0.3)
         until = time.monotonic() + 1.5
         while time.monotonic() < until:

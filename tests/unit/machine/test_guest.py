@@ -129,7 +129,7 @@ def test_paused_guest_does_not_run_before_it_is_told_to(kernel: Kernel) -> None:
 
 
 def test_overrides_of_ram_and_cpus_reach_the_guest(kernel: Kernel) -> None:
-    with Guest.start(load_machine("q35"), kernel(tiny.HALT), ram="32 MiB", cpus=3) as guest:
+    with Guest.start(load_machine("q35").override(ram="32 MiB", cpus=3), kernel(tiny.HALT)) as guest:
         assert guest.ram.end_paddr == 32 * MIB and len(guest.vcpus()) == 3 == len(guest.vcpu_threads())
 
 

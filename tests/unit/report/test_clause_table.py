@@ -9,12 +9,14 @@ from frame_harness.cli.clauses import suite_clauses
 from frame_harness.contract.clauses import UnknownClauseError
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
-from frame_harness.report.clause_table import clause_table, pairs_of
+from frame_harness.report.clause_table import clause_table
 from tests.unit.evidence_samples import LIFE, TABLE, healthy
+
+COLLECTED = [(result.check, result.clauses) for result in healthy().checks]
 
 
 def test_checks_are_listed_once_under_each_clause_they_name() -> None:
-    table = clause_table(CLAUSES, pairs_of(healthy()))
+    table = clause_table(CLAUSES, COLLECTED)
     assert list(table.checks) == list(CLAUSES)
     assert table.checks["ALLOC-09"] == table.checks["ALLOC-02"] == (LIFE,)
     assert table.checks["ALLOC-07"] == (TABLE,)
@@ -40,7 +42,7 @@ def test_a_check_that_names_an_unknown_clause_is_refused() -> None:
 
 
 def test_markdown_has_a_row_for_each_clause() -> None:
-    text = clause_table(CLAUSES, pairs_of(healthy())).markdown()
+    text = clause_table(CLAUSES, COLLECTED).markdown()
     for id_, entry in CLAUSES.items():
         assert f"| {id_} | {entry.kind} | {entry.title} |" in text
     assert "| ALLOC-07 | H | PageTable before zeroed(false) zeroes too | `" + TABLE + "` |" in text
@@ -49,6 +51,6 @@ def test_markdown_has_a_row_for_each_clause() -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_a_terminal(width: int) -> None:
     file = io.StringIO()
-    Console(file=file, width=width).print(clause_table(CLAUSES, pairs_of(healthy())).terminal())
+    Console(file=file, width=width).print(clause_table(CLAUSES, COLLECTED).terminal())
     lines = file.getvalue().splitlines()
     assert max(map(len, lines)) <= width

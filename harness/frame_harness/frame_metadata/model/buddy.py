@@ -279,11 +279,6 @@ class BuddyModel:
         """(pfn, migratetype, cpu) of every cache entry."""
         return [(pfn, int(kind), cpu) for (cpu, kind), frames in self.caches.items() for pfn in frames]
 
-    def is_free(self, pfn: Pfn) -> bool:
-        """Whether the buddy has the frame to hand out, on a list or in a cache."""
-        listed = self.zone_of(pfn).block_covering(pfn) is not None
-        return listed or any(pfn in frames for frames in self.caches.values())
-
     def listed(self) -> dict[tuple[str, int, int], list[Pfn]]:
         """Pfns of the blocks on each list that is not empty, from its head on."""
         lists = {}
