@@ -14,10 +14,10 @@ from frame_harness.archive.runs import LATEST, runs_place
 from frame_harness.base.errors import UsageError
 from frame_harness.cli import show_text
 from frame_harness.cli.judge import contract_of
-from frame_harness.judge.difference import BROKEN_OFF
 from frame_harness.judge.evidence import CheckResult
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.findings import Finding
+from frame_harness.judge.reason import BROKEN_OFF
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.terminal import console_for, print_parts, verdict_line
 

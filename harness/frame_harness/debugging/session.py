@@ -13,6 +13,7 @@ from frame_harness.debugging.guests import CountedGuests, Position
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome
+from frame_harness.judge.reason import BROKEN_OFF
 from frame_harness.machine.guest import live_guests
 from frame_harness.session import results
 from frame_harness.session.plugin import SESSION
@@ -22,7 +23,7 @@ from frame_harness.session.run import GUESTS, NO_SELFTEST, UNREAD_LAYOUT
 from frame_harness.session.selection import without_campaigns
 from frame_harness.session.suite import run_suite
 
-FAILED = frozenset({Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR})
+FAILED = frozenset({Outcome.VIOLATED, *BROKEN_OFF})
 _NOTHING_LOOKED_AT = Facts(layout=UNREAD_LAYOUT, selftest=NO_SELFTEST, invariants={}, violated=())
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from frame_harness.base.text import plural, seconds
 from frame_harness.contract.clauses import Clause, ClauseKind
 from frame_harness.contract.contract import Contract
-from frame_harness.judge.difference import BROKEN_OFF
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
+from frame_harness.judge.reason import BROKEN_OFF
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.causes import causes_of
 from frame_harness.report.text import matrix

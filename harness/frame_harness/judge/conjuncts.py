@@ -28,7 +28,7 @@ from frame_harness.judge.of_checks import (
     plan_names_every_clause,
     something_is_in_this_version,
 )
-from frame_harness.judge.reason import BROKEN_OFF, Reason
+from frame_harness.judge.reason import BROKEN_OFF, KIND_OF_BROKEN_OFF, Reason
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BUILD_ID = re.compile(r"[0-9a-f]{8,}")
@@ -50,7 +50,7 @@ def troubles(evidence: Evidence) -> Iterator[Reason]:
     for trouble in evidence.errors:
         absent = trouble.outcome is Outcome.ABSENT
         message = trouble.message if absent else f"{trouble.what}: {trouble.message}"
-        kind = Kind.UNJUDGEABLE if absent else BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
+        kind = Kind.UNJUDGEABLE if absent else KIND_OF_BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
         yield Reason(kind=kind, code="trouble", message=message, run=trouble.run)
 
 

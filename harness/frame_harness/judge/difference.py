@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from frame_harness.base.record import Record
-from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Outcome
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
+from frame_harness.judge.reason import BROKEN_OFF
 from frame_harness.judge.verdict import Verdict
-
-BROKEN_OFF: Final = (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR)
-"""How a check ends that comes to no end of its own."""
 
 Fault = tuple[str, str]
 """A clause, with what tells faults apart that break it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence, Source
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.reason import BROKEN_OFF, Reason
+from frame_harness.judge.reason import KIND_OF_BROKEN_OFF, Reason
 
 _SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
 _UNASKED = (Outcome.SKIPPED, Outcome.ABSENT)
@@ -89,7 +89,7 @@ def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
     # has looked at nothing. Without any such sign it is the harness that went wrong.
     broken = {result.run for result in evidence.checks if result.outcome in _SIGNS_OF_A_BROKEN_SUBJECT}
     for result in evidence.checks:
-        kind = BROKEN_OFF.get(result.outcome)
+        kind = KIND_OF_BROKEN_OFF.get(result.outcome)
         if kind is Kind.ERROR and result.unreadable and result.run in broken:
             kind = Kind.NO_TESTS
         if kind is not None:

@@ -4,8 +4,14 @@ from frame_harness.base.record import Record
 from frame_harness.judge.evidence import Outcome, RunKey
 from frame_harness.judge.exit_codes import Kind
 
-BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}
-"""What a verdict is where something came to no end, by how it ended."""
+KIND_OF_BROKEN_OFF = {
+    Outcome.CRASHED: Kind.CRASH,
+    Outcome.TIMEOUT: Kind.TIMEOUT,
+    Outcome.ERROR: Kind.ERROR,
+}
+"""What a verdict is where something came to no end of its own, by how it ended."""
+BROKEN_OFF = tuple(KIND_OF_BROKEN_OFF)
+"""How something ends that comes to no end of its own."""
 
 
 class Reason(Record, frozen=True, kw_only=True):

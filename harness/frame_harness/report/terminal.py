@@ -16,7 +16,6 @@ from frame_harness.base.program import program
 from frame_harness.base.text import plural, printable, seconds
 from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.baseline import Baseline, BaselineEntry
-from frame_harness.judge.difference import BROKEN_OFF
 from frame_harness.judge.evidence import (
     CheckInRun,
     CheckResult,
@@ -29,7 +28,7 @@ from frame_harness.judge.evidence import (
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
-from frame_harness.judge.reason import Reason
+from frame_harness.judge.reason import BROKEN_OFF, Reason
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.blocks import (
     LABEL,
