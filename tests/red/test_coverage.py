@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from frame_harness.coverage.lines import Coverage, LineState, SourceCoverage
-from frame_harness.coverage.measurement import BOOT, PREFLIGHT, Measurement
+from frame_harness.coverage.measurement import BEFORE_CHECKS, BOOT, Measurement
 from frame_harness.coverage.summary import summary
 from frame_harness.coverage.words import total
 from frame_harness.frame_guest.kernel import Kernel
@@ -210,7 +210,7 @@ def test_what_every_boot_runs_is_no_check_s(run: Run, lines: CodeLines) -> None:
     for _ in range(2):
         run.finish(run.boot(reserve=[(0x1800000, 0x3000)]))
     found = functions_of(run, lines)
-    assert "init_metadata_array" in found[BOOT] - found[PREFLIGHT]
+    assert "init_metadata_array" in found[BOOT] - found[BEFORE_CHECKS]
     assert "init_metadata_array" in found["on memory of its own"]
 
 

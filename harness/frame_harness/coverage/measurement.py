@@ -13,8 +13,9 @@ from frame_harness.machine.translation_log import TranslationLogs
 
 BOOT: Final = "boot"
 """Stands for a check: what each guest runs on its way to the prompt, where its memory is nothing special."""
-PREFLIGHT: Final = "preflight"
+BEFORE_CHECKS: Final = "preflight"
 """Stands for a check: what is compared in each run before its first one."""
+STAND_FOR_NO_CHECK: Final = frozenset({BOOT, BEFORE_CHECKS})
 _SPECIAL: Final = ("reserve", "ramtop", "extra")
 """Options of a guest whose boot is part of what a check is about."""
 
@@ -38,7 +39,7 @@ class Measurement:
         self._rows = lines.table.rows
         self._starts = [row.start for row in self._rows]
         self._numbers = {spot: number for number, spot in enumerate(lines.spots)}
-        self._check, self._group = PREFLIGHT, ""
+        self._check, self._group = BEFORE_CHECKS, ""
         self._reached: dict[tuple[str, str], _Lines] = {}
         self._boots: dict[str, _Lines] = {}
 

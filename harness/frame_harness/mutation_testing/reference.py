@@ -10,6 +10,7 @@ import msgspec
 
 from frame_harness.base.record import Record, Seconds
 from frame_harness.coverage.lines import Coverage, SourceCoverage
+from frame_harness.coverage.measurement import STAND_FOR_NO_CHECK
 from frame_harness.image.build import COVERAGE
 from frame_harness.judge.evidence import (
     CheckResult,
@@ -26,7 +27,6 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.records import How, Kill
 
-STANDS_FOR_NO_CHECK = frozenset({"boot", "preflight"})
 _BROKE_OFF = {Outcome.CRASHED: How.CRASH, Outcome.TIMEOUT: How.HANG}
 _OF_KIND = {Kind.CRASH: How.CRASH, Kind.TIMEOUT: How.HANG}
 
@@ -114,14 +114,14 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
             if not found:
                 lines = _lines_of_function(source, mutant)
                 found = {check for line in lines for check in source.checks_of(line)}
-        return frozenset(found - STANDS_FOR_NO_CHECK)
+        return frozenset(found - STAND_FOR_NO_CHECK)
 
     def runs_with(self, mutant: Mutant) -> dict[str, int]:
         """By check `Candidate.runs_with`; checks that run no line of the mutant's function are left out."""
         found: dict[str, int] = {}
         for source in self._sources_of(mutant):
             for line in _lines_of_function(source, mutant):
-                checks = set(source.checks_of(line)) - STANDS_FOR_NO_CHECK
+                checks = set(source.checks_of(line)) - STAND_FOR_NO_CHECK
                 for check in checks:
                     found[check] = min(found.get(check, len(checks)), len(checks))
         return found

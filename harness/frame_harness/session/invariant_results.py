@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from frame_harness.contract.contract import Contract
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey, Source, ViolatedInvariant
-from frame_harness.session.results import PREFLIGHT
+from frame_harness.session.results import OF_PREFLIGHT
 
 
 def invariant_results(
@@ -23,7 +23,7 @@ def invariant_results(
     calls = tuple(sorted(contract.functions.of_lines(called)))
     return [
         CheckResult(
-            check=f"{PREFLIGHT}{one.name}",
+            check=f"{OF_PREFLIGHT}{one.name}",
             clauses=one.clauses[:1],
             run=run,
             outcome=Outcome.VIOLATED,

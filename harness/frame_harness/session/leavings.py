@@ -20,7 +20,7 @@ from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Outcome, RunKey
 from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, named_archive
 from frame_harness.session.request import SessionRequest
-from frame_harness.session.results import PREFLIGHT, check_name
+from frame_harness.session.results import OF_PREFLIGHT, check_name
 from frame_harness.session.run import Run
 
 RUN: Final = pytest.StashKey[Run]()
@@ -52,7 +52,7 @@ class Leavings:
         """Keep the guest in which an invariant of whole memory does not hold before the first check."""
         if self._archive is None:
             return
-        first, *others = (f"{PREFLIGHT}{one.name}" for one in run.violated)
+        first, *others = (f"{OF_PREFLIGHT}{one.name}" for one in run.violated)
         self._gatherer = self._gatherer or Gatherer(self._archive)
         self._gatherer.failed(first, [kernel], None)
         self._gatherer.ended(0, CheckInRun(run=run.key, check=first), others)

@@ -48,7 +48,7 @@ from frame_harness.judge.evidence import (
 CONSOLE_TAIL = 8
 _OF_THE_PROTOCOL = ("=", ":", "*", "!")
 TRACEBACK_LINES = 4
-PREFLIGHT = f"{Source.PREFLIGHT}::"
+OF_PREFLIGHT = f"{Source.PREFLIGHT}::"
 """Begins the names of results of invariants that did not hold before the first check."""
 ON_THE_WAY = f"{Source.ON_THE_WAY}::"
 """Begins the names of results that no check was planned for: what checks of other clauses met."""

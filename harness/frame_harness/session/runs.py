@@ -37,9 +37,9 @@ BUILD: Final = "build"
 """What a trouble is called that says an image is not there, or not what it should be."""
 ACCELERATOR: Final = "accelerator"
 """What a trouble is called that says guests cannot be run as the user wants them to be."""
-PREFLIGHT: Final = "preflight"
+NO_PREFLIGHT: Final = "preflight"
 """What a trouble is called that says the witnesses of a run could not be compared."""
-RAISED_BY_TESTS: Final = frozenset({BUILD, ACCELERATOR, PREFLIGHT})
+RAISED_BY_TESTS: Final = frozenset({BUILD, ACCELERATOR, NO_PREFLIGHT})
 """Troubles that each test of the run fails by."""
 # The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
 _PROBE: Final = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
@@ -214,7 +214,12 @@ class Runs:
             todo = error.next_step or f"see it again: {self._request.run_again(key)}"
             self._troubles.append(
                 Trouble(
-                    what=PREFLIGHT, message=error.summary, run=key, outcome=how, detail=error.seen, next=todo
+                    what=NO_PREFLIGHT,
+                    message=error.summary,
+                    run=key,
+                    outcome=how,
+                    detail=error.seen,
+                    next=todo,
                 )
             )
         else:

@@ -11,7 +11,7 @@ from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Planned
 from frame_harness.session.invariant_results import invariant_results
 from frame_harness.session.request import SessionRequest, info_of
 from frame_harness.session.run import Ledger, merge, unhandled
-from frame_harness.session.runs import PREFLIGHT, RAISED_BY_TESTS, WorkerOutput, changes
+from frame_harness.session.runs import NO_PREFLIGHT, RAISED_BY_TESTS, WorkerOutput, changes
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Seen:
 
         That are runs whose preflight broke off, and guests that could not be had at all.
         """
-        broken = {trouble.run for trouble in self._troubles if trouble.what == PREFLIGHT}
+        broken = {trouble.run for trouble in self._troubles if trouble.what == NO_PREFLIGHT}
         ledgers = [unhandled(ledger) for ledger in self.ledgers if ledger.run not in broken]
         others = [trouble for trouble in self._troubles if trouble.what not in RAISED_BY_TESTS]
         return self._evidence(ledgers, (), ledgers, (), others)
