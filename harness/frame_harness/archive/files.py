@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from frame_harness.base.digests import sha256_of
 from frame_harness.base.errors import HarnessError, UsageError
 
 HEADER: Final = "archive.json"
@@ -32,12 +32,6 @@ class DamagedArchive(HarnessError):
     """Something in an archive is not what was written."""
 
 
-def sum_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def contents(folder: Path) -> Iterator[str]:
     """Names of all files that belong to an archive's evidence, relative to it, in order."""
     for top in (FAILURES, IMAGES, SOURCES):
@@ -49,7 +43,7 @@ def contents(folder: Path) -> Iterator[str]:
 def written_sums(folder: Path) -> str:
     """The text of `SHA256SUMS`; an image's name is its sum already."""
     names = [HEADER, *contents(folder)]
-    return "".join(f"{_known_sum(name) or sum_of(folder / name)}  {name}\n" for name in names)
+    return "".join(f"{_known_sum(name) or sha256_of(folder / name)}  {name}\n" for name in names)
 
 
 def _known_sum(name: str) -> str:
@@ -85,7 +79,7 @@ def require_sum(folder: Path, name: str, expected: str) -> None:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise damaged(folder / SUMS, "names of files in the folder", name)
     try:
-        found = sum_of(path)
+        found = sha256_of(path)
     except OSError as error:
         raise damaged(path, "a readable file", _said(error)) from error
     if found != expected:

@@ -13,6 +13,7 @@ from typing import Final
 
 from frame_harness.archive import files
 from frame_harness.archive.records import Begun, FailureRecord, Header, SourceCopy
+from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
@@ -174,7 +175,7 @@ def add_sources(archive: Path, paths: Iterable[Path]) -> tuple[SourceCopy, ...]:
         copy = archive / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-        kept.append(SourceCopy(path=str(path), file=str(name), sha256=files.sum_of(copy)))
+        kept.append(SourceCopy(path=str(path), file=str(name), sha256=sha256_of(copy)))
     return tuple(kept)
 
 

@@ -13,10 +13,11 @@ from typing import Any, Final, Generic
 import msgspec
 
 from frame_harness.base.commands import Step
+from frame_harness.base.digests import sha256_of
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.done import Done, Lost
 from frame_harness.campaigns.executors import Executor, InThisProcess
-from frame_harness.campaigns.files import digest_of, known
+from frame_harness.campaigns.files import known
 from frame_harness.campaigns.journal import Journal
 from frame_harness.campaigns.plan import P, Plan, R, Settings
 from frame_harness.campaigns.progress import Progress
@@ -53,7 +54,7 @@ def campaign(plan: Plan[P, R], settings: Settings) -> Iterator[Running[P, R]]:
         HarnessError: there are no workers, or they are of another version.
     """
     journal = Journal(settings.folder, plan)
-    files = {digest_of(path): path for path in plan.files}
+    files = {sha256_of(path): path for path in plan.files}
     with ExitStack() as stack:
         if settings.folder is not None:
             stack.enter_context(journal.open(resume=settings.resume))
@@ -129,7 +130,7 @@ class Running(Generic[P, R]):
 
     def offer(self, path: Path) -> str:
         """Let workers ask for a file that came up only now; return its sha256."""
-        sha256 = digest_of(path)
+        sha256 = sha256_of(path)
         self._executor.offer(sha256, path)
         return sha256
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base import resources
+from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError
 from frame_harness.campaigns.tasks import Fetched, Wanted
@@ -31,12 +32,6 @@ class _Sources:
 _SOURCES: Final = _Sources()
 
 
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def path_of(sha256: str, name: str) -> Path:
     """Return a file with this content, on whatever machine the task runs.
 
@@ -44,7 +39,7 @@ def path_of(sha256: str, name: str) -> Path:
         HarnessError: the plan of the campaign does not have it.
     """
     for path in (_SOURCES.known.get(sha256), _kept(sha256, name)):
-        if path is not None and path.is_file() and cache_limit.hold(path) and digest_of(path) == sha256:
+        if path is not None and path.is_file() and cache_limit.hold(path) and sha256_of(path) == sha256:
             return path
     if _SOURCES.connection is None:
         raise _missing(sha256, name, "no such file")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from distributed import Status, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from frame_harness.base.digests import sha256_of
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.pipes import value_heard
 from frame_harness.campaigns import files
@@ -147,7 +148,7 @@ class TaskPlugin(WorkerPlugin):
         if data is None:
             return Fetched("", "no such file")
         if isinstance(data, str):  # a place on this machine, of which the task sees what it holds
-            same = Path(data).is_file() and files.digest_of(Path(data)) == wanted.sha256
+            same = Path(data).is_file() and sha256_of(Path(data)) == wanted.sha256
             return Fetched(data) if same else Fetched("", f"{data} holds something else")
         try:
             return Fetched(str(files.keep(wanted.sha256, wanted.name, data)))

@@ -16,10 +16,10 @@ from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.subject import Subject
 from frame_harness.judge.difference import BrokenCheck
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey, Source
+from frame_harness.judge.groups import WELL
 
 _FORMAT: Final = 3
 """Of the notes: those of another one are not found."""
-_WELL: Final = frozenset({Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT})
 
 
 def broken_before(report: Path | None, subject: Subject) -> frozenset[BrokenCheck]:
@@ -93,7 +93,7 @@ def _is_broken(one: _Check | CheckResult) -> bool:
     """Whether it has to be looked at again. What a check met on the way is met again by that check."""
     if one.source is Source.ON_THE_WAY:
         return False
-    return one.outcome not in _WELL or bool(one.hindered_by)
+    return one.outcome not in WELL or bool(one.hindered_by)
 
 
 def _place(run: RunKey, one: _Check | CheckResult) -> CheckInRun:

@@ -12,13 +12,14 @@ import msgspec
 from rich.console import Console
 
 from frame_harness.base import report_files
+from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import make_folder, write_whole
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import require_cluster
-from frame_harness.campaigns.files import digest_of, known
+from frame_harness.campaigns.files import known
 from frame_harness.campaigns.journal import require_new_or
 from frame_harness.campaigns.plan import Settings
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
@@ -161,7 +162,7 @@ def again(request: MutateRequest, key: str) -> ExitCode:
     with Progress(console) as progress:
         ground = request.ground.made(progress, mutants, lambda _: None)
     _require_made_of(mutants, ground)
-    with known({digest_of(path): path for path in ground.files}):
+    with known({sha256_of(path): path for path in ground.files}):
         judged = ground.work(ground.task(mutant, False))
     found = score.reported(mutant, judged, ground.texts, ground.reference, ground.contract)
     print_mutant(found, console)

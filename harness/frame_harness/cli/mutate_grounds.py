@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 
 from frame_harness.base import resources
+from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
-from frame_harness.campaigns.files import digest_of
 from frame_harness.cli.check import Request, asked_for, examine
 from frame_harness.cli.core import MACHINE, REQUEST_CPU_S, CoreRequest, examine_core
 from frame_harness.cli.reporting import Examined
@@ -104,8 +104,8 @@ class FrameGround:
             reference, fresh = reference_of(found.evidence, found.verdict, about), True
             write_whole(path, msgspec.json.encode(reference))
         sent = _laid_down(path.parent, texts)
-        digests = {name: digest_of(one) for name, one in sent.items()}
-        sha256 = digest_of(path)
+        digests = {name: sha256_of(one) for name, one in sent.items()}
+        sha256 = sha256_of(path)
 
         def task(mutant: Mutant, one_run: bool) -> Record:
             return FrameTask(
@@ -162,9 +162,9 @@ class CoreGround:
             reference, fresh = reference_of(found.evidence, found.verdict), True
             write_whole(path, msgspec.json.encode(reference))
         sent = _laid_down(path.parent, texts)
-        digests = {name: digest_of(one) for name, one in sent.items()}
+        digests = {name: sha256_of(one) for name, one in sent.items()}
         runs = tuple(RunKey(MACHINE, profile) for profile in profiles_named(self.profile))
-        task = partial(_core_task, digests, digest_of(path), runs, self.seed)
+        task = partial(_core_task, digests, sha256_of(path), runs, self.seed)
         return Ground(
             texts={name: texts[name] for name in subject.parts}, reference=reference, contract=MEMORY_CORE,
             work=judge_core_mutant, task=task, identity=identity,

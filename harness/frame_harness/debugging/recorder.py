@@ -15,6 +15,7 @@ from frame_harness.debugging.session import Failure, again
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
+from frame_harness.machine.identity import version_of
 from frame_harness.machine.qmp import MonitorGone
 from frame_harness.session.request import SessionRequest
 
@@ -44,8 +45,7 @@ class RecordedGuests(CountedGuests):
         self._machines[number] = machine
         recorded = machine.override(extra_args=(*machine.extra_args, *icount("record", self.log(number))))
         kernel = kind.boot(image, recorded, records_input=True, **options)
-        version = kernel.guest.qmp("query-version")["qemu"]
-        self._versions[number] = ".".join(str(version[part]) for part in ("major", "minor", "micro"))
+        self._versions[number] = version_of(kernel.guest)
         return kernel
 
     def end(self) -> None:

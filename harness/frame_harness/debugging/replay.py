@@ -31,6 +31,7 @@ from frame_harness.guest.backtrace import reader, return_addresses
 from frame_harness.machine.debugger import Debugger, DebuggerError, GuestEnded
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
+from frame_harness.machine.identity import version_of
 from frame_harness.machine.instruction import LONGEST, stays
 from frame_harness.machine.qmp import MonitorGone
 
@@ -101,8 +102,7 @@ class Replay:
 
     def _compare_start(self, guest: Guest, elf: Path) -> None:
         note = self._note
-        found = guest.qmp("query-version")["qemu"]
-        version = ".".join(str(found[part]) for part in ("major", "minor", "micro"))
+        version = version_of(guest)
         if version != note.qemu_version:
             raise refused(self._folder, f"made by QEMU {note.qemu_version}, this one is {version}")
         if shape_of(guest.argv, elf) != note.argv:

@@ -8,7 +8,7 @@ from frame_harness.base.errors import HarnessError, ProtocolError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.guest.backtrace import Backtrace
 from frame_harness.judge.diagrams import Diagram
-from frame_harness.machine.monitor_event import MonitorEvent
+from frame_harness.machine.monitor_event import PAUSE_EVENTS, MonitorEvent
 
 
 class SubjectPanic(Exception):
@@ -77,13 +77,9 @@ class NotInThisVersion(HarnessError):
         self.lacks = tuple(lacks)
 
 
-_ORDINARY = ("RESUME", "STOP")
-"""Events of each guest, which say nothing about its end."""
-
-
 def told(events: Iterable[MonitorEvent]) -> tuple[str, ...]:
     """Events of QEMU's monitor in words, those of each guest left out."""
-    return tuple(str(event) for event in events if event.name not in _ORDINARY)
+    return tuple(str(event) for event in events if event.name not in PAUSE_EVENTS)
 
 
 class GuestEndError(HarnessError):

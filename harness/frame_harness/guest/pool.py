@@ -26,6 +26,7 @@ from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest
+from frame_harness.machine.monitor_event import PAUSE_EVENTS
 from frame_harness.machine.qmp import MonitorGone
 from frame_harness.machine.snapshot import Snapshot
 
@@ -47,8 +48,6 @@ MOST_LOOKS: Final = 20
 _HOLD, _STAND = "EXIT_HOLD", "stand_before_exit"
 _HELD, _STANDING, _FREE = 1, 2, 0
 _UNSEEN: Final = ("seed", "hung_before")  # options that are not the guest's to see, or not to rely on
-# What QEMU tells of a guest that was only paused and continued.
-_ORDINARY: Final = frozenset({"STOP", "RESUME"})
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Prompt:
     def _stands_well(self, guest: BootedGuest) -> bool:
         """Pause the guest, and look; one that is not kept is let go."""
         machine, there = guest.guest, _paused_where_it_stands(guest)
-        ordinary = {event.name for event in machine.events()} <= _ORDINARY
+        ordinary = {event.name for event in machine.events()} <= PAUSE_EVENTS
         if there and ordinary and not machine.stderr_text() and guest.channel.quiet:
             return True
         _let_go(guest)

@@ -16,8 +16,9 @@ from frame_harness.html_report.figures import Figure, Scene, figures_of, split_c
 from frame_harness.html_report.memory import NOTHING, Memory
 from frame_harness.html_report.packing import Packed
 from frame_harness.judge.baseline import Baseline
-from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Level
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence
 from frame_harness.judge.findings import Finding
+from frame_harness.judge.groups import ON_SEVERAL_CPUS
 from frame_harness.judge.verdict import Verdict
 from frame_harness.pictures import frame_map, palette
 from frame_harness.pictures.moment import WHOLE_TABLE, Moment, moment_of
@@ -26,8 +27,6 @@ from frame_harness.report.origins import origin_words
 _OTHERS = 2
 _CANDIDATES = 12
 _SHOWS_IT = 2
-_SEVERAL_CPUS = {Level.INTERLEAVING, Level.STORM}
-"""Levels of checks whose commands are not played again: nobody knows what was when."""
 _ROOM_OF_OVERVIEWS = 600_000
 _SIGHTS = 12
 _CONSOLE_LINES = 400
@@ -153,7 +152,7 @@ class _Builder:
         """
         best = self.figures(result, NOTHING, None, None)[0]
         told = (best.rank, best.kind)
-        if _key(result) not in self._memories or result.frame is None:
+        if result.key not in self._memories or result.frame is None:
             return told
         of_a_slot = self._contract.slot.field(result.field) is not None
         return min(told, (1, "slot") if of_a_slot else (2, "life"))
@@ -164,9 +163,10 @@ class _Builder:
         shown = {one.kind for view in views for one in view.figures}
         if rank < _SHOWS_IT and kind not in shown:
             return True
-        if _key(result) not in self._memories:
+        if result.key not in self._memories:
             return False
-        has_a_life = result.frame is not None and result.level not in _SEVERAL_CPUS
+        # What several CPUs did is not played again: nobody knows what was when.
+        has_a_life = result.frame is not None and result.level not in ON_SEVERAL_CPUS
         return all(view.memory is None for view in views) or ("life" not in shown and has_a_life)
 
     def figures(
@@ -181,7 +181,7 @@ class _Builder:
         Args:
             again_at: a place whose lines are shown already.
         """
-        memory = self._memories.get(_key(result), NOTHING)
+        memory = self._memories.get(result.key, NOTHING)
         marked = _marked(result, memory)
         whole = WHOLE_TABLE if self.packed.left > 0 else 0
         before, after = (
@@ -225,10 +225,6 @@ class _Builder:
             made.append((name, Markup(frame_map.svg(moment.runs, marked, title=title))))
             self._room -= len(made[-1][1])
         return tuple(made)
-
-
-def _key(result: CheckResult) -> CheckInRun:
-    return CheckInRun(run=result.run, check=result.check, case=result.case)
 
 
 def _marked(result: CheckResult, memory: Memory) -> tuple[int, ...]:

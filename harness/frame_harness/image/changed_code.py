@@ -14,18 +14,17 @@ from typing import Final
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
-from iced_x86 import Decoder, Instruction, OpKind
+from iced_x86 import Decoder, Instruction
 
 from frame_harness.base.units import Vaddr
 from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf
 from frame_harness.image.image import Image
-from frame_harness.image.machine_code import code_sections
+from frame_harness.image.machine_code import BRANCHES, code_sections
 from frame_harness.image.placed import is_part_of
 
 ENOUGH: Final = 20_000
 """Instructions whose source lines are looked up at most; where more changed, everything counts as changed."""
-_BRANCHES: Final = (OpKind.NEAR_BRANCH16, OpKind.NEAR_BRANCH32, OpKind.NEAR_BRANCH64)
 _ADDRESS_BYTES: Final = 4
 """The smallest operand that can hold an address, sign-extended."""
 # <kernel_shim::memory::frame::Frames as core::iter::traits::iterator::Iterator>::next
@@ -122,7 +121,7 @@ def _functions(path: Path) -> dict[str, _Function]:
         for instruction in decoder:
             start, name = symbols.holder(Vaddr(instruction.ip))
             body = found[name]
-            if instruction.op_count and instruction.op0_kind in _BRANCHES:
+            if instruction.op_count and instruction.op0_kind in BRANCHES:
                 target = Vaddr(instruction.near_branch_target)
                 begins, called = symbols.holder(target)
                 token = f"{instruction.code} {called}+{target - begins:#x}".encode()

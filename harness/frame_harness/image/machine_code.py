@@ -30,7 +30,8 @@ _NAMES: Final = {
     if isinstance(value, int) and not name.startswith("_")
 }
 _CALLS: Final = (FlowControl.CALL, FlowControl.INDIRECT_CALL)
-_BRANCHES: Final = (OpKind.NEAR_BRANCH16, OpKind.NEAR_BRANCH32, OpKind.NEAR_BRANCH64)
+BRANCHES: Final = (OpKind.NEAR_BRANCH16, OpKind.NEAR_BRANCH32, OpKind.NEAR_BRANCH64)
+"""Kinds of the operand of a jump or call that names its target."""
 
 Shape = tuple[tuple[int, ...], ...]
 """Instructions without what the linker fills in: encoding, kinds of operands, registers."""
@@ -105,7 +106,7 @@ def _shape(instruction: Instruction) -> tuple[int, ...]:
     parts = [instruction.code, int(instruction.has_lock_prefix)]
     for index in range(instruction.op_count):
         kind = instruction.op_kind(index)
-        parts.append(OpKind.NEAR_BRANCH64 if kind in _BRANCHES else kind)
+        parts.append(OpKind.NEAR_BRANCH64 if kind in BRANCHES else kind)
         parts.append(instruction.op_register(index) if kind == OpKind.REGISTER else Register.NONE)
     parts += [instruction.memory_base, instruction.memory_index, instruction.memory_index_scale]
     return tuple(parts)

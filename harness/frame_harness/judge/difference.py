@@ -79,12 +79,11 @@ def difference(known: Standing, evidence: Evidence, verdict: Verdict) -> Differe
     missing = [one for fault, one in known.findings.items() if fault not in now]
     became = {one.clause: verdict.clauses[one.clause].outcome for one in missing}
     unjudged = tuple(one for one in missing if became[one.clause] is ClauseOutcome.NOT_EVALUATED)
-    made = {CheckInRun(run=one.run, check=one.check) for one in evidence.checks}
+    made = {_check_of(one) for one in evidence.checks}
     stopped = [one for one in evidence.checks if one.outcome in BROKEN_OFF]
     standing = Standing(
         findings=now | {(one.clause, one.cause): one for one in unjudged},
-        stopped=frozenset(CheckInRun(run=one.run, check=one.check) for one in stopped)
-        | (known.stopped - made),
+        stopped=frozenset(map(_check_of, stopped)) | (known.stopped - made),
     )
     return Difference(
         broken=tuple(one for fault, one in now.items() if fault not in known.findings),
@@ -96,8 +95,11 @@ def difference(known: Standing, evidence: Evidence, verdict: Verdict) -> Differe
         ),
         unjudged=unjudged,
         still=tuple(one for fault, one in now.items() if fault in known.findings),
-        stopped=tuple(
-            one for one in stopped if CheckInRun(run=one.run, check=one.check) not in known.stopped
-        ),
+        stopped=tuple(one for one in stopped if _check_of(one) not in known.stopped),
         standing=standing,
     )
+
+
+def _check_of(result: CheckResult) -> CheckInRun:
+    """Without a case: what broke off has none, and whatever it shows when it is made again settles that."""
+    return CheckInRun(run=result.run, check=result.check)

@@ -12,6 +12,7 @@ from frame_harness.judge.conjuncts import reasons_against, reasons_against_runs
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.findings import Finding, findings_of
+from frame_harness.judge.groups import WELL
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.reason import Reason
 
@@ -178,7 +179,7 @@ def _results_of(id_: str, evidence: Evidence) -> list[CheckResult]:
 
 def _inconclusive(result: CheckResult) -> bool:
     """A check that broke off, or that ended at another clause before it settled this one."""
-    return result.outcome not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT)
+    return result.outcome not in WELL
 
 
 def _stuck_at(result: CheckResult) -> str:

@@ -11,6 +11,7 @@ from frame_harness.base.commands import run
 from frame_harness.base.errors import MachineError, MissingToolError
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.firmware import bios_argument, find_qemu
+from frame_harness.machine.guest import Guest
 
 
 def qemu_version(program: str) -> str:
@@ -26,6 +27,12 @@ def qemu_version(program: str) -> str:
             next_step="install qemu-system-x86 again",
         )  # fmt: skip
     return finished.out.splitlines()[0]
+
+
+def version_of(guest: Guest) -> str:
+    """The version of the QEMU that runs a guest, as it tells it, such as `7.2.1`."""
+    told = guest.qmp("query-version")["qemu"]
+    return ".".join(str(told[part]) for part in ("major", "minor", "micro"))
 
 
 def identity_of(machine: Machine) -> str:

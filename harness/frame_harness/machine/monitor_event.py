@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+PAUSE_EVENTS: Final = frozenset({"RESUME", "STOP"})
+"""What QEMU tells of each guest that is paused and continued: nothing about its end."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 

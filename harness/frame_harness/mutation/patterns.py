@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree
 
-_COMMENTS: Final = ("line_comment", "block_comment")
+COMMENTS: Final = ("line_comment", "block_comment")
+"""Nodes that hold no code."""
 _OPERANDS: Final = ("identifier", "self", "token_tree", "primitive_type", "crate", "super", "metavariable")
 """What `<` compares; literals, too. Behind anything else it opens the arguments of a type."""
 _OF_A_TYPE: Final = ("identifier", "primitive_type", "::", "&", "*", "mut", "const", "self", "crate", "super")
@@ -36,7 +37,7 @@ def _patterns(node: Node) -> Iterator[tuple[int, int]]:
         if child.type == "token_tree" and _is_of_matches(before):
             yield from _pattern(child)
         yield from _patterns(child)
-        if child.type not in _COMMENTS:
+        if child.type not in COMMENTS:
             before.append(child)
 
 
@@ -53,7 +54,7 @@ def _pattern(arguments: Node) -> Iterator[tuple[int, int]]:
     depth, in_cast, before = 0, False, ""
     for token in arguments.children[1:-1]:
         kind = token.type
-        if kind in _COMMENTS:
+        if kind in COMMENTS:
             continue
         if kind == "," and depth == 0:
             yield token.end_byte, arguments.children[-1].start_byte

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from frame_harness.base.errors import HarnessError, MissingToolError
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.patterns import without_patterns
+from frame_harness.mutation.patterns import COMMENTS, without_patterns
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
@@ -24,10 +24,9 @@ OPENED: Final = {**ASSERTIONS, "matches": 1}
 # The parser leaves a macro's arguments as they are. With another sign in the place of `!` it is a call.
 _MACRO: Final = re.compile(rb"\b(" + b"|".join(name.encode() for name in OPENED) + rb")!(?=\s*\()")
 _IN_TEST: Final = re.compile(r"^cfg\s*\(\s*(?:test|all\s*\(\s*test\b.*)\s*\)$|^(?:\w+::)*test$", re.DOTALL)
-_COMMENTS: Final = ("line_comment", "block_comment")
 _WITHOUT_CODE: Final = frozenset(
     {
-        *_COMMENTS, "attribute_item", "inner_attribute_item", "use_declaration", "macro_definition",
+        *COMMENTS, "attribute_item", "inner_attribute_item", "use_declaration", "macro_definition",
         "macro_invocation", "type_item", "struct_item", "enum_item", "union_item", "extern_crate_declaration",
         "token_tree", "visibility_modifier", "type_arguments", "parameters", "closure_parameters",
         "array_type", "generic_type", "reference_type", "pointer_type", "function_type",
@@ -110,7 +109,7 @@ class Source:
                         yield child, "::".join(own)
                         yield from self._below(child, own)
                 is_left_out = False
-            elif child.type not in _COMMENTS:
+            elif child.type not in COMMENTS:
                 is_left_out = False
 
     def _path(self, node: Node, path: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -130,7 +129,7 @@ class Source:
         call = node.parent.parent if node.parent and node.parent.type == "arguments" else None
         if node.parent is None or call is None or (macro := self.macro_of(call)) is None:
             return False
-        arguments = [one for one in node.parent.named_children if one.type not in _COMMENTS]
+        arguments = [one for one in node.parent.named_children if one.type not in COMMENTS]
         return node in arguments[OPENED[macro] :]
 
     def macro_of(self, call: Node) -> str | None:
@@ -184,5 +183,5 @@ def function_lines(source: Source, at: int) -> range | None:
 
 def parts(node: Node) -> list[Node]:
     """Return what a node is made of, without comments and attributes."""
-    left_out = (*_COMMENTS, "attribute_item", "inner_attribute_item")
+    left_out = (*COMMENTS, "attribute_item", "inner_attribute_item")
     return [child for child in node.named_children if child.type not in left_out]

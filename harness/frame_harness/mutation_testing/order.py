@@ -14,13 +14,13 @@ from enum import IntEnum
 from typing import Final, TypeVar
 
 from frame_harness.judge.evidence import Level
+from frame_harness.judge.groups import ON_SEVERAL_CPUS
 from frame_harness.mutation.mutants import Mutant, Operator
 
 T = TypeVar("T")
 
 OF_ORDERINGS: Final = frozenset({Operator.ORDERING, Operator.FAILURE_ORDERING, Operator.FENCE_DROPPED})
 _OF_SEVERAL_CPUS: Final = frozenset({Operator.RMW_SPLIT, Operator.LOCK_RELEASED})
-_SEVERAL_CPUS: Final = frozenset({Level.INTERLEAVING, Level.STORM})
 _ALL: Final = 1000
 """Stands for all checks where one runs no line of the function."""
 
@@ -62,7 +62,7 @@ def tier(candidate: Candidate, mutant: Mutant, reaching: frozenset[str]) -> Tier
     level, reaches = candidate.level, candidate.check in reaching
     if level is Level.COMPILED:
         return Tier.MADE_FOR_IT if mutant.operator in OF_ORDERINGS else Tier.COMPILED
-    if level in _SEVERAL_CPUS and reaches:
+    if level in ON_SEVERAL_CPUS and reaches:
         return Tier.MADE_FOR_IT if mutant.operator in _OF_SEVERAL_CPUS else Tier.SEVERAL_CPUS
     if level is Level.DECLARATION:
         return Tier.NAMED if names(candidate.functions, mutant) else Tier.DECLARATIONS

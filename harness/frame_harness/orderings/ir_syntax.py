@@ -65,14 +65,19 @@ _CALLEE = re.compile(r'@("[^"]*"|[-\w.$]+)\(')
 _ASM = re.compile(r'\basm ((?:\w+ )*)"([^"]*)", "([^"]*)"\(')
 
 
+def debug_node(text: str) -> int | None:
+    """The number of the debug metadata that is attached to an instruction, a function or a global."""
+    found = _DBG.search(text)
+    return int(found[1]) if found else None
+
+
 def parse_instruction(text: str) -> Instruction:
     """Read one instruction; `text` is one line, the cases of a switch joined to it.
 
     Raises:
         ImageError: an instruction that is not known here, or other operands than it has.
     """
-    found = _DBG.search(text)
-    dbg = int(found[1]) if found else None
+    dbg = debug_node(text)
     body = _TAIL.sub("", text.strip())
     result = None
     if match := _RESULT.match(body):

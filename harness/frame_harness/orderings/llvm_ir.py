@@ -9,7 +9,7 @@ from functools import cached_property
 from frame_harness.image.errors import ImageError
 from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.ir_debug import DebugInfo, Subprogram
-from frame_harness.orderings.ir_syntax import Instruction, parse_instruction
+from frame_harness.orderings.ir_syntax import Instruction, debug_node, parse_instruction
 from frame_harness.orderings.ir_text import parse_type, plain_text, split_top, unquoted
 
 _DEFINE = re.compile(r'^define [^@\n]*@("[^"]*"|[-\w.$]+)\((.*)\) [^\n]*\{$', re.MULTILINE)
@@ -17,7 +17,6 @@ _GLOBAL = re.compile(r'^@("[^"]*"|[-\w.$]+) = ([^\n]*)$', re.MULTILINE)
 _ALIAS = re.compile(r'alias .*@("[^"]*"|[-\w.$]+)')
 _NAMED_TYPE = re.compile(r'^(%(?:"[^"]*"|[-\w.$]+)) = type ([^\n]*)$', re.MULTILINE)
 _LABEL = re.compile(r'^("[^"]*"|[-\w.$]+):')
-_DBG = re.compile(r"!dbg !(\d+)")
 _ATOMIC = re.compile(r"\b(?:load atomic|store atomic|atomicrmw|cmpxchg|fence)\b")
 # What else other CPUs can tell apart from an ordinary access.
 _ASSEMBLY = re.compile(r"\basm (?:\w+ )*\"|@llvm\.x86\.|!nontemporal")
@@ -42,8 +41,7 @@ class CompiledFunction:
         self.symbol = symbol
         self._parameters = parameters
         self._body = body
-        found = _DBG.search(header)
-        self.dbg = int(found[1]) if found else None
+        self.dbg = debug_node(header)
 
     @cached_property
     def parameters(self) -> tuple[tuple[str, str], ...]:
@@ -168,8 +166,8 @@ class Module:
 
     def static_name(self, symbol: str) -> str:
         """Return a global's name in the source, or its symbol when debug metadata has none."""
-        found = _DBG.search(self._globals.get(symbol, ""))
-        return (self.debug.static_name(int(found[1])) if found else "") or symbol
+        node = debug_node(self._globals.get(symbol, ""))
+        return ("" if node is None else self.debug.static_name(node)) or symbol
 
     def size_of(self, kind: str) -> int:
         """Return the size in bytes of a type, padding included.

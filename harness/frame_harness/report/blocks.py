@@ -17,9 +17,9 @@ from frame_harness.report.source_lines import SourceExcerpt
 from frame_harness.report.width import ByWidth
 
 LABEL = "dim"
-_LABEL_WIDTH = 9
+LABEL_WIDTH = 9
 _NAME_WIDTH = 11
-_INDENT = 4
+INDENT = 4
 _LAST_LINES = 6
 _EXHIBIT_LINES = 24
 _CONSEQUENCES = 8
@@ -108,7 +108,7 @@ def result_block(result: CheckResult, context: FindingContext = NO_CONTEXT) -> R
     ]
     parts = [_fields(rows)]
     if result.place is not None and context.around(result.place):
-        parts.append(SourceExcerpt(context, result.place, _INDENT + _LABEL_WIDTH - 1))
+        parts.append(SourceExcerpt(context, result.place, INDENT + LABEL_WIDTH - 1))
     parts += _slot(result, context)
     parts += _exhibit(result.exhibit.splitlines())
     parts.append(
@@ -137,7 +137,7 @@ def _slot(result: CheckResult, context: FindingContext) -> list[RenderableType]:
     layout = context.slot
     if result.slot is None or layout is None or result.field not in layout.widths:
         return []
-    return [ByteMap(result.slot, result.field, layout, _INDENT, _LABEL_WIDTH)]
+    return [ByteMap(result.slot, result.field, layout, INDENT, LABEL_WIDTH)]
 
 
 def verbatim(line: str) -> Text:
@@ -147,10 +147,10 @@ def verbatim(line: str) -> Text:
 
 def _exhibit(lines: Sequence[str]) -> list[RenderableType]:
     """A picture or a script as it is, as far as a screen holds it."""
-    shown: list[RenderableType] = [verbatim(" " * _INDENT + line) for line in lines[:_EXHIBIT_LINES]]
+    shown: list[RenderableType] = [verbatim(" " * INDENT + line) for line in lines[:_EXHIBIT_LINES]]
     if left_out := len(lines) - len(shown):
         words = f"… {plural(left_out, 'more line')}: --json FILE keeps all"
-        shown.append(Text(" " * _INDENT + words, style=LABEL))
+        shown.append(Text(" " * INDENT + words, style=LABEL))
     return shown
 
 
@@ -208,9 +208,9 @@ def _cut(line: str) -> str:
 
 def _fields(rows: Iterable[tuple[str, str]]) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=_LABEL_WIDTH, style=LABEL, no_wrap=True)
+    grid.add_column(width=LABEL_WIDTH, style=LABEL, no_wrap=True)
     grid.add_column(overflow="fold")
     filled = [(label, value) for label, value in rows if value]
     for label, value in filled:
         grid.add_row(label, Text(printable(value)))
-    return Padding(grid, (0, 0, 0, _INDENT), expand=False) if filled else Group()
+    return Padding(grid, (0, 0, 0, INDENT), expand=False) if filled else Group()

@@ -14,11 +14,9 @@ from rich.text import Text
 from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.explanations import Explanation, ExplanationError, parsed
-from frame_harness.report.blocks import LABEL, verbatim
+from frame_harness.report.blocks import INDENT, LABEL, LABEL_WIDTH, verbatim
 
 WIDEST = 80
-_LABEL_WIDTH = 9
-_INDENT = " " * 4
 _KEYWORDS = "as const else enum fn for if impl in let loop match mut pub return static struct unsafe while"
 # Of the sixteen colors that a terminal has in its own scheme, so that it can be read on light and on dark.
 _COLORS = {
@@ -116,7 +114,7 @@ def json_of(explained: Iterable[Explained]) -> str:
 
 def _row(label: str, words: RenderableType, style: str = LABEL) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(width=_LABEL_WIDTH, no_wrap=True)
+    grid.add_column(width=LABEL_WIDTH, no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(Text(label, style=style), Text(words) if isinstance(words, str) else words)
     return grid
@@ -134,7 +132,7 @@ def _named(id_: str, title: str) -> RenderableType:
 def _code(code: str) -> Iterator[RenderableType]:
     """Rust with its tokens marked; in a pipe nothing of that is left."""
     for line in code.splitlines():
-        shown = verbatim(_INDENT + line)
+        shown = verbatim(" " * INDENT + line)
         for pattern, style in _COLORS.items():
             shown.highlight_regex(pattern, style)
         yield shown

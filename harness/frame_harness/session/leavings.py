@@ -17,7 +17,8 @@ from frame_harness.image.build import changed_sources
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.baseline import EMPTY, Baseline
-from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Outcome, RunKey
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, RunKey
+from frame_harness.judge.groups import WELL
 from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, named_archive
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.results import OF_PREFLIGHT, check_name
@@ -25,7 +26,6 @@ from frame_harness.session.run import Run
 
 RUN: Final = pytest.StashKey[Run]()
 """Where a check has its run, once it has come so far."""
-_WELL: Final = (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT)
 
 
 class Leavings:
@@ -66,7 +66,7 @@ class Leavings:
         if self._gatherer is None:
             return
         also = [result.check for result in told[1:]]
-        failed = not told or told[0].outcome not in _WELL or also
+        failed = not told or told[0].outcome not in WELL or also
         result = CheckInRun(run=run, check=check_name(item)) if failed else None
         self._gatherer.ended(self._numbers.get(item.nodeid, 0), result, also)
 

@@ -33,6 +33,7 @@ from frame_harness.judge.evidence import (
     Witness,
 )
 from frame_harness.machine.definition import Machine
+from frame_harness.machine.identity import version_of
 from frame_harness.session.ends import Ends, Hangs
 
 UNREAD_LAYOUT = LayoutEvidence(dwarf=Witness.UNREAD, guest_bytes=Witness.UNREAD)
@@ -160,8 +161,7 @@ class Run:
     def _note_qemu(self, kernel: Kernel) -> None:
         self._accelerator = kernel.machine.accel
         if not self._qemu_version:
-            version = kernel.guest.qmp("query-version")["qemu"]
-            self._qemu_version = ".".join(str(version[part]) for part in ("major", "minor", "micro"))
+            self._qemu_version = version_of(kernel.guest)
 
     def finish(self, kernel: Kernel) -> GuestEnd:
         """Ask a guest to exit, reap it, remember its exit status; a second time only tells it again."""

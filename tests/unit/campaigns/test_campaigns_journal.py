@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import Unwritable
 from frame_harness.base.errors import HarnessError, MachineError, UsageError
 from frame_harness.campaigns.done import Lost, Reason
 from frame_harness.campaigns.engine import Done, campaign
-from frame_harness.campaigns.files import digest_of
 from frame_harness.campaigns.journal import Journal, seed_of
 from frame_harness.campaigns.plan import Plan, Settings
 from frame_harness.campaigns.progress import Progress
@@ -213,7 +213,7 @@ def test_a_file_is_found_by_what_it_holds(tmp_path: Path) -> None:
     file = tmp_path / "any name"
     file.write_bytes(b"12345")
     with campaign(plan_of(files=[file]), here(None)) as running:
-        running.submit("0", Job(kind=Kind.FILE, where=digest_of(file)))
+        running.submit("0", Job(kind=Kind.FILE, where=sha256_of(file)))
         assert [done.result for done in running.results()] == [Number(n=5)]
 
 
@@ -221,7 +221,7 @@ def test_a_file_that_has_changed_since_is_not_found(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"12345")
     with campaign(plan_of(files=[file]), here(None)) as running:
-        running.submit("0", Job(kind=Kind.FILE, where=digest_of(file)))
+        running.submit("0", Job(kind=Kind.FILE, where=sha256_of(file)))
         file.write_bytes(b"54321")
         with pytest.raises(HarnessError, match=r"file of a campaign: file\.txt: expected content"):
             list(running.results())

@@ -116,6 +116,13 @@ def test_a_check_that_was_not_made_again_stays_one_to_make_first() -> None:
     assert seen(crashed.standing, NO_BUILD).standing.checks == {CheckInRun(run=DEV, check=LIFE)}
 
 
+def test_a_check_that_broke_off_and_shows_a_case_now_is_broken_off_no_more() -> None:
+    crashed = seen(NOTHING, with_outcome(healthy(), LIFE, Outcome.CRASHED, DEV, message="panic: here"))
+    case = "0x0..0x9000 free"
+    shows = with_outcome(healthy(), LIFE, Outcome.VIOLATED, DEV, message="two frames", case=case)
+    assert seen(crashed.standing, shows).standing.stopped == frozenset()
+
+
 def test_a_new_finding_is_printed_whole_and_the_verdict_last() -> None:
     text = printed(seen(NOTHING, BROKEN), BROKEN)
     assert text.startswith("newly broken (1)\n  ALLOC-07")

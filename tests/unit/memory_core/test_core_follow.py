@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from frame_harness.base import resources
+from frame_harness.base.digests import sha256_of
 from frame_harness.campaigns.engine import Settings, campaign
-from frame_harness.campaigns.files import digest_of, path_of
+from frame_harness.campaigns.files import path_of
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
@@ -98,7 +99,7 @@ class Spread(Simulated):
                 elf = resources.build_dir() / task.version.commit.id
                 elf.write_text(task.version.commit.id)
                 subject = Subject(elf, "", task.version.commit.id, MEMORY_CORE)
-                yield task, Image(elf, digest_of(elf), task.profile, subject)
+                yield task, Image(elf, sha256_of(elf), task.profile, subject)
 
         def play(ask: Ask) -> Seen:
             sent = path_of(ask.image.sha256, "kernel_shim").read_text()
