@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from frame_harness.base.profiles import COVERAGE
 from frame_harness.coverage.lines import Coverage, LineState, SourceCoverage
 from frame_harness.coverage.measurement import BEFORE_CHECKS, BOOT, Measurement
 from frame_harness.coverage.summary import summary
@@ -15,7 +16,7 @@ from frame_harness.coverage.words import total
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.pool import GuestPool
-from frame_harness.image.build import COVERAGE, build
+from frame_harness.image.build import build
 from frame_harness.image.code_lines import CodeLines, code_lines
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import RunKey

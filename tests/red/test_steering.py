@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from frame_harness.base.profiles import STEERING
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.boot_configs import ISLANDS
@@ -17,7 +18,7 @@ from frame_harness.histories.commands import decode
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.histories.scripts import Script
 from frame_harness.image.branches import Branches
-from frame_harness.image.build import STEERING, build
+from frame_harness.image.build import build
 from frame_harness.image.errors import ImageError
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine

@@ -19,9 +19,10 @@ from pathlib import Path
 from unittest import mock
 
 from frame_harness.base import resources
+from frame_harness.base.profiles import COVERAGE
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.image import cargo, store
-from frame_harness.image.build import COVERAGE, lock_of
+from frame_harness.image.build import lock_of
 from frame_harness.image.elf import open_elf
 from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names

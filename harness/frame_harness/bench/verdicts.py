@@ -12,11 +12,12 @@ from itertools import count, takewhile
 from pathlib import Path
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.profiles import PROFILES
 from frame_harness.bench.boot import qemu_start
 from frame_harness.bench.rows import Row, beside, timed
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import cargo, incremental, store
-from frame_harness.image.build import PROFILES, build, lock_of
+from frame_harness.image.build import build, lock_of
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.machine.definition import load_machine
 

@@ -16,6 +16,7 @@ import pytest
 from frame_harness.base import disk, report_files
 from frame_harness.base.commands import telling_through
 from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.profiles import BOTH, profiles_named
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
@@ -43,7 +44,7 @@ from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 from frame_harness.session.breakdowns import Breakdowns, of_the_host
 from frame_harness.session.plugin import SESSION
-from frame_harness.session.request import SessionRequest, info_of, profiles_named
+from frame_harness.session.request import SessionRequest, info_of
 from frame_harness.session.runs import ACCELERATOR, BUILD, accelerator_trouble, settled, trouble_of
 from frame_harness.session.selection import require_selection
 from frame_harness.session.suite import run_suite
@@ -69,7 +70,7 @@ class Request:
 
     frame_rs: Path | None = None
     machines: tuple[str, ...] = ()
-    profile: str = "both"
+    profile: str = BOTH
     accel: str | None = None
     select: str = ""
     baseline: Path | None = None

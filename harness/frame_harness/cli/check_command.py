@@ -9,8 +9,17 @@ from typing import NoReturn
 
 import click
 
+from frame_harness.base.profiles import BOTH, COVERAGE
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions, spread_options
-from frame_harness.cli.options import FILE, FOLDER, LAST_RUN, TREE, frame_rs_option, refuse_with
+from frame_harness.cli.options import (
+    FILE,
+    FOLDER,
+    LAST_RUN,
+    TREE,
+    frame_rs_option,
+    profile_option,
+    refuse_with,
+)
 from frame_harness.judge.exit_codes import ExitCode
 
 
@@ -39,9 +48,7 @@ from frame_harness.judge.exit_codes import ExitCode
     help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
     "checks that need them.",
 )  # fmt: skip
-@click.option(
-    "--profile", type=click.Choice(["dev", "release", "both", "cov"]), default="both", show_default=True
-)
+@profile_option(BOTH, BOTH, COVERAGE)
 @click.option(
     "--accel", type=click.Choice(["tcg", "auto", "kvm"]), help="Accelerator; default: the machine's."
 )

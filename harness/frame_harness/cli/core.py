@@ -14,6 +14,7 @@ from _pytest.mark.expression import Expression
 from frame_harness.base import report_files
 from frame_harness.base.commands import Say, telling_through
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.profiles import BOTH, profiles_named
 from frame_harness.base.program import program
 from frame_harness.campaigns.engine import campaign
 from frame_harness.cli import upstream
@@ -58,7 +59,7 @@ from frame_harness.memory_core.worker import SEED, Judged, Task
 from frame_harness.publishing.run_archive import archive_of_a_run
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
-from frame_harness.session.request import info_of, profiles_named
+from frame_harness.session.request import info_of
 from frame_harness.session.run import merge
 from frame_harness.session.runs import BUILD, changes, trouble_of, words_of
 from frame_harness.session.selection import require_selection
@@ -83,7 +84,7 @@ class CoreRequest:
 
     kernel_src: Path | None = None
     frame_rs: Path | None = None
-    profile: str = "both"
+    profile: str = BOTH
     select: str = ""
     case: str = ""
     baseline: Path | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.profiles import profiles_named
 from frame_harness.base.text import plural
 from frame_harness.judge.difference import BrokenCheck
 from frame_harness.memory_core.steps import parsed, require_sense
-from frame_harness.session.request import profiles_named
 
 Cases = Mapping[str, Mapping[str, tuple[str, ...]]]
 """By profile the cases that are the only ones, each with the clauses that it broke; none for a campaign."""

@@ -8,14 +8,14 @@ from typing import NoReturn
 
 import click
 
-from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
+from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, profile_option, refuse_with
 
 
 @click.command("debug")
 @click.argument("check")
 @frame_rs_option("to debug")
 @click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@profile_option("dev")
 @click.option(
     "--at", default="", metavar="FILE:LINE",
     help="Let gdb stop there, from the guest's first command on; default: the finding's line.",
@@ -50,7 +50,7 @@ def debug_command(
 @click.argument("field")
 @frame_rs_option("whose check was recorded")
 @click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@profile_option("dev")
 @click.option("--frame", default="", metavar="PADDR", help="Another frame than the finding's.")
 @click.option(
     "--recording", type=FOLDER, help="The folder of a recording; default: the check's last, or a new one."

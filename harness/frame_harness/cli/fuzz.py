@@ -14,6 +14,7 @@ import click
 from frame_harness.base.commands import Step
 from frame_harness.base.disk import make_folder, write_whole, writing
 from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.profiles import STEERING
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
@@ -26,7 +27,7 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.histories.scripts import Script
-from frame_harness.image.build import STEERING, build
+from frame_harness.image.build import build
 from frame_harness.image.errors import CompileError, WrongBuild
 from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode

@@ -8,8 +8,9 @@ from typing import NoReturn
 
 import click
 
+from frame_harness.base.profiles import COVERAGE
 from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
-from frame_harness.cli.options import FILE, FOLDER, SECONDS, frame_rs_option
+from frame_harness.cli.options import FILE, FOLDER, SECONDS, frame_rs_option, profile_option
 
 _MACHINE = click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 
@@ -24,7 +25,7 @@ _MACHINE = click.option("--machine", default="q35", show_default=True, help="A m
 )
 @frame_rs_option("to judge")
 @_MACHINE
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@profile_option("dev")
 @click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
 @click.option(
     "--corpus",
@@ -83,7 +84,7 @@ def corpus_command() -> None:
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @frame_rs_option("whose branches count")
 @_MACHINE
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@profile_option("dev")
 def minimize_command(folder: Path, frame_rs: Path | None, machine: str, profile: str) -> NoReturn:
     """Leave the fewest histories that reach the same; findings stay."""
     from frame_harness.cli.corpus import minimize  # noqa: PLC0415
@@ -95,7 +96,7 @@ def minimize_command(folder: Path, frame_rs: Path | None, machine: str, profile:
 @click.argument("file", type=FILE)
 @frame_rs_option("to judge")
 @click.option("--machine", default=None, help="Instead of the script's own.")
-@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), help="Instead of the script's own.")
+@profile_option(None, COVERAGE, words="Instead of the script's own.")
 def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> NoReturn:
     """Play a saved script against any module, judged by the reference model."""
     from frame_harness.cli.replay import replay  # noqa: PLC0415

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from frame_harness.base.profiles import BOTH
 from frame_harness.base.streams import survive_closed_pipes
 from frame_harness.cli.archive_commands import judge_command, show_command
 from frame_harness.cli.check_command import check_command
@@ -17,7 +18,7 @@ from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
 from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command
 from frame_harness.cli.mutate_command import mutate_command
-from frame_harness.cli.options import FILE, TREE, frame_rs_option, refuse_with
+from frame_harness.cli.options import FILE, TREE, frame_rs_option, profile_option, refuse_with
 from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
@@ -60,7 +61,7 @@ def help_command(command: str) -> None:
     help="A kernel tree instead: judge its memory core, the real files together.",
 )  # fmt: skip
 @click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
-@click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
+@profile_option(BOTH, BOTH)
 @click.option(
     "-k", "select", default="", metavar="EXPR", help="Only checks that match: clause ids, test names."
 )
@@ -131,7 +132,7 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 @cli.command("matrix")
 @frame_rs_option("in the guest")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@profile_option("dev")
 @click.option("--markdown", is_flag=True, help="As Markdown, for a document.")
 def matrix_command(frame_rs: Path | None, machine: str, profile: str, markdown: bool) -> NoReturn:
     """Corrupt a guest's memory field by field; show who notices: the kernel, an invariant, nobody."""
@@ -143,7 +144,7 @@ def matrix_command(frame_rs: Path | None, machine: str, profile: str, markdown: 
 
 @cli.command("orderings")
 @frame_rs_option("to read")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
+@profile_option("release")
 @click.option("--kernel", is_flag=True, help="Compare with the whole kernel around it, too.")
 def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoReturn:
     """Show the memory orderings in a module's compiled code, function by function."""
@@ -155,7 +156,7 @@ def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoRe
 @cli.command("console")
 @frame_rs_option("in the guest")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@profile_option("dev")
 @click.option(
     "--init", type=click.Choice(["none", "array", "full"]), default="full", show_default=True,
     help="What the guest readies before its prompt: nothing, the slot table, the buddy allocator, too.",

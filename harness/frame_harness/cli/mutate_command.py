@@ -9,8 +9,9 @@ from typing import NoReturn
 
 import click
 
+from frame_harness.base.profiles import BOTH
 from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
-from frame_harness.cli.options import FILE, PERCENT, TREE, frame_rs_option, refuse_with
+from frame_harness.cli.options import FILE, PERCENT, TREE, frame_rs_option, profile_option, refuse_with
 from frame_harness.mutation.mutants import SENTENCES, Operator
 
 
@@ -24,7 +25,7 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
     help="A kernel tree instead: mutants of its memory core, judged by the core's cases.",
 )  # fmt: skip
 @click.option("--machine", "machines", multiple=True, help="As for `check`; repeat for more.")
-@click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
+@profile_option(BOTH, BOTH)
 @click.option(
     "--function", "functions", multiple=True, metavar="PATTERN",
     help="Only mutants of these functions, such as 'MetaSlot::*'; repeat for more.",

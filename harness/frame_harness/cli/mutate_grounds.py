@@ -17,6 +17,7 @@ from frame_harness.base import resources
 from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.profiles import profiles_named
 from frame_harness.base.record import Record
 from frame_harness.cli.check import Request, asked_for, examine
 from frame_harness.cli.core import MACHINE, REQUEST_CPU_S, CoreRequest, examine_core
@@ -40,7 +41,6 @@ from frame_harness.mutation_testing.judging import REFERENCE, FrameTask
 from frame_harness.mutation_testing.reference import Reference, reference_of
 from frame_harness.mutation_testing.suite import functions_of
 from frame_harness.report.progress import Progress
-from frame_harness.session.request import profiles_named
 
 _FOLDER: Final = "mutation"
 TEXTS: Final = "texts"

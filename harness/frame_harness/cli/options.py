@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from frame_harness.base.profiles import PROFILES
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -51,6 +53,14 @@ def frame_rs_option(what: str) -> Callable[[F], F]:
     return click.option(
         "--frame-rs", type=FILE, envvar="FRAME_RS", show_envvar=True,
         help=f"The module {what}; default: the built-in one.",
+    )  # fmt: skip
+
+
+def profile_option(default: str | None, *others: str, words: str | None = None) -> Callable[[F], F]:
+    """Return the option that names a profile: one that subjects are judged in, or one of `others`."""
+    return click.option(
+        "--profile", type=click.Choice([*PROFILES, *others]), default=default,
+        show_default=default is not None, help=words,
     )  # fmt: skip
 
 

@@ -8,8 +8,9 @@ from typing import NoReturn
 
 import click
 
+from frame_harness.base.profiles import COVERAGE
 from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
-from frame_harness.cli.options import SECONDS, frame_rs_option
+from frame_harness.cli.options import SECONDS, frame_rs_option, profile_option
 
 
 @click.command("storm")
@@ -33,7 +34,7 @@ from frame_harness.cli.options import SECONDS, frame_rs_option
 )  # fmt: skip
 @frame_rs_option("to judge")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
-@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), default="release", show_default=True)
+@profile_option("release", COVERAGE)
 @campaign_options
 def storm_command(
     names: tuple[str, ...],

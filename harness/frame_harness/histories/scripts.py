@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.profiles import NAMED_PROFILES
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.commands import VTABLES, Command, ScriptError, decode, encode
 from frame_harness.histories.lockstep import BootConfig
-from frame_harness.image.build import BUILDS
 
 FORMAT = "frame-harness script 1"
 NEXT_STEP = "name a file that fuzz has saved"
@@ -117,8 +117,8 @@ def parse(text: str, where: str) -> Script:
             raise UsageError(
                 "script", where, expected=f"a line `# {key}: …`", actual="none", next_step=NEXT_STEP
             )
-    if header["profile"] not in BUILDS:
-        wanted = " or ".join(f"`# profile: {profile}`" for profile in BUILDS)
+    if header["profile"] not in NAMED_PROFILES:
+        wanted = " or ".join(f"`# profile: {profile}`" for profile in NAMED_PROFILES)
         raise UsageError(
             "script", where, expected=wanted, actual=f"`# profile: {header['profile']}`", next_step=NEXT_STEP
         )

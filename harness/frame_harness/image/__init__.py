@@ -1,6 +1,7 @@
 """Turns a subject into a bootable image that explains itself."""
 
-from frame_harness.image.build import PROFILES, build
+from frame_harness.base.profiles import PROFILES
+from frame_harness.image.build import build
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable, SubjectError, ToolchainError
 from frame_harness.image.image import Image

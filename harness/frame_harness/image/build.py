@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
 
 from frame_harness.base import resources
 from frame_harness.base.commands import Say, tell_once
+from frame_harness.base.errors import UsageError
+from frame_harness.base.profiles import PROFILE_USES, listed
 from frame_harness.image import cache_limit, cargo, incremental, store
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError
@@ -20,15 +21,6 @@ from frame_harness.image.offer import lacking_names, questions
 from frame_harness.image.proof import prove_image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
-
-Profile = Literal["dev", "release", "cov"]
-PROFILES: tuple[Profile, ...] = ("dev", "release")
-"""Those that a subject is judged in."""
-COVERAGE: Final = "cov"
-"""The profile whose image holds every line of the subject that anything calls."""
-BUILDS: Final = (*PROFILES, COVERAGE)
-STEERING: Final = "fuzz"
-"""The profile whose image counts its branches, for fuzzing. No subject is judged in it."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +47,10 @@ def build(
     as it is whatever is built later.
 
     Args:
-        profile: `dev` (little optimization, debug assertions), `release`, `cov` (dev, not optimized), or
-            `fuzz` (cov, with counted branches).
+        profile: one of `base.profiles.PROFILE_USES`.
         toolchain: the one that `find_toolchain` gives when not named.
     Raises:
+        UsageError: there is no such profile.
         CompileError: it does not compile; carries the compiler's words.
         CargoConfigError: cargo's configuration keeps it from being compiled as it must be.
         NotJudgeable: it is no frame module, or one of a version that is compiled against something else.
@@ -66,10 +58,11 @@ def build(
         SubjectError: the subject's file is gone.
         ToolchainError: nothing here compiles for the target.
     """
-    if profile not in (*BUILDS, STEERING):
-        raise CompileError(
-            subject=subject.name, profile=profile, first="no such profile (dev, release, cov)", rendered=""
-        )
+    if profile not in PROFILE_USES:
+        raise UsageError(
+            "profile", repr(profile), expected=" or ".join(PROFILE_USES), next_step="name one of these",
+            evidence=listed(),
+        )  # fmt: skip
     toolchain = toolchain or find_toolchain(say=say)
     subject = subject.refreshed()
     order = cargo.image_invocation(subject, profile, toolchain)

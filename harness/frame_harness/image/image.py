@@ -39,7 +39,7 @@ class Image:
     Attributes:
         elf: the file.
         sha256: of that file.
-        profile: `dev`, `release` or `cov`.
+        profile: `dev`, `release`, `cov` or `fuzz`.
         subject: what was compiled into it, as it was then.
         lacks: those of the names in the contract's `versions` that this version of the subject lacks.
         sources: each file that is the user's, with a digest of what was compiled.

@@ -5,11 +5,11 @@ import tomllib
 from collections.abc import Iterable, Mapping
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.profiles import NAMED_PROFILES
 from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import RunKey
 
-PROFILES = ("dev", "release", "cov")
 _KEYS = ("id", "reason", "profile")
 _TABLE = "finding"
 
@@ -80,9 +80,9 @@ def _entry(row: Mapping[str, object], where: str, clauses: Clauses) -> BaselineE
         raise BaselineError(
             "baseline", where, detail=f"no clause {entry.id!r}", next_step=clauses.nearest(entry.id)
         )
-    if entry.profile not in (None, *PROFILES):
+    if entry.profile not in (None, *NAMED_PROFILES):
         raise BaselineError(
-            "baseline", where, expected="profile " + " or ".join(PROFILES), actual=repr(entry.profile)
+            "baseline", where, expected="profile " + " or ".join(NAMED_PROFILES), actual=repr(entry.profile)
         )
     return entry
 

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import msgspec
 
+from frame_harness.base.profiles import COVERAGE
 from frame_harness.base.record import Record, Seconds
 from frame_harness.coverage.lines import Coverage, SourceCoverage
 from frame_harness.coverage.measurement import STAND_FOR_NO_CHECK
-from frame_harness.image.build import COVERAGE
 from frame_harness.judge.evidence import (
     CheckResult,
     Evidence,

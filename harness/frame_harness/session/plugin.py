@@ -15,6 +15,7 @@ import pytest
 from frame_harness.base import report_files
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.profiles import BOTH, COVERAGE, PROFILES
 from frame_harness.base.text import printable
 from frame_harness.contract.versions import lacking
 from frame_harness.coverage import lcov
@@ -60,9 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="a machine of qemu/*.toml or a file; repeat for more",
     )
-    group.addoption(
-        "--profile", choices=["dev", "release", "both", "cov"], help="cargo profile; default: dev"
-    )
+    group.addoption("--profile", choices=[*PROFILES, BOTH, COVERAGE], help="cargo profile; default: dev")
     group.addoption(
         "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
     )

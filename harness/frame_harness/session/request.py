@@ -13,10 +13,10 @@ from typing import Final
 import pytest
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.profiles import COVERAGE, profiles_named
 from frame_harness.contract.contract import Contract
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image.build import COVERAGE, PROFILES
 from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
@@ -131,11 +131,6 @@ def info_of(subject: Subject) -> SubjectInfo:
         for path, digest in zip(subject.files, subject.digests, strict=False)
     )
     return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256, files=files)
-
-
-def profiles_named(word: str) -> tuple[str, ...]:
-    """The profiles that a value of `--profile` stands for: two for `both`."""
-    return PROFILES if word == "both" else (word,)
 
 
 def request_of_options(config: pytest.Config) -> SessionRequest:

@@ -11,13 +11,14 @@ from typing import Final
 
 from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.profiles import COVERAGE
 from frame_harness.base.record import Record
 from frame_harness.coverage.lines import Coverage, Reached
 from frame_harness.coverage.measurement import Measurement
 from frame_harness.coverage.summary import summary
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.pool import NEW_GUESTS, GuestPool
-from frame_harness.image.build import COVERAGE, build, changed_sources
+from frame_harness.image.build import build, changed_sources
 from frame_harness.image.code_lines import CodeLines, code_lines
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild

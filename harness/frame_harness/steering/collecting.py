@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from frame_harness.base.profiles import profiles_named
+
 if TYPE_CHECKING:
     from frame_harness.steering.replaying import Replayer
 
@@ -42,7 +44,7 @@ class ScriptFile(pytest.File):
         machines = self.config.getoption("--machine") or [""]
         profile = self.config.getoption("--profile") or ""
         for machine in machines:
-            for each in ("dev", "release") if profile == "both" else (profile,):
+            for each in profiles_named(profile):
                 name = "-".join(filter(None, (machine, each))) or "as-saved"
                 yield ScriptItem.from_parent(self, name=name, machine=machine, profile=each)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from frame_harness.base.profiles import STEERING
 from frame_harness.campaigns.done import Done, Lost, Reason
 from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Plan, Settings
@@ -20,7 +21,7 @@ from frame_harness.cli.fuzz import FuzzRequest, seed_for
 from frame_harness.cli.fuzz_rounds import ManyRounds, fuzz_in_rounds
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
-from frame_harness.image.build import STEERING, build
+from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.steering.player import Player

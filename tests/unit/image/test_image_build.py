@@ -16,6 +16,7 @@ import pytest
 
 from frame_harness.base import resources
 from frame_harness.base.commands import TOLD, telling_through
+from frame_harness.base.errors import UsageError
 from frame_harness.base.units import Vaddr
 from frame_harness.frame_metadata.layouts import LAYOUTS
 from frame_harness.frame_metadata.subject import frame_module
@@ -363,8 +364,9 @@ def test_subject_that_vanished_is_refused(subject_file: Path) -> None:
 
 
 def test_unknown_profile_is_refused() -> None:
-    with pytest.raises(CompileError, match="no such profile"):
+    with pytest.raises(UsageError, match="expected dev or release or cov or fuzz") as refused:
         build(frame_module(), "fastest")
+    assert "counted branches" in refused.value.evidence
 
 
 def test_variables_of_other_builds_change_nothing(

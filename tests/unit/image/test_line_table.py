@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.profiles import COVERAGE
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import reference
 from frame_harness.image.asked import asked
-from frame_harness.image.build import COVERAGE, build
+from frame_harness.image.build import build
 from frame_harness.image.code_lines import code_lines
 from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
