@@ -23,6 +23,7 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.pictures import frame_map, palette
 from frame_harness.pictures.moment import WHOLE_TABLE, Moment, moment_of
 from frame_harness.report.origins import origin_words
+from frame_harness.report.summary import run_rows, skipped
 
 _OTHERS = 2
 _CANDIDATES = 12
@@ -104,9 +105,9 @@ def dumps(
         evidence=evidence, verdict=verdict, baseline=baseline, contract=contract,
         findings=[one for one in findings if not one.finding.known],
         known=[one for one in findings if one.finding.known], stopped=stopped,
-        summary=tables.summary(evidence, verdict), runs=tables.runs(evidence),
+        summary=tables.summary(evidence, verdict), runs=run_rows(evidence),
         sections=tables.sections(contract, verdict), reasons=tables.reasons(verdict),
-        skipped=tables.skipped(evidence), looks=palette.LOOKS,
+        skipped=skipped(evidence), looks=palette.LOOKS,
         annotated=[annotated(one, sources or {}) for one in coverage],
         style=Markup(style), script=Markup(script), style_sha=shell.sha(style), script_sha=shell.sha(script),
         memory=Markup(shell.json_text(builder.packed.document() | {"looks": _looks()})),

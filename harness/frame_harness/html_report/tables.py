@@ -1,19 +1,18 @@
-"""The tables of the page: runs, clauses by section, what stands against a PASS, what was skipped."""
+"""The tables of the page: facts, clauses by section, what stands against a PASS."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from frame_harness.base.text import plural, seconds
+from frame_harness.base.text import plural
 from frame_harness.contract.clauses import Clause, ClauseKind
 from frame_harness.contract.contract import Contract
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence
+from frame_harness.judge.evidence import CheckResult, Evidence
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.reason import BROKEN_OFF
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.causes import causes_of
+from frame_harness.report.summary import against, time_in_all, tools
 from frame_harness.report.text import matrix
 
 KIND_WORDS = {
@@ -31,6 +30,10 @@ SIGNS = {
     ClauseOutcome.KNOWN: "◐",
     ClauseOutcome.NOT_EVALUATED: "–",
 }
+
+
+# Reasons that have a place of their own on the page.
+_SHOWN_ELSEWHERE = {"violation", *(f"check-{outcome}" for outcome in BROKEN_OFF)}
 
 
 @dataclass(frozen=True)
@@ -57,19 +60,6 @@ class Section:
         return sum(row.broken for row in self.rows)
 
 
-@dataclass(frozen=True)
-class RunRow:
-    """One run, its checks counted by how they ended."""
-
-    run: RunEvidence
-    checks: int
-    passed: int
-    broken: int
-    skipped: int
-    stopped: int
-    guest_time: str
-
-
 def summary(evidence: Evidence, verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """What the page says below its title: label and words."""
     counts = ", ".join(
@@ -80,34 +70,16 @@ def summary(evidence: Evidence, verdict: Verdict) -> tuple[tuple[str, str], ...]
         )
         if verdict.count(outcome)
     )  # fmt: skip
-    tools = sorted({f"QEMU {run.qemu_version} ({run.accelerator}), {run.toolchain}" for run in evidence.runs})
     rows = (
         ("clauses", counts),
         ("checks", plural(len({result.check for result in evidence.checks}), "check")),
         ("runs", matrix(run.run for run in evidence.runs)),
         ("only", evidence.selection),
-        ("with", "; ".join(tools)),
-        ("time", f"{seconds(evidence.duration_s)}, {seconds(evidence.build_s)} of it for the build"),
+        ("with", tools(evidence)),
+        ("time", time_in_all(evidence)),
         ("sha256", evidence.subject.sha256),
     )
     return tuple((label, words) for label, words in rows if words)
-
-
-def runs(evidence: Evidence) -> tuple[RunRow, ...]:
-    """A row for each run."""
-    return tuple(
-        _run_row(run, [one for one in evidence.checks if one.run == run.run]) for run in evidence.runs
-    )
-
-
-def _run_row(run: RunEvidence, results: Sequence[CheckResult]) -> RunRow:
-    counts = Counter(result.outcome for result in results)
-    return RunRow(
-        run, len(run.planned), counts[Outcome.PASSED], counts[Outcome.VIOLATED],
-        counts[Outcome.SKIPPED] + counts[Outcome.ABSENT],
-        sum(counts[outcome] for outcome in (*BROKEN_OFF, Outcome.NOT_EVALUATED)),
-        seconds(sum(result.duration_s for result in results)),
-    )  # fmt: skip
 
 
 def sections(contract: Contract, verdict: Verdict) -> tuple[Section, ...]:
@@ -138,22 +110,8 @@ def stopped(evidence: Evidence) -> tuple[CheckResult, ...]:
 
 
 def reasons(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
-    """What stands against a PASS beside findings: kind, words, runs; equal words once."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for reason in verdict.reasons:
-        if reason.code != "violation":
-            found.setdefault((str(reason.kind), reason.message), []).extend(
-                [str(reason.run)] if reason.run else []
-            )
-    return tuple((kind, words, ", ".join(dict.fromkeys(of))) for (kind, words), of in found.items())
-
-
-def skipped(evidence: Evidence) -> tuple[tuple[str, int], ...]:
-    """Why checks were skipped, and how many."""
+    """What stands against a PASS beside findings and checks that came to no end: kind, words, runs."""
     return tuple(
-        Counter(
-            result.message
-            for result in evidence.checks
-            if result.outcome in (Outcome.SKIPPED, Outcome.ABSENT)
-        ).most_common()
+        (str(one.kind), one.words, ", ".join(map(str, one.runs)))
+        for one in against(verdict.reasons, _SHOWN_ELSEWHERE)
     )

@@ -3,7 +3,6 @@
 import io
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -21,7 +20,6 @@ from frame_harness.judge.evidence import (
     CheckResult,
     Evidence,
     Outcome,
-    RunEvidence,
     RunKey,
     Trouble,
 )
@@ -41,11 +39,11 @@ from frame_harness.report.blocks import (
 from frame_harness.report.causes import causes_of, shared
 from frame_harness.report.context import FindingContext
 from frame_harness.report.coverage import coverage_parts
+from frame_harness.report.summary import against, run_rows, skipped, time_in_all, tools
 from frame_harness.report.text import id_ranges, matrix
 from frame_harness.report.width import PIPE_WIDTH, ByWidth
 
 WIDEST = 110
-LEAST_BUILD_S = 0.1
 _SHA_SHOWN = 12
 ABSENT = "not in this version"
 _KIND_STYLE = {
@@ -192,9 +190,7 @@ def verdict_line(evidence: Evidence, verdict: Verdict) -> Text:
     if verdict.absent:
         facts.append(f"{verdict.absent} not in this version")
     facts.append(matrix(run.run for run in evidence.runs))
-    time = f"{seconds(evidence.duration_s)} in all"
-    if evidence.build_s >= LEAST_BUILD_S:
-        time += f", {seconds(evidence.build_s)} of it for the build"
+    time = time_in_all(evidence)
     return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", ", ".join(facts), f"; {time}")
 
 
@@ -211,9 +207,8 @@ def _header(evidence: Evidence) -> RenderableType:
         lines.append(Text.assemble(("file     ", LABEL), printable(subject.path), overflow="fold"))
     if evidence.selection:
         lines.append(Text.assemble(("only     ", LABEL), printable(evidence.selection), overflow="fold"))
-    tools = _common({(run.qemu_version, run.accelerator, run.toolchain) for run in evidence.runs})
-    if tools:
-        lines.append(Text.assemble(("with     ", LABEL), printable(tools), overflow="fold"))
+    if with_what := tools(evidence):
+        lines.append(Text.assemble(("with     ", LABEL), printable(with_what), overflow="fold"))
     if steps := steps_in_words(evidence.steps_s):
         lines.append(Text.assemble(("time     ", LABEL), steps, overflow="fold"))
     return Group(*lines)
@@ -225,38 +220,23 @@ def steps_in_words(steps_s: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {took}" for name, took in shown if took != seconds(0))
 
 
-def _common(tools: set[tuple[str, str, str]]) -> str:
-    """A run without a version of QEMU is one whose guests never came up."""
-    known = {tool for tool in tools if tool[0]} or tools
-    return "; ".join(_tools(*tool) for tool in sorted(known))
-
-
-def _tools(qemu: str, accel: str, toolchain: str) -> str:
-    return f"QEMU {qemu} ({accel}), {toolchain}" if qemu else toolchain
-
-
 def _runs(evidence: Evidence) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=LABEL, show_edge=False)
     table.add_column("run", no_wrap=True)
     for column in ("checks", "passed", "broken", "skipped", "stopped", "guests", "guest time"):
         table.add_column(column, justify="right", no_wrap=True)
-    for run in evidence.runs:
-        table.add_row(*_run_row(run, evidence))
+    for row in run_rows(evidence):
+        table.add_row(
+            Text(printable(str(row.run.run))),
+            Text(str(row.checks)),
+            _count(row.passed, "green"),
+            _count(row.broken, "red"),
+            _count(row.skipped, "yellow"),
+            _count(row.stopped, "bold red"),
+            Text(str(row.run.guests_booted)),
+            Text(row.guest_time),
+        )
     return table
-
-
-def _run_row(run: RunEvidence, evidence: Evidence) -> Iterable[Text]:
-    results = [result for result in evidence.checks if result.run == run.run]
-    counts = Counter(result.outcome for result in results)
-    stopped = sum(counts[outcome] for outcome in (*BROKEN_OFF, Outcome.NOT_EVALUATED))
-    yield Text(printable(str(run.run)))
-    yield Text(str(len(run.planned)))
-    yield _count(counts[Outcome.PASSED], "green")
-    yield _count(counts[Outcome.VIOLATED], "red")
-    yield _count(counts[Outcome.SKIPPED] + counts[Outcome.ABSENT], "yellow")
-    yield _count(stopped, "bold red")
-    yield Text(str(run.guests_booted))
-    yield Text(seconds(sum(result.duration_s for result in results)))
 
 
 def _count(count: int, style: str) -> Text:
@@ -299,11 +279,12 @@ def _unpromised(verdict: Verdict) -> list[RenderableType]:
 
 def _skipped(evidence: Evidence) -> list[RenderableType]:
     """Why checks were skipped, each reason once."""
-    reasons = Counter(result.message for result in evidence.checks if result.outcome is Outcome.SKIPPED)
+    reasons = skipped(evidence)
     if not reasons:
         return []
-    lines = [Text(f"  {printable(why)}: {plural(count, 'check')}") for why, count in reasons.most_common()]
-    return [Group(_title(f"{plural(reasons.total(), 'check')} skipped"), *lines)]
+    lines = [Text(f"  {printable(why)}: {plural(count, 'check')}") for why, count in reasons]
+    total = sum(count for _, count in reasons)
+    return [Group(_title(f"{plural(total, 'check')} skipped"), *lines)]
 
 
 def _lacking(evidence: Evidence) -> list[RenderableType]:
@@ -370,20 +351,15 @@ def _layouts(evidence: Evidence) -> list[RenderableType]:
     ]
 
 
-def _reasons(reasons: Iterable[Reason], evidence: Evidence) -> list[RenderableType]:
+def _reasons(reasons: Sequence[Reason], evidence: Evidence) -> list[RenderableType]:
     """Everything else that stands against a PASS, the same words of several runs or clauses on one line."""
-    by_words: dict[tuple[Kind, str], tuple[list[RunKey], list[str]]] = {}
-    for reason in (one for one in reasons if one.code not in _SHOWN_ELSEWHERE):
-        words = reason.message.removeprefix(reason.clause)
-        runs, clauses = by_words.setdefault((reason.kind, words), ([], []))
-        runs += [reason.run] if reason.run else []
-        clauses += [reason.clause] if reason.clause else []
-    if not by_words:
+    others = against(reasons, _SHOWN_ELSEWHERE)
+    if not others:
         return []
     lines: list[RenderableType] = [_title("against a pass")]
-    for (kind, words), (runs, clauses) in by_words.items():
-        label, message = Text(kind, style=_KIND_STYLE[kind]), id_ranges(clauses) + words
-        lines.append(clause_line(label, Text(printable(message)), _runs_in_short(runs, evidence)))
+    for one in others:
+        label, words = Text(one.kind, style=_KIND_STYLE[one.kind]), Text(printable(one.words))
+        lines.append(clause_line(label, words, _runs_in_short(one.runs, evidence)))
     return [Group(*lines)]
 
 

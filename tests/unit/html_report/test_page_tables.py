@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -16,35 +15,11 @@ from tests.unit.evidence_samples import (
     CHECKS,
     DEV,
     LIFE,
-    RANGE,
-    RELEASE,
     TABLE,
     VTABLE,
     healthy,
     with_outcome,
 )
-
-COUNTED = {
-    Outcome.PASSED: "passed",
-    Outcome.VIOLATED: "broken",
-    Outcome.SKIPPED: "skipped",
-    Outcome.ABSENT: "skipped",
-    Outcome.CRASHED: "stopped",
-    Outcome.TIMEOUT: "stopped",
-    Outcome.ERROR: "stopped",
-    Outcome.NOT_EVALUATED: "stopped",
-}
-
-
-@pytest.mark.parametrize("outcome", Outcome)
-def test_each_end_of_a_check_is_counted_once_and_in_its_own_run(outcome: Outcome) -> None:
-    """An outcome that is new would be counted nowhere."""
-    dev, release = tables.runs(with_outcome(healthy(), TABLE, outcome, DEV))
-    counts = {name: getattr(dev, name) for name in ("passed", "broken", "skipped", "stopped")}
-    assert counts[COUNTED[outcome]] == (len(CHECKS) if outcome is Outcome.PASSED else 1)
-    assert sum(counts.values()) == dev.checks == len(CHECKS)
-    assert (release.passed, release.run.run) == (len(CHECKS), RELEASE)
-    assert dev.guest_time == "0.1 s"
 
 
 def test_sections_have_each_clause_once_in_the_contract_s_order_with_what_became_of_it() -> None:
@@ -70,24 +45,15 @@ def test_a_section_of_which_nothing_was_judged_is_left_out() -> None:
     assert {row.clause.id for row in section.rows} == set(some)
 
 
-def test_equal_reasons_are_told_once_with_all_their_runs_and_findings_elsewhere() -> None:
+def test_what_stands_against_a_pass_and_is_shown_elsewhere_is_left_out() -> None:
     lost = Reason(kind=Kind.ERROR, code="missing-run", message="never made", run=DEV)
-    verdict = Verdict(
-        reasons=(
-            lost, replace(lost, run=RELEASE), lost, replace(lost, kind=Kind.CRASH, run=None),
-            replace(lost, code="violation", message="seen"),
-        )
-    )  # fmt: skip
+    shown = [
+        replace(lost, code=code) for code in ("violation", "check-crashed", "check-timeout", "check-error")
+    ]
+    verdict = Verdict(reasons=(lost, *shown, replace(lost, code="trouble", message="no build")))
     assert tables.reasons(verdict) == (
-        (str(Kind.ERROR), "never made", f"{DEV}, {RELEASE}"), (str(Kind.CRASH), "never made", ""),
+        (str(Kind.ERROR), "never made", str(DEV)), (str(Kind.ERROR), "no build", str(DEV)),
     )  # fmt: skip
-
-
-def test_reasons_to_skip_are_counted_the_most_frequent_first() -> None:
-    evidence = with_outcome(healthy(), RANGE, Outcome.ABSENT, DEV, message="not in this version")
-    evidence = with_outcome(evidence, LIFE, Outcome.SKIPPED, message="too little room")
-    evidence = with_outcome(evidence, TABLE, Outcome.CRASHED, message="too little room")
-    assert tables.skipped(evidence) == (("too little room", 2), ("not in this version", 1))
 
 
 def test_checks_that_ended_in_one_way_are_shown_once() -> None:

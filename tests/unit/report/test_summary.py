@@ -1,0 +1,100 @@
+"""What both reports for a person draw is counted once, and says each thing once."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.html_report import page
+from frame_harness.judge.baseline import EMPTY
+from frame_harness.judge.evidence import Evidence, Outcome
+from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.reason import Reason
+from frame_harness.report.summary import Against, against, run_rows, skipped, tools
+from frame_harness.report.terminal import print_report
+from tests.support.judging import judge
+from tests.unit.evidence_samples import (
+    CHECKS,
+    DEV,
+    LIFE,
+    RANGE,
+    RELEASE,
+    TABLE,
+    healthy,
+    with_outcome,
+    with_run,
+)
+
+COUNTED = {
+    Outcome.PASSED: "passed",
+    Outcome.VIOLATED: "broken",
+    Outcome.SKIPPED: "skipped",
+    Outcome.ABSENT: "skipped",
+    Outcome.CRASHED: "stopped",
+    Outcome.TIMEOUT: "stopped",
+    Outcome.ERROR: "stopped",
+    Outcome.NOT_EVALUATED: "stopped",
+}
+
+
+def drawn(evidence: Evidence) -> tuple[str, str]:
+    """The report in a terminal, and the page."""
+    file = io.StringIO()
+    print_report(evidence, judge(evidence), EMPTY, Console(file=file, width=200))
+    return file.getvalue(), page.dumps(evidence, judge(evidence), EMPTY, FRAME_METADATA)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_each_end_of_a_check_is_counted_once_and_in_its_own_run(outcome: Outcome) -> None:
+    """An outcome that is new would be counted nowhere."""
+    dev, release = run_rows(with_outcome(healthy(), TABLE, outcome, DEV))
+    counts = {name: getattr(dev, name) for name in ("passed", "broken", "skipped", "stopped")}
+    assert counts[COUNTED[outcome]] == (len(CHECKS) if outcome is Outcome.PASSED else 1)
+    assert sum(counts.values()) == dev.checks == len(CHECKS)
+    assert (release.passed, release.run.run) == (len(CHECKS), RELEASE)
+    assert dev.guest_time == "0.1 s"
+
+
+def test_equal_reasons_are_told_once_with_each_of_their_runs() -> None:
+    lost = Reason(kind=Kind.ERROR, code="missing-run", message="never made", run=DEV)
+    reasons = [
+        lost, replace(lost, run=RELEASE), lost, replace(lost, kind=Kind.CRASH, run=None),
+        replace(lost, code="violation", message="seen"),
+    ]  # fmt: skip
+    assert against(reasons, {"violation"}) == (
+        Against(Kind.ERROR, "never made", (DEV, RELEASE)), Against(Kind.CRASH, "never made", ()),
+    )  # fmt: skip
+
+
+def test_clauses_that_were_not_judged_for_one_reason_are_told_together() -> None:
+    first = Reason(
+        kind=Kind.NO_TESTS, code="clause-unjudged", message="REF-01: not evaluated", clause="REF-01"
+    )
+    reasons = [first, replace(first, message="REF-02: not evaluated", clause="REF-02")]
+    assert [one.words for one in against(reasons, ())] == ["REF-01…02: not evaluated"]
+
+
+def test_reasons_to_skip_are_counted_the_most_frequent_first_and_absence_is_none() -> None:
+    evidence = with_outcome(healthy(), RANGE, Outcome.SKIPPED, DEV, message="no such RAM")
+    evidence = with_outcome(evidence, LIFE, Outcome.SKIPPED, message="too little room")
+    evidence = with_outcome(evidence, TABLE, Outcome.ABSENT, message="not in this version", lacks=("poison",))
+    assert skipped(evidence) == (("too little room", 2), ("no such RAM", 1))
+
+
+def test_a_run_whose_guests_never_came_up_names_no_qemu() -> None:
+    evidence = with_run(healthy(), DEV, qemu_version="", accelerator="")
+    assert tools(evidence) == "QEMU 7.2.22 (tcg), rustc 1.95.0"
+    nowhere = with_run(evidence, RELEASE, qemu_version="", accelerator="")
+    assert tools(nowhere) == "rustc 1.95.0"
+    assert all("rustc 1.95.0" in text and "QEMU  ()" not in text for text in drawn(nowhere))
+
+
+def test_what_a_version_lacks_is_named_and_not_counted_as_skipped_in_both_reports() -> None:
+    evidence = with_outcome(healthy(), TABLE, Outcome.ABSENT, message="not there", lacks=("poison",))
+    terminal, html = drawn(replace(evidence, lacks=("poison",)))
+    assert "names that this version lacks" in terminal and "Names that this version lacks" in html
+    assert "skipped\n" not in terminal and "Skipped checks" not in html
