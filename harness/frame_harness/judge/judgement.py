@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from frame_harness.base.record import Record
+from frame_harness.judge.evidence import Outcome
 
 
 class ClauseOutcome(StrEnum):
@@ -17,10 +18,15 @@ class ClauseOutcome(StrEnum):
 class ClauseJudgement(Record, frozen=True, kw_only=True):
     """What became of one clause; `checks` are those that looked at it, each once.
 
-    `lacks` are the names for want of which it is not in this version of the module.
+    `lacks` are the names for want of which it is not in this version of the module. Where a check left it
+    unevaluated, `ended` is how that check ended, `met` the clauses at which it did, `cause` what it said;
+    `message` says the same in words.
     """
 
     outcome: ClauseOutcome
     checks: tuple[str, ...] = ()
     message: str = ""
     lacks: tuple[str, ...] = ()
+    ended: Outcome | None = None
+    met: tuple[str, ...] = ()
+    cause: str = ""

@@ -148,7 +148,7 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
         entry = baseline.entry(clause.id, broken[0].run)
         outcome, message = ClauseOutcome.KNOWN, entry.reason if entry else ""
     elif stuck := [result for result in results if _inconclusive(result)]:
-        outcome, message = ClauseOutcome.NOT_EVALUATED, _stuck_at(stuck[0])
+        return _left_by(stuck[0], checks, how_it_ended(stuck[0].outcome, stuck[0].broken))
     elif any(result.outcome is Outcome.PASSED for result in results):
         outcome, message = ClauseOutcome.HELD, ""
     elif absent := [name for result in results for name in result.lacks]:
@@ -157,9 +157,19 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
         return ClauseJudgement(
             outcome=ClauseOutcome.NOT_EVALUATED, checks=checks, message=message, lacks=lacks
         )
+    elif results:
+        return _left_by(results[0], checks, str(Outcome.SKIPPED))
     else:
-        outcome, message = ClauseOutcome.NOT_EVALUATED, _why_not(results)
+        outcome, message = ClauseOutcome.NOT_EVALUATED, "no check of it ran"
     return ClauseJudgement(outcome=outcome, checks=checks, message=message)
+
+
+def _left_by(result: CheckResult, checks: tuple[str, ...], how: str) -> ClauseJudgement:
+    """A clause that a check left unevaluated; `how` it ended, in words."""
+    return ClauseJudgement(
+        outcome=ClauseOutcome.NOT_EVALUATED, checks=checks, message=f"{how}: {result.message}".strip(": "),
+        ended=result.outcome, met=result.broken, cause=result.message,
+    )  # fmt: skip
 
 
 def _results_of(id_: str, evidence: Evidence) -> list[CheckResult]:
@@ -182,15 +192,9 @@ def _inconclusive(result: CheckResult) -> bool:
     return result.outcome not in WELL
 
 
-def _stuck_at(result: CheckResult) -> str:
-    how = f"the check ended at {', '.join(result.broken)}" if result.broken else str(result.outcome)
-    return f"{how}: {result.message}".strip(": ")
-
-
-def _why_not(results: list[CheckResult]) -> str:
-    if results:
-        return f"skipped: {results[0].message}".removesuffix(": ")
-    return "no check of it ran"
+def how_it_ended(outcome: Outcome, met: Collection[str]) -> str:
+    """How a check ended, in words: at the clauses that it met broken, where it met any."""
+    return f"the check ended at {', '.join(met)}" if met else str(outcome)
 
 
 def _seen_in(results: Iterable[CheckResult]) -> str:

@@ -5,9 +5,11 @@ from typing import Any
 
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import Evidence, plain
+from frame_harness.judge.judgement import ClauseJudgement
 from frame_harness.judge.verdict import Verdict
 
 SCHEMA = 1
+_OF_A_CLAUSE = ("outcome", "checks", "message", "lacks")  # the message says the rest
 
 
 def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
         "schema": SCHEMA,
         "verdict": str(verdict.kind),
         "subject": plain(evidence.subject),
-        "clauses": {id_: plain(judgement) for id_, judgement in verdict.clauses.items()},
+        "clauses": {id_: _clause(judgement) for id_, judgement in verdict.clauses.items()},
         "runs": [
             {
                 **plain(run),
@@ -70,6 +72,10 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
         "build_s": evidence.build_s,
         "steps_s": evidence.steps_s,
     }
+
+
+def _clause(judgement: ClauseJudgement) -> dict[str, object]:
+    return {key: value for key, value in plain(judgement).items() if key in _OF_A_CLAUSE}
 
 
 def dumps(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> str:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from frame_harness.base.text import seconds
 from frame_harness.judge.evidence import Evidence, Outcome, RunEvidence, RunKey
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.reason import BROKEN_OFF, Reason
+from frame_harness.judge.verdict import Verdict, how_it_ended
 from frame_harness.report.text import id_ranges
 
 LEAST_BUILD_S = 0.1
+ABSENT = "not in this version"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,26 @@ def skipped(evidence: Evidence) -> tuple[tuple[str, int], ...]:
     """
     reasons = (result.message for result in evidence.checks if result.outcome is Outcome.SKIPPED)
     return tuple(Counter(reasons).most_common())
+
+
+def unjudged(verdict: Verdict) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Why clauses were not evaluated, each reason with its clauses, that of the most first."""
+    found: dict[str, list[str]] = {}
+    for id_, clause in verdict.clauses.items():
+        if clause.outcome is ClauseOutcome.NOT_EVALUATED:
+            found.setdefault(_why_not(clause), []).append(id_)
+    return tuple(sorted(((why, tuple(ids)) for why, ids in found.items()), key=lambda one: -len(one[1])))
+
+
+def _why_not(clause: ClauseJudgement) -> str:
+    """What clauses have in common that were not evaluated for the same reason."""
+    if clause.lacks:
+        return ABSENT
+    if clause.ended is Outcome.NOT_EVALUATED:
+        return clause.cause
+    if clause.ended in (None, Outcome.SKIPPED, Outcome.ABSENT):
+        return clause.message
+    return how_it_ended(clause.ended, clause.met)  # each check that broke off says other words
 
 
 def against(reasons: Sequence[Reason], told_elsewhere: Collection[str]) -> tuple[Against, ...]:

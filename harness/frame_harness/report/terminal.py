@@ -19,7 +19,6 @@ from frame_harness.judge.evidence import (
     CheckInRun,
     CheckResult,
     Evidence,
-    Outcome,
     RunKey,
     Trouble,
 )
@@ -39,13 +38,12 @@ from frame_harness.report.blocks import (
 from frame_harness.report.causes import causes_of, shared
 from frame_harness.report.context import FindingContext
 from frame_harness.report.coverage import coverage_parts
-from frame_harness.report.summary import against, run_rows, skipped, time_in_all, tools
+from frame_harness.report.summary import against, run_rows, skipped, time_in_all, tools, unjudged
 from frame_harness.report.text import id_ranges, matrix
 from frame_harness.report.width import PIPE_WIDTH, ByWidth
 
 WIDEST = 110
 _SHA_SHOWN = 12
-ABSENT = "not in this version"
 _KIND_STYLE = {
     Kind.PASS: "bold green",
     Kind.SKIP: "bold yellow",
@@ -244,28 +242,16 @@ def _count(count: int, style: str) -> Text:
 
 
 def _not_evaluated(verdict: Verdict) -> list[RenderableType]:
-    by_reason: dict[str, list[str]] = {}
-    for id_, clause in verdict.clauses.items():
-        if clause.outcome is ClauseOutcome.NOT_EVALUATED:
-            outcome = clause.message.partition(": ")[0]
-            reason = clause.message if outcome == Outcome.SKIPPED else outcome
-            if outcome == Outcome.NOT_EVALUATED:
-                reason = clause.message.partition(": ")[2]
-            if clause.lacks:
-                reason = ABSENT
-            by_reason.setdefault(reason, []).append(id_)
-    if not by_reason:
+    groups = unjudged(verdict)
+    if not groups:
         return []
-    count = sum(map(len, by_reason.values()))
+    count = sum(len(ids) for _, ids in groups)
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style=LABEL, max_width=34, overflow="fold")
     grid.add_column(overflow="fold")
-    for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+    for reason, ids in groups:
         grid.add_row(Text(f"  {printable(reason)}"), Text(id_ranges(ids)))
-    lines = [
-        Text(f"  {printable(reason)}  {id_ranges(ids)}")
-        for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))
-    ]
+    lines = [Text(f"  {printable(reason)}  {id_ranges(ids)}") for reason, ids in groups]
     title = _title(f"{plural(count, 'clause')} not evaluated")
     return [Group(title, ByWidth(grid, Group(*lines)))]
 

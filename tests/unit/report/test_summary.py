@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Evidence, Outcome
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.reason import Reason
-from frame_harness.report.summary import Against, against, run_rows, skipped, tools
+from frame_harness.report.summary import Against, against, run_rows, skipped, tools, unjudged
 from frame_harness.report.terminal import print_report
 from tests.support.judging import judge
 from tests.unit.evidence_samples import (
@@ -83,6 +84,26 @@ def test_reasons_to_skip_are_counted_the_most_frequent_first_and_absence_is_none
     evidence = with_outcome(evidence, LIFE, Outcome.SKIPPED, message="too little room")
     evidence = with_outcome(evidence, TABLE, Outcome.ABSENT, message="not in this version", lacks=("poison",))
     assert skipped(evidence) == (("too little room", 2), ("no such RAM", 1))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fields", "why"),
+    [
+        (Outcome.SKIPPED, {"message": "no such RAM"}, "skipped: no such RAM"),
+        (Outcome.NOT_EVALUATED, {"message": "frame.rs: cannot be read"}, "frame.rs: cannot be read"),
+        (Outcome.CRASHED, {"message": "panic: at f.rs:7"}, "crashed"),
+        (Outcome.ABSENT, {"message": "not there", "lacks": ("poison",)}, "not in this version"),
+        (Outcome.VIOLATED, {"message": "dirty: 1", "breaks": ("ALLOC-02",)}, "the check ended at ALLOC-02"),
+    ],
+)
+def test_clauses_are_told_together_by_what_left_them_unevaluated(
+    outcome: Outcome, fields: dict[str, Any], why: str
+) -> None:
+    evidence = with_outcome(healthy(), LIFE, outcome, **fields)
+    left = ("ALLOC-09",) if outcome is Outcome.VIOLATED else ("ALLOC-02", "ALLOC-09")
+    none, *others = unjudged(judge(evidence))
+    assert none[0] == "no check of it ran"
+    assert others == [(why, left)]
 
 
 def test_a_run_whose_guests_never_came_up_names_no_qemu() -> None:
