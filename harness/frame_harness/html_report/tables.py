@@ -9,7 +9,7 @@ from frame_harness.contract.clauses import Clause, ClauseKind
 from frame_harness.contract.contract import Contract
 from frame_harness.judge.evidence import CheckResult, Evidence
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
-from frame_harness.judge.reason import BROKEN_OFF
+from frame_harness.judge.reason import BROKEN_OFF, CODE_OF_BROKEN_OFF, ReasonCode
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.causes import causes_of
 from frame_harness.report.summary import against, time_in_all, tools
@@ -33,7 +33,7 @@ SIGNS = {
 
 
 # Reasons that have a place of their own on the page.
-_SHOWN_ELSEWHERE = {"violation", *(f"check-{outcome}" for outcome in BROKEN_OFF)}
+_SHOWN_ELSEWHERE = {ReasonCode.VIOLATION, *CODE_OF_BROKEN_OFF.values()}
 
 
 @dataclass(frozen=True)

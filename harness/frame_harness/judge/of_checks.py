@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence, Source
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.reason import KIND_OF_BROKEN_OFF, Reason
+from frame_harness.judge.reason import CODE_OF_BROKEN_OFF, KIND_OF_BROKEN_OFF, Reason, ReasonCode
 
 _SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
 _UNASKED = (Outcome.SKIPPED, Outcome.ABSENT)
@@ -19,7 +19,11 @@ def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
         if result.run not in happened:
             message = f"check: {result.check}: its run is not in evidence"
             yield Reason(
-                kind=Kind.ERROR, code="stray-check", message=message, run=result.run, check=result.check
+                kind=Kind.ERROR,
+                code=ReasonCode.STRAY_CHECK,
+                message=message,
+                run=result.run,
+                check=result.check,
             )
 
 
@@ -48,17 +52,23 @@ def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> 
         for complaint in complaints:
             message = f"check: {result.check}: {complaint}"
             yield Reason(
-                kind=Kind.ERROR, code="check-clause", message=message, run=result.run, check=result.check
+                kind=Kind.ERROR,
+                code=ReasonCode.CHECK_CLAUSE,
+                message=message,
+                run=result.run,
+                check=result.check,
             )
 
 
 def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iterator[Reason]:
     """Each planned check finished once and was reported once, and not all were skipped."""
     if not run.planned:
-        yield Reason(kind=Kind.NO_TESTS, code="no-checks", message="checks: none planned", run=run.run)
+        yield Reason(
+            kind=Kind.NO_TESTS, code=ReasonCode.NO_CHECKS, message="checks: none planned", run=run.run
+        )
     elif all_skipped(results):
         message = f"checks: all {len(of_checks(results))} skipped"
-        yield Reason(kind=Kind.SKIP, code="all-skipped", message=message, run=run.run)
+        yield Reason(kind=Kind.SKIP, code=ReasonCode.ALL_SKIPPED, message=message, run=run.run)
     planned, finished = Counter(run.planned), Counter(run.finished)
     reported = Counter(result.check for result in results)
     for check in dict.fromkeys([*planned, *finished, *reported]):
@@ -67,7 +77,7 @@ def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iter
                 f"check: {check}: planned {planned[check]}, finished {finished[check]}, "
                 f"reported {reported[check]} times"
             )
-            yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run, check=check)
+            yield Reason(kind=Kind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run, check=check)
 
 
 def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
@@ -75,12 +85,14 @@ def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Re
     plan = [one for one in evidence.plan if one.run == run.run]
     if Counter(one.check for one in plan) != Counter(run.planned):
         message = f"plan: {len(plan)} checks with clauses, {len(run.planned)} planned"
-        yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run)
+        yield Reason(kind=Kind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run)
     clauses = {one.check: one.clauses for one in plan}
     for result in evidence.checks:
         if result.run == run.run and clauses.get(result.check, result.clauses) != result.clauses:
             message = f"check: {result.check}: looked at other clauses than those planned"
-            yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run, check=result.check)
+            yield Reason(
+                kind=Kind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run, check=result.check
+            )
 
 
 def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
@@ -95,7 +107,11 @@ def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
         if kind is not None:
             message = f"check: {result.check}: {result.message or result.outcome}"
             yield Reason(
-                kind=kind, code=f"check-{result.outcome}", message=message, run=result.run, check=result.check
+                kind=kind,
+                code=CODE_OF_BROKEN_OFF[result.outcome],
+                message=message,
+                run=result.run,
+                check=result.check,
             )
 
 
@@ -107,7 +123,7 @@ def checks_could_judge(evidence: Evidence) -> Iterator[Reason]:
             causes.setdefault(result.message, {}).update(dict.fromkeys(result.clauses))
     for cause, clauses in causes.items():
         message = f"{', '.join(clauses)}: not evaluated: {cause}"
-        yield Reason(kind=Kind.NO_TESTS, code="check-not-evaluated", message=message)
+        yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.CHECK_NOT_EVALUATED, message=message)
 
 
 def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
@@ -117,7 +133,9 @@ def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
         if (result.outcome is Outcome.ABSENT) != bool(result.lacks) or unknown:
             names = ", ".join(unknown or result.lacks) or "no name"
             message = f"check: {result.check}: {result.outcome} for want of {names}, which the module has"
-            yield Reason(kind=Kind.ERROR, code="absence", message=message, run=result.run, check=result.check)
+            yield Reason(
+                kind=Kind.ERROR, code=ReasonCode.ABSENCE, message=message, run=result.run, check=result.check
+            )
 
 
 def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
@@ -126,7 +144,7 @@ def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
     if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED):
         names = dict.fromkeys(name for result in evidence.checks for name in result.lacks)
         message = f"no selected check is about this version: it lacks {', '.join(names)}"
-        yield Reason(kind=Kind.UNJUDGEABLE, code="all-absent", message=message)
+        yield Reason(kind=Kind.UNJUDGEABLE, code=ReasonCode.ALL_ABSENT, message=message)
 
 
 def of_checks(results: Iterable[CheckResult]) -> list[CheckResult]:

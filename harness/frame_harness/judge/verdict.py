@@ -14,11 +14,17 @@ from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.findings import Finding, findings_of
 from frame_harness.judge.groups import WELL
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
-from frame_harness.judge.reason import Reason
+from frame_harness.judge.reason import Reason, ReasonCode
 
 # Of an interrupted run: what holds though much is missing. Its end makes no guest crash or use up its time;
 # an error of the harness may come from it.
-_SEEN_SO_FAR = {"violation", "layout", "layout-witness", "dump-witness", "selftest"}
+_SEEN_SO_FAR = {
+    ReasonCode.VIOLATION,
+    ReasonCode.LAYOUT,
+    ReasonCode.LAYOUT_WITNESS,
+    ReasonCode.DUMP_WITNESS,
+    ReasonCode.SELFTEST,
+}
 _ENDS_SO_FAR = {Kind.CRASH, Kind.TIMEOUT}
 
 
@@ -77,7 +83,7 @@ def judge(
 
 def _interrupted(evidence: Evidence) -> Reason:
     message = f"stopped after {len(evidence.checks)} results; what is missing was not looked at"
-    return Reason(kind=Kind.INTERRUPTED, code="interrupted", message=message)
+    return Reason(kind=Kind.INTERRUPTED, code=ReasonCode.INTERRUPTED, message=message)
 
 
 def judge_runs(evidence: Evidence, contract: Contract) -> tuple[Reason, ...]:
@@ -101,7 +107,7 @@ def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
             names = ", ".join(unknown) or "no clause"
             message = f"{names}: {what_was_seen(result)}"
             yield Reason(
-                kind=Kind.FAIL, code="violation", message=message, run=result.run, check=result.check
+                kind=Kind.FAIL, code=ReasonCode.VIOLATION, message=message, run=result.run, check=result.check
             )
 
 
@@ -134,7 +140,7 @@ def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) ->
         if judgement is None or judgement.outcome is ClauseOutcome.NOT_EVALUATED:
             words = judgement.message if judgement else "not in the contract"
             message = f"{id_}: not evaluated: {words}"
-            yield Reason(kind=Kind.NO_TESTS, code="clause-unjudged", message=message, clause=id_)
+            yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.CLAUSE_UNJUDGED, message=message, clause=id_)
 
 
 def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> ClauseJudgement:

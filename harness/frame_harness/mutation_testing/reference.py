@@ -22,7 +22,7 @@ from frame_harness.judge.evidence import (
     SubjectInfo,
 )
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.reason import Reason
+from frame_harness.judge.reason import Reason, ReasonCode
 from frame_harness.judge.verdict import Verdict
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.records import How, Kill
@@ -48,7 +48,7 @@ class KnownReason(Record, frozen=True, kw_only=True):
     """What stands against a PASS of the subject, without the words, in which numbers may differ."""
 
     kind: Kind
-    code: str
+    code: ReasonCode
     run: RunKey | None = None
     check: str = ""
     clause: str = ""

@@ -12,6 +12,7 @@ from typing import Final
 from frame_harness.base.text import plural, printable
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.findings import Finding
+from frame_harness.judge.reason import ReasonCode
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.context import FindingContext
 from frame_harness.report.issues import Issue, Severity, issues_of, relative
@@ -56,7 +57,7 @@ def summary(evidence: Evidence, verdict: Verdict, root: Path) -> str:
         lines += [f"… {plural(len(left_out), 'more finding')}: the other reports have all", ""]
     if known:
         lines += ["### Known findings", "", *(f"- {_name(one)}: {_text(one.known)}" for one in known), ""]
-    against = [one for one in verdict.reasons if one.code != "violation"]
+    against = [one for one in verdict.reasons if one.code is not ReasonCode.VIOLATION]
     if against:
         lines += ["### Against a pass", ""]
         lines += [*(f"- {one.kind}: {one.run or 'all'}: {_text(one.message)}" for one in against), ""]

@@ -15,6 +15,7 @@ from frame_harness.base.text import printable
 from frame_harness.contract.clauses import Clause, Clauses
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.exit_codes import Kind, exit_code
+from frame_harness.judge.reason import ReasonCode
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.context import FindingContext
 from frame_harness.report.issues import NO_PASS, Issue, Severity, issues_of, relative
@@ -147,5 +148,5 @@ def _notifications(verdict: Verdict) -> list[Mapping[str, Any]]:
     return [
         {"level": "error", "message": {"text": printable(f"{one.kind}: {one.run or 'all'}: {one.message}")}}
         for one in verdict.reasons
-        if one.code != "violation"
+        if one.code is not ReasonCode.VIOLATION
     ]

@@ -10,7 +10,7 @@ from frame_harness.base.text import seconds
 from frame_harness.judge.evidence import Evidence, Outcome, RunEvidence, RunKey
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
-from frame_harness.judge.reason import BROKEN_OFF, Reason
+from frame_harness.judge.reason import BROKEN_OFF, Reason, ReasonCode
 from frame_harness.judge.verdict import Verdict, how_it_ended
 from frame_harness.report.text import id_ranges
 
@@ -108,7 +108,7 @@ def _why_not(clause: ClauseJudgement) -> str:
     return how_it_ended(clause.ended, clause.met)  # each check that broke off says other words
 
 
-def against(reasons: Sequence[Reason], told_elsewhere: Collection[str]) -> tuple[Against, ...]:
+def against(reasons: Sequence[Reason], told_elsewhere: Collection[ReasonCode]) -> tuple[Against, ...]:
     """What stands against a PASS, the same words of several runs or clauses once.
 
     Args:

@@ -25,7 +25,7 @@ from frame_harness.judge.evidence import (
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
-from frame_harness.judge.reason import BROKEN_OFF, Reason
+from frame_harness.judge.reason import BROKEN_OFF, CODE_OF_BROKEN_OFF, Reason, ReasonCode
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.blocks import (
     LABEL,
@@ -58,7 +58,7 @@ _KIND_STYLE = {
 # Tables fill their columns; a line that is copied should end where its words end.
 _TRAILING_BLANKS = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 # Reasons that have a place of their own in the report.
-_SHOWN_ELSEWHERE = {"trouble", "violation", *(f"check-{outcome}" for outcome in BROKEN_OFF)}
+_SHOWN_ELSEWHERE = {ReasonCode.TROUBLE, ReasonCode.VIOLATION, *CODE_OF_BROKEN_OFF.values()}
 
 
 def console_for(file: IO[str] | None = None) -> Console:
