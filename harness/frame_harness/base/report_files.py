@@ -2,10 +2,38 @@
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from frame_harness.base.disk import Unwritable, writing
 from frame_harness.base.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where reports go; None for none.
+
+    Attributes:
+        upstream: a folder.
+        out: the folder for the evidence; None for one among those of the last runs.
+    """
+
+    json: Path | None = None
+    junit: Path | None = None
+    sarif: Path | None = None
+    code_quality: Path | None = None
+    html: Path | None = None
+    upstream: Path | None = None
+    out: Path | None = None
+
+    @property
+    def of_one_file(self) -> tuple[Path | None, ...]:
+        """Those that are one file each; see `make_way`."""
+        return self.json, self.junit, self.sarif, self.code_quality, self.html
+
+
+NO_REPORTS: Final = ReportFiles()
 
 
 def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> None:

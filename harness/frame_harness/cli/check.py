@@ -18,23 +18,23 @@ from frame_harness.base.commands import telling_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.profiles import BOTH, profiles_named
 from frame_harness.base.program import program
+from frame_harness.base.report_files import NO_REPORTS, ReportFiles
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.baseline_file import load_baseline
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.html_page import save_page
-from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
-from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
+from frame_harness.cli.last_broken import broken_before, narrowed, none_broken, remember
+from frame_harness.cli.reporting import Examined, Made, publish_and_keep
 from frame_harness.coverage import lcov
 from frame_harness.coverage.lines import Coverage
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module, modules_of
-from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
 from frame_harness.image.side_by_side import build_each
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.judge.evidence import CheckInRun, Evidence, Outcome, PlannedCheck, Trouble
+from frame_harness.judge.evidence import CheckInRun, Evidence, PlannedCheck, Trouble
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machines
@@ -45,7 +45,7 @@ from frame_harness.report.terminal import console_for
 from frame_harness.session.breakdowns import Breakdowns, of_the_host
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import SessionRequest, info_of
-from frame_harness.session.runs import ACCELERATOR, BUILD, accelerator_trouble, settled, trouble_of
+from frame_harness.session.runs import ACCELERATOR, BUILD, accelerator_trouble, build_trouble, settled
 from frame_harness.session.selection import require_selection
 from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
@@ -62,7 +62,6 @@ class Request:
 
     Attributes:
         coverage: measure which lines of the subject run, in a run of its own.
-        out: the folder for the evidence; None for one among those of the last runs.
         last_failed: a JSON report whose broken checks are the only ones, or `LAST_RUN`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
         where: runs are made by workers of a cluster; by processes of this one unless it `spreads`.
@@ -74,14 +73,8 @@ class Request:
     accel: str | None = None
     select: str = ""
     baseline: Path | None = None
-    json: Path | None = None
-    junit: Path | None = None
-    sarif: Path | None = None
-    code_quality: Path | None = None
+    files: ReportFiles = NO_REPORTS
     lcov: Path | None = None
-    html: Path | None = None
-    upstream: Path | None = None
-    out: Path | None = None
     workers: int | None = None
     last_failed: Path | None = None
     coverage: bool = False
@@ -120,18 +113,17 @@ def check(request: Request) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
-    report_files.make_way(
-        (*files_of(request), request.lcov, request.html), (*read, modules_of(request.frame_rs))
-    )
-    upstream.make_room(request.upstream)
+    files = request.files
+    report_files.make_way((*files.of_one_file, request.lcov), (*read, modules_of(request.frame_rs)))
+    upstream.make_room(files.upstream)
     console = console_for()
-    with archive_of_a_run(request.out, read) as kept:
+    with archive_of_a_run(files.out, read) as kept:
         with Progress(console) as progress:
             found = examine(request, progress, archive=kept.folder if kept else None)
         with ExitStack() as others:  # each is written whatever became of those before
-            others.callback(save_page, request.html, found, kept)
+            others.callback(save_page, files.html, found, kept)
             others.callback(_save_lines, request.lcov, found.evidence.coverage)
-            status = publish_and_keep(found, kept, console, request)
+            status = publish_and_keep(found, kept, console, files)
     remember(found.subject, found.evidence.checks)
     return status
 
@@ -157,15 +149,14 @@ def examine(
     subject, machines = asked_for(request)
     only = frozenset(one.place for one in broken_before(request.last_failed, subject))
     if request.last_failed and not only:
-        progress.note(f"no check was broken in {words_for(request.last_failed)}: every check is made")
+        progress.note(f"{none_broken(request.last_failed)}: every check is made")
     asked = replace(request.of_a_session(subject, machines), only=only, archive=archive)
     with telling_through(progress.note):
         made = _evidence(request, asked, progress, order)
-    evidence = made.evidence
-    evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
-    if request.last_failed and only:
-        selection = narrowed(evidence.selection, request.last_failed)
-        evidence = msgspec.structs.replace(evidence, selection=selection)
+    selection = narrowed(made.evidence.selection, request.last_failed if only else None)
+    evidence = msgspec.structs.replace(
+        made.evidence, duration_s=time.monotonic() - began, selection=selection
+    )
     if request.measures_coverage and evidence.coverage is None:
         progress.note("which lines run was not measured: no check ran in the build for that")
     # A whole run must have looked at every clause; a chosen part need not.
@@ -194,20 +185,7 @@ def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
     return subject, machines
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What a run of the suite came to.
-
-    Attributes:
-        notes: what could not be kept of failing checks.
-    """
-
-    evidence: Evidence
-    images: tuple[Image, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def _evidence(request: Request, asked: SessionRequest, progress: Progress, order: Order | None) -> _Made:
+def _evidence(request: Request, asked: SessionRequest, progress: Progress, order: Order | None) -> Made:
     """Build, then run the suite; whatever ends that early is part of the evidence."""
     began, build_s, subject = time.monotonic(), 0.0, asked.subject
     steps: dict[str, float] = {}
@@ -234,7 +212,7 @@ def _evidence(request: Request, asked: SessionRequest, progress: Progress, order
         steps["preflight"] = sum(run.preflight_s for run in evidence.runs)
         steps["checks"] = time.monotonic() - began - build_s
     evidence = msgspec.structs.replace(evidence, build_s=build_s, steps_s=steps)
-    return _Made(evidence, tuple(images), tuple(notes))
+    return Made(evidence, tuple(images), tuple(notes))
 
 
 def _settle_accelerator(
@@ -264,13 +242,8 @@ def _build_first(
             for image, took in each:
                 images.append(image)
                 steps[f"compile {image.profile}"] = took
-    except NotJudgeable as error:
-        return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
-    except CompileError as error:
-        trouble = Trouble(what=BUILD, message=error.first, detail=error.rendered, next=error.next_step)
-        return trouble, images
     except HarnessError as error:
-        return trouble_of(BUILD, error), images
+        return build_trouble(error), images
     return None, images
 
 

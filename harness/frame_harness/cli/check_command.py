@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from frame_harness.base.profiles import BOTH, COVERAGE
+from frame_harness.base.report_files import ReportFiles
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions, spread_options
 from frame_harness.cli.options import (
     FILE,
@@ -120,6 +121,7 @@ def check_command(
     where = CampaignOptions(workers, scheduler, None, resume)
     where.require_sense()
     _require_spreadable(NO_CAMPAIGN if since else where, kernel_src or core, guests, accel, last_failed)
+    files = ReportFiles(json_, junit, sarif, code_quality, html, upstream, out)
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
@@ -129,8 +131,7 @@ def check_command(
         if case and last_failed:
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
-            kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
-            junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream, out=out,
+            kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, files=files,
             seed=1 if seed is None else seed, last_failed=last_failed, since=since, where=where,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
@@ -139,9 +140,8 @@ def check_command(
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream,
-        out=out, workers=guests or workers, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
-        where=where,
+        files=files, lcov=lcov, coverage=coverage, workers=guests or workers, last_failed=last_failed,
+        red=red, where=where,
     )  # fmt: skip
     sys.exit(int(check(request)))
 

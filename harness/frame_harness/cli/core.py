@@ -16,18 +16,18 @@ from frame_harness.base.commands import Say, telling_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.profiles import BOTH, profiles_named
 from frame_harness.base.program import program
+from frame_harness.base.report_files import NO_REPORTS, ReportFiles
 from frame_harness.campaigns.engine import campaign
 from frame_harness.cli import upstream
 from frame_harness.cli.baseline_file import load_baseline
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.core_cases import Cases, cases_to_play, clauses_of
 from frame_harness.cli.html_page import save_page
-from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
+from frame_harness.cli.last_broken import broken_before, narrowed, none_broken, remember_cases
 from frame_harness.cli.origins import with_origins
-from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
+from frame_harness.cli.reporting import Examined, Made, publish_and_keep
 from frame_harness.frame_metadata.subject import modules_of
 from frame_harness.image.compiler import Toolchain
-from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
@@ -35,7 +35,6 @@ from frame_harness.judge.difference import BrokenCheck
 from frame_harness.judge.evidence import (
     CheckResult,
     Evidence,
-    Outcome,
     PlannedCheck,
     RunKey,
     Trouble,
@@ -61,7 +60,7 @@ from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 from frame_harness.session.request import info_of
 from frame_harness.session.run import merge
-from frame_harness.session.runs import BUILD, changes, trouble_of, words_of
+from frame_harness.session.runs import build_trouble, changes, words_of
 from frame_harness.session.selection import require_selection
 
 MACHINE = "microvm"
@@ -88,13 +87,7 @@ class CoreRequest:
     select: str = ""
     case: str = ""
     baseline: Path | None = None
-    json: Path | None = None
-    junit: Path | None = None
-    sarif: Path | None = None
-    code_quality: Path | None = None
-    html: Path | None = None
-    upstream: Path | None = None
-    out: Path | None = None
+    files: ReportFiles = NO_REPORTS
     seed: int = SEED
     last_failed: Path | None = None
     since: str = ""
@@ -170,7 +163,7 @@ class _Builds:
                 image, why_not = build_core(self.subject, profile, self.toolchain, self.say)
                 self.why_not = why_not or self.why_not
             except HarnessError as error:
-                self.troubles.append(_of_a_build(error))
+                self.troubles.append(build_trouble(error))
                 return
             finally:
                 self.seconds += time.monotonic() - began
@@ -203,16 +196,17 @@ def check_core(request: CoreRequest) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
     """
     read = (request.frame_rs, request.kernel_src, request.baseline, request.last_failed)
-    report_files.make_way((*files_of(request), request.html), (*read, modules_of(request.frame_rs)))
-    upstream.make_room(request.upstream)
+    files = request.files
+    report_files.make_way(files.of_one_file, (*read, modules_of(request.frame_rs)))
+    upstream.make_room(files.upstream)
     console = console_for()
-    with archive_of_a_run(request.out, read) as kept:
+    with archive_of_a_run(files.out, read) as kept:
         with Progress(console) as progress:
             found = examine_core(request, progress, archive=kept.folder if kept else None)
         try:
-            status = publish_and_keep(found, kept, console, request)
+            status = publish_and_keep(found, kept, console, files)
         finally:
-            save_page(request.html, found, kept)  # whatever became of the other reports
+            save_page(files.html, found, kept)  # whatever became of the other reports
     remember_core(request, found)
     return status
 
@@ -249,7 +243,7 @@ def examine_core(
     required = tuple(one for one in required if one in selected(request.select))
     progress.note(core.described)
     if request.last_failed and not cases:
-        progress.note(f"no check was broken in {words_for(request.last_failed)}: every case is played")
+        progress.note(f"{none_broken(request.last_failed)}: every case is played")
     with telling_through(progress.note):
         made = _evidence(request, core, cases, progress, archive)
     evidence = made.evidence
@@ -262,28 +256,13 @@ def examine_core(
         meanwhile = _meanwhile(subject, made)
         evidence = msgspec.structs.replace(followed, origins=()) if meanwhile else followed
     evidence = msgspec.structs.replace(evidence, errors=(*evidence.errors, *meanwhile))
-    selection = request.selection
-    if request.last_failed and cases:
-        selection = narrowed(selection, request.last_failed)
+    selection = narrowed(request.selection, request.last_failed if cases else None)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began, selection=selection)
     verdict = judge(evidence, MEMORY_CORE, known, required)
     return Examined(evidence, verdict, known, subject, required, made.images, made.notes)
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What a campaign came to.
-
-    Attributes:
-        notes: what could not be kept of cases with faults.
-    """
-
-    evidence: Evidence
-    images: tuple[Image, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def _meanwhile(subject: Subject, made: _Made) -> tuple[Trouble, ...]:
+def _meanwhile(subject: Subject, made: Made) -> tuple[Trouble, ...]:
     """Say which files changed since the command began, or since they were compiled."""
     built = made.images[-1].subject if made.images else subject
     return tuple(dict.fromkeys((*changes(subject), *changes(built, made.images))))
@@ -295,7 +274,7 @@ def _evidence(
     cases: Cases,
     progress: Progress,
     archive: Path | None,
-) -> _Made:
+) -> Made:
     subject = core.subject
     builds = _Builds(
         request, core.design, subject, cases, progress.step, archive=archive, why_not=core.without_ownership
@@ -304,14 +283,14 @@ def _evidence(
     try:
         outcomes = _outcomes(request, builds, progress)
     except KeyboardInterrupt:
-        return _Made(Evidence(subject=info_of(subject), planned_runs=(), interrupted=True))
+        return Made(Evidence(subject=info_of(subject), planned_runs=(), interrupted=True))
     if builds.troubles:
-        return _Made(Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles)))
+        return Made(Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles)))
     runs = tuple(RunKey(MACHINE, profile) for profile in builds.profiles)
     described_by = words_of(builds.toolchain) if builds.toolchain else ""
     evidence = _of_outcomes(outcomes, builds.subject, runs, clauses, described_by, builds.seconds, not cases)
     notes = tuple(note for judged in outcomes.judged for note in judged.notes)
-    return _Made(evidence, tuple(builds.images), notes)
+    return Made(evidence, tuple(builds.images), notes)
 
 
 def _outcomes(request: CoreRequest, builds: _Builds, progress: Progress) -> Outcomes:
@@ -380,11 +359,3 @@ def selected(select: str) -> tuple[str, ...]:
 
 def _matcher(clause: str) -> Callable[..., bool]:
     return lambda word, **_: word.lower() in f"{NAME}[{clause}]".lower()
-
-
-def _of_a_build(error: HarnessError) -> Trouble:
-    if isinstance(error, NotJudgeable):
-        return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT)
-    if isinstance(error, CompileError):
-        return Trouble(what=BUILD, message=error.first, detail=error.rendered, next=error.next_step)
-    return trouble_of(BUILD, error)

@@ -39,14 +39,20 @@ def broken_before(report: Path | None, subject: Subject) -> frozenset[BrokenChec
     return frozenset() if runs - {one.place.run for one in checks} else checks
 
 
-def words_for(report: Path) -> str:
-    """How to call it in a sentence."""
+def none_broken(report: Path) -> str:
+    """That nothing was broken before, as the beginning of a sentence."""
+    return f"no check was broken in {_words_for(report)}"
+
+
+def _words_for(report: Path) -> str:
     return "the last run" if report == LAST_RUN else str(report)
 
 
-def narrowed(selection: str, report: Path) -> str:
-    """What was asked for alone, in words, when it was that only."""
-    return " of ".join(filter(None, [selection, f"what was broken in {words_for(report)}"]))
+def narrowed(selection: str, report: Path | None) -> str:
+    """What was asked for alone, in words; of that, only what was broken in a report, where there is one."""
+    if report is None:
+        return selection
+    return " of ".join(filter(None, [selection, f"what was broken in {_words_for(report)}"]))
 
 
 class _Check(msgspec.Struct, frozen=True):

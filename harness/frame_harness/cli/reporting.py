@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 
 from frame_harness.base import report_files
 from frame_harness.base.program import program
+from frame_harness.base.report_files import ReportFiles
 from frame_harness.base.text import printable
 from frame_harness.cli import upstream
 from frame_harness.cli.ci import add_summary, in_github_actions, root_of, version
@@ -28,23 +28,17 @@ from frame_harness.report import code_quality, json_report, junit, sarif
 from frame_harness.report.terminal import print_report
 
 
-class Reports(Protocol):
-    """Where reports go; None for none."""
+@dataclass(frozen=True)
+class Made:
+    """What the checks of a subject came to, before a verdict.
 
-    @property
-    def json(self) -> Path | None: ...
+    Attributes:
+        notes: what could not be kept of failing checks.
+    """
 
-    @property
-    def junit(self) -> Path | None: ...
-
-    @property
-    def sarif(self) -> Path | None: ...
-
-    @property
-    def code_quality(self) -> Path | None: ...
-
-    @property
-    def upstream(self) -> Path | None: ...
+    evidence: Evidence
+    images: tuple[Image, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class Examined:
 
 
 def publish_and_keep(
-    found: Examined, kept: RunArchive | None, console: Console, reports: Reports
+    found: Examined, kept: RunArchive | None, console: Console, reports: ReportFiles
 ) -> ExitCode:
     """Close the run's archive, then do as `publish` does: the verdict is the last line.
 
@@ -77,7 +71,9 @@ def publish_and_keep(
     return status
 
 
-def publish(found: Examined, console: Console, reports: Reports, kept: Mapping[CheckInRun, Path]) -> ExitCode:
+def publish(
+    found: Examined, console: Console, reports: ReportFiles, kept: Mapping[CheckInRun, Path]
+) -> ExitCode:
     """Print the report, write the files, return the process exit status.
 
     Args:
@@ -116,13 +112,8 @@ def show(
         console.print("interrupted; every guest is gone")
 
 
-def files_of(reports: Reports) -> tuple[Path | None, ...]:
-    """Where the reports go that are one file each; see `report_files.make_way`."""
-    return reports.json, reports.junit, reports.sarif, reports.code_quality
-
-
 def _writers(
-    found: Examined, reports: Reports, root: Path
+    found: Examined, reports: ReportFiles, root: Path
 ) -> Iterator[tuple[Path | None, Callable[[], str]]]:
     evidence, verdict, known = found.evidence, found.verdict, found.known
     yield reports.json, partial(json_report.dumps, evidence, verdict, known)

@@ -21,11 +21,11 @@ from frame_harness.guest.pool import NEW_GUESTS, GuestPool
 from frame_harness.image.build import build, changed_sources
 from frame_harness.image.code_lines import CodeLines, code_lines
 from frame_harness.image.compiler import Toolchain
-from frame_harness.image.errors import WrongBuild
+from frame_harness.image.errors import CompileError, NotJudgeable, WrongBuild
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.judge.evidence import PlannedCheck, RunKey, Trouble
+from frame_harness.judge.evidence import Outcome, PlannedCheck, RunKey, Trouble
 from frame_harness.machine.accel import settle_accel
 from frame_harness.machine.definition import Machine
 from frame_harness.session.ends import Hangs
@@ -249,6 +249,15 @@ def accelerator_trouble(error: HarnessError) -> Trouble:
 def trouble_of(what: str, error: HarnessError) -> Trouble:
     """Say what an error kept from being judged."""
     return Trouble(what=what, message=error.summary, detail=error.evidence, next=error.next_step)
+
+
+def build_trouble(error: HarnessError) -> Trouble:
+    """Say why there is no image; a version that cannot be judged is no fault of it."""
+    if isinstance(error, NotJudgeable):
+        return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT)
+    if isinstance(error, CompileError):
+        return Trouble(what=BUILD, message=error.first, detail=error.rendered, next=error.next_step)
+    return trouble_of(BUILD, error)
 
 
 def changed(file: Path, detail: str = "") -> Trouble:

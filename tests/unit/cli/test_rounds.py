@@ -9,6 +9,7 @@ import click
 import pytest
 
 from frame_harness.base.errors import HarnessError, ImageError, MachineError, ProtocolError, UsageError
+from frame_harness.base.report_files import ReportFiles
 from frame_harness.cli.check import Request, check
 from frame_harness.cli.core import CoreRequest, check_core
 from frame_harness.cli.endings import ending
@@ -145,11 +146,11 @@ def test_a_file_of_the_user_s_by_the_name_of_a_text_is_refused_and_nothing_goes(
 @pytest.mark.parametrize(
     "asked",
     [
-        lambda file: check_core(CoreRequest(frame_rs=file, html=file)),
-        lambda file: check_core(CoreRequest(kernel_src=file.parent, json=file)),
-        lambda file: check_core(CoreRequest(last_failed=file, junit=file)),
+        lambda file: check_core(CoreRequest(frame_rs=file, files=ReportFiles(html=file))),
+        lambda file: check_core(CoreRequest(kernel_src=file.parent, files=ReportFiles(json=file))),
+        lambda file: check_core(CoreRequest(last_failed=file, files=ReportFiles(junit=file))),
         lambda file: check(Request(frame_rs=file, lcov=file)),
-        lambda file: check(Request(frame_rs=file.parent.with_suffix(".rs"), html=file)),
+        lambda file: check(Request(frame_rs=file.parent.with_suffix(".rs"), files=ReportFiles(html=file))),
         lambda file: mutate(MutateRequest(FrameGround(file, (), "release", None), "", html=file)),
         lambda file: mutate(MutateRequest(FrameGround(None, (str(file),), "dev", None), "", json=file)),
         lambda file: mutate(MutateRequest(CoreGround(file.parent, "release"), "", html=file)),
