@@ -14,10 +14,9 @@ import pytest
 from frame_harness.debugging.gdb_command import GdbCommand
 from frame_harness.debugging.guests import OpenGuests
 from frame_harness.debugging.sockets import socket_folder
-from frame_harness.debugging.waiting import until_looked
+from frame_harness.debugging.waiting import end_guests, until_looked
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.errors import NotInThisVersion
-from frame_harness.machine.guest import live_guests
 from frame_harness.session import results
 from frame_harness.session.plugin import KERNELS
 from frame_harness.session.run import GUESTS
@@ -67,9 +66,7 @@ def pytest_exception_interact(node: object, call: pytest.CallInfo[None]) -> None
 
 
 def pytest_keyboard_interrupt() -> None:
-    """End the guests before anybody asks them to exit: gdb may hold them."""
-    for guest in live_guests():
-        guest.kill()
+    end_guests()
 
 
 class _shown:

@@ -10,11 +10,11 @@ import pytest
 
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.debugging.guests import CountedGuests, Position
+from frame_harness.debugging.waiting import end_guests
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome
 from frame_harness.judge.reason import BROKEN_OFF
-from frame_harness.machine.guest import live_guests
 from frame_harness.session import results
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
@@ -168,9 +168,7 @@ class _Making:
                     self._session.shouldfail = error.summary
 
     def pytest_keyboard_interrupt(self) -> None:
-        """End the guests before anybody asks them to exit: a debugger may hold them."""
-        for guest in live_guests():
-            guest.kill()
+        end_guests()
 
     def pytest_internalerror(self, excrepr: object) -> None:
         self.trouble = str(excrepr)

@@ -8,9 +8,15 @@ import sys
 from typing import Final
 
 from frame_harness.base.errors import MachineError
-from frame_harness.machine.guest import Guest
+from frame_harness.machine.guest import Guest, live_guests
 
 GLANCE_S: Final = 0.1
+
+
+def end_guests() -> None:
+    """End the guests before anybody asks them to exit: a debugger may hold them."""
+    for guest in live_guests():
+        guest.kill()
 
 
 def until_attached(guest: Guest) -> None:

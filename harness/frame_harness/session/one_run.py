@@ -25,7 +25,7 @@ from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.runs import WorkerOutput, accelerator_trouble, settled
-from frame_harness.session.session import HANDED_OVER, RESULT, SEEN
+from frame_harness.session.session import HANDED_OVER, results_in
 from frame_harness.session.suite import run_suite
 from frame_harness.session.units import make, units_of
 
@@ -150,11 +150,9 @@ class _Making(Breakdowns):
             make([items[place] for place in unit.checks])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name, value in report.user_properties:
-            if name == RESULT and report.when == "teardown":
-                self._results.append(decode(str(value), CheckResult))
-            elif name == SEEN:
-                self._met.append(decode(str(value), CheckResult))
+        own, met = results_in(report)
+        self._results += own
+        self._met += met
 
     def output(self) -> WorkerOutput | None:
         """What the session saw beside results; None where it came to none.

@@ -127,11 +127,11 @@ class Session:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the result that a check's last report carries."""
-        for name, value in report.user_properties:
-            if name == RESULT and report.when == "teardown":
-                self.take(decode(str(value), CheckResult))
-            elif name == SEEN:
-                self.take_on_the_way(decode(str(value), CheckResult))
+        own, met = results_in(report)
+        for result in own:
+            self.take(result)
+        for result in met:
+            self.take_on_the_way(result)
 
     def take(self, result: CheckResult) -> None:
         """Have the result of a check."""
@@ -175,6 +175,17 @@ class Session:
             seen = self._seen.of_the_plan()
             contents = contents_of(seen, self.request.subject, self.images, self.notes)
             self.notes = self.archive.finish(contents)
+
+
+def results_in(report: pytest.TestReport) -> tuple[list[CheckResult], list[CheckResult]]:
+    """What a report of a check carries: its result, where it is its last one, and what it met of others."""
+    own, met = list[CheckResult](), list[CheckResult]()
+    for name, value in report.user_properties:
+        if name == RESULT and report.when == "teardown":
+            own.append(decode(str(value), CheckResult))
+        elif name == SEEN:
+            met.append(decode(str(value), CheckResult))
+    return own, met
 
 
 class _Voice:
