@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import assert_never
 
 import numpy as np
 from markupsafe import Markup
@@ -68,24 +68,6 @@ class Scene:
         return None if self.result.frame is None else paddr_to_pfn(self.result.frame)
 
 
-Drawer = Callable[[Any], str]
-_DRAWERS: dict[type, tuple[str, Drawer]] = {
-    Interleaving: ("Two CPUs, and who was held where", interleaving.svg),
-    OrderingTrace: ("What the memory orderings of the compiled code allow", orderings.svg),
-    StormRates: ("Steps a second of each CPU", storm.svg),
-}
-
-
-def draws(kind: type, name: str, drawer: Drawer) -> None:
-    """Let values of a type, as results carry them, be drawn.
-
-    Args:
-        name: of what the picture shows.
-        drawer: makes an SVG of a value.
-    """
-    _DRAWERS[kind] = (name, drawer)
-
-
 def figures_of(scene: Scene) -> list[Figure]:
     """The pictures of a result, the most telling first; there is always one."""
     found = [*_diagrams(scene.result), *_of_bytes(scene), *_of_history(scene)]
@@ -97,12 +79,19 @@ def figures_of(scene: Scene) -> list[Figure]:
 
 def _diagrams(result: CheckResult) -> Iterator[Figure]:
     """What the engine that found it drew as a value: an interleaving, an ordering, the rates of a storm."""
-    values = (getattr(result, name) for name in type(result).__struct_fields__)
-    for value in values:
-        for one in value if isinstance(value, tuple) else (value,):
-            if type(one) in _DRAWERS:
-                name, drawer = _DRAWERS[type(one)]
-                yield Figure(name, name, _safe(drawer(one)), 0)
+    match result.diagram:
+        case None:
+            return
+        case Interleaving():
+            name, svg = "Two CPUs, and who was held where", interleaving.svg(result.diagram)
+        case OrderingTrace():
+            name = "What the memory orderings of the compiled code allow"
+            svg = orderings.svg(result.diagram)
+        case StormRates():
+            name, svg = "Steps a second of each CPU", storm.svg(result.diagram)
+        case _:
+            assert_never(result.diagram)
+    yield Figure(name, name, _safe(svg), 0)
 
 
 def _of_bytes(scene: Scene) -> Iterator[Figure]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copyreg
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from frame_harness.base.errors import UsageError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.profiles import COVERAGE, profiles_named
 from frame_harness.contract.contract import Contract
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -113,12 +113,20 @@ class SessionRequest:
         return [word for option, value in options.items() if value for word in (option, value)]
 
 
-def _contract(name: str) -> Contract:
-    return {FRAME_METADATA.name: FRAME_METADATA}[name]
+def _frame_metadata() -> Contract:
+    return FRAME_METADATA
 
 
-# A contract is made of functions, so another process is told its name.
-copyreg.pickle(Contract, lambda contract: (_contract, (contract.name,)))
+def _reduced(contract: Contract) -> tuple[Callable[[], Contract], tuple[()]]:
+    """A contract is made of functions, so another process is told which one it is."""
+    if contract is not FRAME_METADATA:
+        raise HarnessError(
+            "contract", contract.name, expected=FRAME_METADATA.name, detail="no other process knows it"
+        )
+    return _frame_metadata, ()
+
+
+copyreg.pickle(Contract, _reduced)
 
 REQUEST: Final = pytest.StashKey[SessionRequest]()
 """Where the plug-in finds the request of the program that started pytest; without one the options say it."""

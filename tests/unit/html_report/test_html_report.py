@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -20,10 +20,10 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.html_report import figures, from_archive
+from frame_harness.html_report import from_archive
 from frame_harness.html_report.annotated import annotated
 from frame_harness.html_report.excerpt import excerpt, highlighted, sources_of
-from frame_harness.html_report.figures import Scene, draws, figures_of
+from frame_harness.html_report.figures import Scene, figures_of
 from frame_harness.html_report.memory import NOTHING, Memory
 from frame_harness.html_report.page import dumps
 from frame_harness.judge.baseline import EMPTY
@@ -43,6 +43,7 @@ from tests.support import report_scene
 from tests.support.report_scene import HOSTILE, PFN, SOURCES, written
 from tests.support.synthetic import SMALL, Shape, healthy_state
 from tests.unit.evidence_samples import LIFE, RELEASE, SUBJECT, TABLE, VTABLE, healthy, with_outcome
+from tests.unit.judge.test_diagrams import LOST, RATES, STALE
 
 
 class Read(HTMLParser):
@@ -148,17 +149,13 @@ def test_the_bytes_of_a_page_are_shown_where_they_are_known() -> None:
     assert [one.kind for one in figures_of(unknown)] == ["outcome"]
 
 
-def test_a_value_that_another_engine_drew_comes_first() -> None:
+@pytest.mark.parametrize(
+    ("diagram", "caption"), [(LOST, "Two CPUs"), (STALE, "memory orderings"), (RATES, "Steps a second")]
+)
+def test_what_an_engine_drew_comes_first(diagram: Diagram, caption: str) -> None:
     result = next(one for one in report_scene.broken().checks if one.check == TABLE and one.run == RELEASE)
-    draws(FieldValues, "the engine's own", "<svg>{}</svg>".format)
-    try:
-        assert figures_of(Scene(result, NOTHING, None, None, META_SLOT))[0].caption == "the engine's own"
-    finally:
-        del figures._DRAWERS[FieldValues]
-
-
-def test_every_diagram_of_an_engine_has_a_drawer() -> None:
-    assert set(get_args(Diagram)) <= figures._DRAWERS.keys()
+    drawn = replace(result, diagram=diagram)
+    assert caption in figures_of(Scene(drawn, NOTHING, None, None, META_SLOT))[0].caption
 
 
 def test_what_stands_against_a_pass_is_told() -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.resources import machines_dir
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.evidence import PlannedCheck, RunKey
 from frame_harness.machine.definition import load_machines
+from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.results import planned_check
 
@@ -114,3 +117,8 @@ def test_check_has_its_run_and_the_same_name_in_each_whatever_its_cases_are_call
     assert sorted((one.run.machine, one.check) for one in collected) == [
         (machine, f"{test.name}::{name}") for machine in ("microvm", "my-q35", "q35") for name in names
     ]
+
+
+def test_a_contract_that_no_other_process_knows_is_refused_by_its_name() -> None:
+    with pytest.raises(HarnessError, match=f"contract: {MEMORY_CORE.name}: expected {FRAME_METADATA.name}"):
+        pickle.dumps(MEMORY_CORE)
