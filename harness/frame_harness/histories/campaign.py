@@ -8,14 +8,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from frame_harness.base.errors import HarnessError
 from frame_harness.histories.boot_configs import boot_configs_for
-from frame_harness.histories.differences import Look
 from frame_harness.histories.generator import Generator
-from frame_harness.histories.history import Failure, play_again, play_random
+from frame_harness.histories.history import play_random
 from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
-from frame_harness.histories.scripts import FoundOn, Script
-from frame_harness.histories.shrink import shrink
+from frame_harness.histories.shortening import Shortened, script_of, shortest
 from frame_harness.machine.definition import Machine
 
 HISTORY_STEPS = 200
@@ -27,23 +24,12 @@ WHOLE_EVERY = 4
 """Of so many histories one is played on all of memory, where it takes long to run out."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """A broken clause with the shortest history found that shows it."""
-
-    clause: str
-    failure: Failure
-    script: Script
-    length: int
-    """Commands of the history that found it first."""
-
-
 @dataclass
 class Tally:
     """What a campaign has done so far."""
 
     seed: int
-    found: dict[str, Found] = field(default_factory=dict)
+    found: dict[str, Shortened] = field(default_factory=dict)
     again: dict[str, int] = field(default_factory=dict)
     """How often a history ended at a clause that was known by then."""
     histories: int = 0
@@ -52,7 +38,7 @@ class Tally:
 
 
 Go = Callable[[Tally], bool]
-Say = Callable[[Found], None]
+Say = Callable[[Shortened], None]
 
 
 def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tally:
@@ -79,7 +65,9 @@ def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tal
             if failure and failure.clause in tally.found:
                 tally.again[failure.clause] = tally.again.get(failure.clause, 0) + 1
             elif failure:
-                tally.found[failure.clause] = found = _shortened(lockstep, failure, name)
+                short = shortest(lockstep, failure, name)
+                found = Shortened(short, script_of(lockstep, short, name), len(failure.commands))
+                tally.found[failure.clause] = found
                 say(found)
             tally.commands += lockstep.commands - before
             if failure and not failure.commands:
@@ -96,35 +84,3 @@ def _boot_config_of(machine: Machine, history: int) -> BootConfig:
     configs = boot_configs_for(machine)
     whole = len(configs) > 1 and history % WHOLE_EVERY == WHOLE_EVERY - 1
     return configs[1] if whole else configs[0]
-
-
-def _shortened(lockstep: Lockstep, failure: Failure, name: str) -> Found:
-    if failure.only_in_batch:
-        return Found(failure.clause, failure, _script(lockstep, failure, name), len(failure.commands))
-    shortest = shrink(failure, lambda steps: play_again(lockstep, steps))
-    lockstep.renew()
-    again = play_again(lockstep, shortest.steps)
-    if again is None or again.clause != failure.clause:
-        raise HarnessError(
-            "history", name, expected=f"{failure.clause} on a fresh guest",
-            actual=again.clause if again else "nothing", detail=failure.difference.line,
-            next_step="report this: a guest that was reset is not as a fresh one",
-        )  # fmt: skip
-    return Found(failure.clause, again, _script(lockstep, again, name), len(failure.commands))
-
-
-def _script(lockstep: Lockstep, failure: Failure, name: str) -> Script:
-    subject = lockstep.host.image.subject
-    last = len(failure.commands) - 1
-    where = f" (seen {failure.seen.value})" if failure.seen is Look.AT_THE_END else ""
-    return Script(
-        machine=lockstep.host.machine.name,
-        profile=lockstep.host.image.profile,
-        boot_config=lockstep.boot_config,
-        commands=failure.commands,
-        clause=failure.clause,
-        seen=failure.difference.line + where,
-        subject=FoundOn(subject.name, subject.sha256),
-        seed=name,
-        remarks={last: f"expect {failure.difference.expected_line}"} if failure.commands else {},
-    )

@@ -10,16 +10,13 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from frame_harness.base.errors import HarnessError
 from frame_harness.histories.boot_configs import boot_configs_for
 from frame_harness.histories.campaign import HISTORY_STEPS, is_played_both_ways
 from frame_harness.histories.commands import Command
-from frame_harness.histories.differences import Look
 from frame_harness.histories.generator import Generator
-from frame_harness.histories.history import Failure, play_again, play_random
+from frame_harness.histories.history import Failure, play_random
 from frame_harness.histories.lockstep import BootConfig
-from frame_harness.histories.scripts import FoundOn, Script
-from frame_harness.histories.shrink import shrink
+from frame_harness.histories.shortening import Shortened, script_of, shortest
 from frame_harness.histories.steps import Step
 from frame_harness.steering.causes import Cause
 from frame_harness.steering.corpus import Corpus, Entry
@@ -44,24 +41,15 @@ AVOIDED = 0.75
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Shortened):
     """A cause with the shortest history found that shows it.
 
-    Args:
-        length: commands of the history that found it first.
+    Attributes:
         after: commands of the campaign until then.
     """
 
     cause: Cause
-    failure: Failure
-    script: Script
-    length: int
     after: int
-
-    @property
-    def clause(self) -> str:
-        """The id of the clause that the cause breaks."""
-        return self.cause.clause
 
 
 @dataclass
@@ -294,38 +282,8 @@ class Campaign:
         return None
 
     def _shortened(self, failed: Failed, after: int) -> Found:
-        failure = failed.failure
         guest = self.player.guest(failed.boot_config)
-        length = len(failure.commands)
-        if not failure.only_in_batch:
-            wanted = Cause.of(failure)
-            shortest = shrink(failure, lambda steps: play_again(guest, steps), Cause.of)
-            guest.renew()
-            again = play_again(guest, shortest.steps)
-            if again is None or Cause.of(again) != wanted:
-                raise HarnessError(
-                    "history", failed.name, expected=f"{wanted.clause} on a fresh guest",
-                    actual=again.clause if again else "nothing", detail=failure.difference.line,
-                    next_step="report this: a guest that was reset is not as a fresh one",
-                )  # fmt: skip
-            failure = again
+        failure = shortest(guest, failed.failure, failed.name, Cause.of)
         cause = Cause.of(failure)
-        return Found(cause, failure, self._script(failed, failure, cause), length, after)
-
-    def _script(self, failed: Failed, failure: Failure, cause: Cause) -> Script:
-        host = self.player.judged
-        subject = host.image.subject
-        last = len(failure.commands) - 1
-        where = f" (seen {failure.seen.value})" if failure.seen is Look.AT_THE_END else ""
-        return Script(
-            machine=host.machine.name,
-            profile=host.image.profile,
-            boot_config=failed.boot_config,
-            commands=failure.commands,
-            clause=cause.clause,
-            cause=cause.text,
-            seen=failure.difference.line + where,
-            subject=FoundOn(subject.name, subject.sha256),
-            seed=failed.name,
-            remarks={last: f"expect {failure.difference.expected_line}"} if failure.commands else {},
-        )
+        script = script_of(guest, failure, failed.name, cause.text)
+        return Found(failure, script, len(failed.failure.commands), cause, after)
