@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +33,11 @@ from frame_harness.machine.guest import Guest
 from frame_harness.machine.identity import version_of
 from frame_harness.machine.instruction import LONGEST, stays
 from frame_harness.machine.qmp import MonitorGone
+from frame_harness.machine.stall import StallWatch
 
 STALL_S: Final = 10.0
 """So long QEMU may use no CPU time in a replay before it counts as hung."""
 _RBP: Final = 6
-_PROGRESS_S: Final = 0.001
 _REPLY: Final = b"=0 "
 
 
@@ -198,15 +197,13 @@ class Patience:
 
     def renew(self) -> None:
         """Begin to wait anew, as after a write."""
-        self._cpu_s, self._since = self._guest.cpu_time_s(), time.monotonic()
-        self._began_cpu_s = self._cpu_s
+        self._began_cpu_s = self._guest.cpu_time_s()
+        self._stall = StallWatch(self._began_cpu_s)
 
     def is_over(self) -> bool:
         """Whether QEMU made no progress for `stall_s` seconds, or used more CPU time than a replay may."""
-        now, cpu_s = time.monotonic(), self._guest.cpu_time_s()
-        if cpu_s - self._cpu_s > _PROGRESS_S:
-            self._cpu_s, self._since = cpu_s, now
-        return now - self._since > self._stall_s or cpu_s - self._began_cpu_s > self._most_cpu_s
+        cpu_s = self._guest.cpu_time_s()
+        return self._stall.look(cpu_s) > self._stall_s or cpu_s - self._began_cpu_s > self._most_cpu_s
 
 
 def _number(data: NDArray[np.uint8]) -> int:

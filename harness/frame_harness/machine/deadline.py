@@ -13,6 +13,7 @@ from frame_harness.base.units import Vaddr
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.process import QemuProcess
 from frame_harness.machine.qmp import Guard, MonitorGone
+from frame_harness.machine.stall import StallWatch
 from frame_harness.machine.vcpu import VcpuState
 
 POLL_S: Final = (
@@ -27,7 +28,6 @@ HANG_SHARE: Final = 0.1
 HANG_LOOKS: Final = 5
 """How often in a row it must be seen there; the looks lie apart by `HANG_STEP_S` of its CPU time."""
 HANG_STEP_S: Final = 0.1
-PROGRESS_S: Final = 0.001  # QEMU's CPU time that counts as a sign of life
 TAIL_LINES: Final = 20
 
 
@@ -126,8 +126,8 @@ class Deadline:
         self._max_bytes = max_bytes
         self._tail = tail
         self._began_cpu_s = guest.cpu_time_s()
-        self._began = self._progress_at = time.monotonic()
-        self._progress_cpu_s = self._began_cpu_s
+        self._began = time.monotonic()
+        self._stall = StallWatch(self._began_cpu_s)
         self._first_received: int | None = None
         self._received = 0
         self._sleep = _SleepWatch(guest)
@@ -146,10 +146,11 @@ class Deadline:
         if self._first_received is None:
             self._first_received = received
         self._received = received
-        now, cpu_s = time.monotonic(), self._guest.cpu_time_s()
-        if not silent or cpu_s - self._progress_cpu_s > PROGRESS_S:
-            self._progress_at, self._progress_cpu_s = now, cpu_s
-        limits = self._limits
+        cpu_s, limits = self._guest.cpu_time_s(), self._limits
+        if silent:
+            self._stall.look(cpu_s)
+        else:
+            self._stall.renew(cpu_s)
         if received - self._first_received > self._max_bytes:
             self._reached(LimitKind.FLOOD, f"{self._max_bytes} bytes")
         if cpu_s - self._began_cpu_s > self._cpu_s:
@@ -162,27 +163,25 @@ class Deadline:
         else:
             found = self._sleep.look(limits.asleep_wall_s, self.check_progress)
             if self._sleep.held:
-                self._progress_at = time.monotonic()
+                self._stall.alive()
             if found is not None:
                 self._reached(found, f"{CONFIRMATIONS} looks")
         self.check_progress()
 
     def check_progress(self) -> None:
         """Ask only whether QEMU still runs at all; used while QEMU itself owes an answer."""
-        now, cpu_s = time.monotonic(), self._guest.cpu_time_s()
         limits = self._limits
-        if cpu_s - self._progress_cpu_s > PROGRESS_S:
-            self._progress_at, self._progress_cpu_s = now, cpu_s
-        if now - self._progress_at > limits.stall_wall_s:
+        if self._stall.look(self._guest.cpu_time_s()) > limits.stall_wall_s:
             self._reached(LimitKind.STALLED, f"{limits.stall_wall_s:g} s")
-        if now - self._began > limits.total_wall_s:
+        if time.monotonic() - self._began > limits.total_wall_s:
             self._reached(LimitKind.WALL, f"{limits.total_wall_s:g} s")
 
     def _reached(self, kind: LimitKind, limit: str) -> None:
         """Raise, unless a person's debugger is attached: then counting begins again."""
         if self._guest.debugger_attached():
-            self._began_cpu_s = self._progress_cpu_s = self._guest.cpu_time_s()
-            self._began = self._progress_at = time.monotonic()
+            self._began_cpu_s = self._guest.cpu_time_s()
+            self._began = time.monotonic()
+            self._stall.renew(self._began_cpu_s)
             self._first_received = self._received
             self._sleep.reset()
             self._hang.reset()

@@ -17,7 +17,7 @@ from frame_harness.base.errors import MachineError, UsageError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import Vaddr
 from frame_harness.machine.argv import DEBUGGER_ID, Handles, qemu_argv
-from frame_harness.machine.deadline import PROGRESS_S, Deadline, LimitReached, TimeoutReport
+from frame_harness.machine.deadline import Deadline, LimitReached, TimeoutReport
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.exit_status import PASS_STATUS, ExitStatus, classify
 from frame_harness.machine.firmware import bios_argument, find_qemu
@@ -26,6 +26,7 @@ from frame_harness.machine.monitor_event import MonitorEvent, monitor_events
 from frame_harness.machine.process import QemuProcess
 from frame_harness.machine.qmp import SLICE_S, Guard, MonitorGone, Qmp
 from frame_harness.machine.ram import GuestRam
+from frame_harness.machine.stall import StallWatch
 from frame_harness.machine.translation_log import TranslationLog, TranslationLogs
 from frame_harness.machine.vcpu import VcpuState, parse_registers
 
@@ -62,9 +63,9 @@ class Guest:
         """Set by the deadline that stopped this guest."""
         self.hung_at: Callable[[Vaddr], bool] | None = None
         """Tells of a code address whether other guests hung there."""
-        self._asked_at = self._progress_at = time.monotonic()
+        self._asked_at = time.monotonic()
         self._began_cpu_s = process.cpu_time_s()
-        self._progress_cpu_s = 0.0
+        self._stall = StallWatch(0.0)
         self._monitor = monitor
         monitor.guarded_by(self._still_alive)
         self._ram: GuestRam | None = None
@@ -209,12 +210,16 @@ class Guest:
             MonitorGone: QEMU ended.
             MachineError: QEMU refused, or does not run any more.
         """
-        self._asked_at = self._progress_at = time.monotonic()
+        self._note_question()
         return self._monitor.execute(command, {key.replace("_", "-"): arguments[key] for key in arguments})
+
+    def _note_question(self) -> None:
+        self._asked_at = time.monotonic()
+        self._stall.alive()
 
     def hmp(self, text: str) -> str:
         """Run a command of the human monitor, return what it prints."""
-        self._asked_at = self._progress_at = time.monotonic()
+        self._note_question()
         return self._monitor.hmp(text)
 
     def events(self, *, ask: bool = True) -> tuple[MonitorEvent, ...]:
@@ -280,13 +285,12 @@ class Guest:
 
     def _still_alive(self) -> None:
         """While QEMU owes an answer: give up when it does not run at all, or runs without ever answering."""
-        now, cpu_s, limits = time.monotonic(), self.cpu_time_s(), self.machine.limits
-        if cpu_s - self._progress_cpu_s > PROGRESS_S:
-            self._progress_at, self._progress_cpu_s = now, cpu_s
-        if now - self._progress_at > limits.stall_wall_s:
-            why = f"used no CPU time for {now - self._progress_at:.1f} s"
-        elif now - self._asked_at > limits.total_wall_s:
-            why = f"answered nothing for {now - self._asked_at:.1f} s"
+        cpu_s, limits = self.cpu_time_s(), self.machine.limits
+        stalled_s, owed_s = self._stall.look(cpu_s), time.monotonic() - self._asked_at
+        if stalled_s > limits.stall_wall_s:
+            why = f"used no CPU time for {stalled_s:.1f} s"
+        elif owed_s > limits.total_wall_s:
+            why = f"answered nothing for {owed_s:.1f} s"
         elif not self._ran and cpu_s > limits.boot_cpu_s:
             why = f"did not come up within {limits.boot_cpu_s:g} s of CPU time"
         else:

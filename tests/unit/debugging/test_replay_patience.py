@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from frame_harness.debugging import replay
 from frame_harness.debugging.replay import Patience
+from frame_harness.machine import stall
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     now = SimpleNamespace(wall_s=0.0, cpu_s=0.0)
-    monkeypatch.setattr(replay, "time", SimpleNamespace(monotonic=lambda: now.wall_s))
+    monkeypatch.setattr(stall, "time", SimpleNamespace(monotonic=lambda: now.wall_s))
     return now
 
 
