@@ -17,6 +17,7 @@ from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
 from frame_harness.memory_core.maps import MemoryMap, length, without
 from frame_harness.memory_core.ownership import Entry, Handle
+from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.slots import SlotWatch
 from frame_harness.memory_core.state import CoreState
 
@@ -140,7 +141,7 @@ class Playing:
         self.core.looked_at.add("CORE-01")
         if reply.status == "panic":
             self.over = True
-            if judging.may_refuse(self.memory, reply.outcome.text):
+            if may_refuse(self.memory, reply.outcome.text):
                 self.core.refused = reply.outcome.text
                 return
             yield self.panicked(

@@ -15,10 +15,10 @@ from frame_harness.memory_core.judging import (
     judge_population,
     judge_state,
     judge_structures,
-    may_refuse,
     why_not,
 )
 from frame_harness.memory_core.maps import MemoryMap, Protected, Region
+from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.state import CoreState, FreeBlock, ListFault, Segment, Structure, ZoneCounters
 
 PAGE, MIB = 0x1000, 1 << 20

@@ -11,9 +11,9 @@ from frame_harness.base.units import Paddr
 from frame_harness.judge.evidence import Outcome, RunKey
 from frame_harness.memory_core import machines
 from frame_harness.memory_core.checks import left_out
-from frame_harness.memory_core.judging import may_refuse
 from frame_harness.memory_core.machines import LARGE_TOP, Room, cost_of, is_huge, room_for
 from frame_harness.memory_core.maps import MAX_REGIONS, Kind, MemoryMap, Region, Span, length, without
+from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.steps import parsed, require_sense, steps_of, written
 
 GIB, MIB = 1 << 30, 1 << 20
