@@ -29,15 +29,8 @@ pub enum Purpose {
     User,
 }
 
-/// The count of a frame that nobody has, and flags. 0 for a flag that this version lacks.
-pub struct SlotWords {
-    pub unused: u32,
-    pub free: u32,
-    pub allocated: u32,
-    pub kernel: u32,
-    pub user: u32,
-    pub movable: u32,
-}
+/// By name the count of a frame that nobody has, and flags. 0 for a flag that this version lacks.
+pub type SlotWords = [(&'static str, u32); 6];
 
 /// Gives a block back to the allocator.
 pub fn free(paddr: u64, order: u8) {
@@ -67,8 +60,11 @@ pub fn words() -> Result<SlotWords, CoreError> {
     let movable = flags::MOVABLE;
     #[cfg(not(any(not(kernel_tree), tree_has = "movable")))]
     let movable = 0;
-    let (free, allocated, kernel, user) = (flags::FREE, flags::ALLOCATED, flags::KERNEL, flags::USER);
-    Ok(SlotWords { unused: frame::REFCOUNT_UNUSED, free, allocated, kernel, user, movable })
+    let (unused, free, allocated) = (frame::REFCOUNT_UNUSED, flags::FREE, flags::ALLOCATED);
+    let (kernel, user) = (flags::KERNEL, flags::USER);
+    let names = ["unused", "free", "allocated", "kernel", "user", "movable"];
+    let words = [unused, free, allocated, kernel, user, movable];
+    Ok(core::array::from_fn(|at| (names[at], words[at])))
 }
 
 #[cfg(not(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused"))))]

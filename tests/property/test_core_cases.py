@@ -51,7 +51,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(FreeOne, NAMES),
     st.builds(FrameAlloc, NAMES, st.sampled_from(PURPOSES), st.booleans()),
     st.builds(PoisonFree, st.sampled_from(FREE_PLACES)),
-    st.builds(Poison, NAMES),
+    st.builds(Poison, NAMES, st.booleans()),
     st.builds(Storm, st.integers(1, 3), ORDERS, ORDERS),
     st.builds(PageTables, st.sampled_from(VARIANTS), ORDERS),
     st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),

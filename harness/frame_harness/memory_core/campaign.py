@@ -22,7 +22,7 @@ from frame_harness.memory_core.catalogue import (
 )
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.filling import filled
-from frame_harness.memory_core.generate import Writer
+from frame_harness.memory_core.generate import MAX_ORDER, Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import fewer, is_huge, machines, operations, room_for
@@ -33,6 +33,7 @@ from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
+    Fill,
     PageTables,
     Step,
     Storm,
@@ -48,6 +49,8 @@ OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots", "ownership"
 """What versions of a core know or do not know; see `CoreGuest.offers`."""
 STORM_TURNS, STORMS = 3000, 4
 """Requests of each CPU, storms on each map that has them."""
+LARGEST_BLOCKS = Fill("b1", MAX_ORDER)
+"""Asked for behind each storm: what is left in caches, also of other CPUs, has to come back for it."""
 STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""
@@ -293,7 +296,8 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
         for memory in (one for one in site.maps if one.name in STORM_MAPS):
             broken: set[int] = set()
             for storm in storms:
-                if storm.seed not in broken and _breaks(site.core, (*steps_of(memory), storm), tally):
+                steps = (*steps_of(memory), storm, LARGEST_BLOCKS)
+                if storm.seed not in broken and _breaks(site.core, steps, tally):
                     broken.add(storm.seed)
                 if _hangs_too_often(tally) or not go_on(tally):
                     return

@@ -15,7 +15,11 @@ CORE_CLAUSES: Final = Clauses(
                 "W",
                 "the core starts on every map that has room for it, and refuses others in words",
             ),
-            ("CORE-02", "W", "what the core takes for itself at boot is usable memory, each part apart"),
+            (
+                "CORE-02",
+                "W",
+                "what the core takes for itself at boot is usable memory, each part apart and aligned",
+            ),
             ("CORE-03", "W", "no free block lies outside of the map's usable memory"),
             ("CORE-04", "W", "no free block covers what the core took for itself"),
             ("CORE-05", "W", "after boot every usable frame is free, or part of what the core took"),

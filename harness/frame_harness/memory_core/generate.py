@@ -78,9 +78,12 @@ class Writer:
                 yield self._free_one()
             else:
                 name = self._rng.choice(self._there)
-                yield Poison(name)
+                yield self._poisoned(name)
                 self._there.remove(name)
                 yield Free(name)
+
+    def _poisoned(self, name: str) -> Poison:
+        return Poison(name, last=self._rng.random() < 0.5)
 
     def _exhaust(self, budget: int) -> Iterator[Operation]:
         """Ask for one sort of block until there is none, give some back, ask again."""
@@ -169,6 +172,8 @@ class Writer:
             yield self._alloc(self._order())
         name = self._rng.choice(self._there)
         if how == "again":
+            if self._poison and self._rng.random() < 0.3:
+                yield self._poisoned(name)  # it goes to quarantine, and cannot be freed from there, either
             yield Free(name)
         yield WrongFree(how, name)
 

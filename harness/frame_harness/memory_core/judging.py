@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,8 @@ from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to
 from frame_harness.memory_core.maps import MemoryMap, Span, common, length, merged, rounded_out, without
 from frame_harness.memory_core.state import KINDS, ZONES, CoreState, FreeBlock, spans_of
 
+ASKING_CPU = 0
+"""Whatever one CPU asks for, the boot CPU does."""
 Key = tuple[str, str]
 """The clause and the cause of a fault."""
 
@@ -226,14 +229,26 @@ def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
             yield Violation(
                 "CORE-02", one.name, limit, f"up to {one.span[1]:#x}", one.span[0], "out of reach"
             )
+        if one.span[0] % one.align:
+            yield Violation(
+                "CORE-02",
+                one.name,
+                f"a multiple of {one.align:#x}",
+                f"{one.span[0]:#x}",
+                one.span[0],
+                "misaligned",
+            )
         if one.within is not None and without([one.span], [one.within]):
             pool = f"inside of {one.within[0]:#x}..{one.within[1]:#x}, which was taken for it"
             got = f"{one.span[0]:#x}..{one.span[1]:#x}"
             yield Violation("CORE-02", one.name, pool, got, one.span[0], "outgrown")
-    apart = [one for one in state.structures if one.within is None and one.span[0] < one.span[1]]
-    ordered = sorted(apart, key=lambda one: one.span)
+    # What is part of something larger overlaps with that, but not with another part.
+    ordered = sorted(
+        (one for one in state.structures if one.span[0] < one.span[1]),
+        key=lambda one: (one.within is not None, one.span),
+    )
     for before, after in pairwise(ordered):
-        if after.span[0] < before.span[1]:
+        if (before.within is None) == (after.within is None) and after.span[0] < before.span[1]:
             got = f"{before.name} ends at {before.span[1]:#x}, {after.name} begins at {after.span[0]:#x}"
             yield Violation("CORE-02", "two parts of the core's own", "apart", got, after.span[0], "overlap")
             return
@@ -246,22 +261,33 @@ def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Own
         for block in blocks:
             if (zone_of := state.zone_of(block.pfn)) is not None:
                 counts[zone_of] += 1 << block.order
-    for zone, counters in enumerate(state.zones):
-        cached = sum(state.zone_of(pfn) == zone for pfn, _, _ in state.cached)
-        if counters.cached is not None and counters.cached != cached:
-            yield _miscounted("cached frames", zone, cached, counters.cached)
-        if counters.free is not None and counters.free != (free := _listed(state, zone)):
-            yield _miscounted("free frames", zone, free, counters.free)
-        if counters.allocated != given[zone] + cached:
-            yield _miscounted("allocated frames", zone, given[zone] + cached, counters.allocated)
-        frames = _managed(state, zone, given[zone] + cached + apart[zone])
-        if counters.managed != frames:
-            yield _miscounted("managed frames", zone, frames, counters.managed)
+    for zone in range(len(state.zones)):
+        yield from _of_zone(state, zone, given[zone], apart[zone])
+    if state.cached_in_all not in (None, in_all := len(state.cached)):
+        yield Violation(
+            "CORE-18", what := "cached frames in all", str(in_all), str(state.cached_in_all), None, what
+        )
     poisoned = sum(1 << block.order for block in quarantine)
     if state.quarantined is not None and state.quarantined != poisoned:
         yield Violation(
             "CORE-19", "frames in quarantine", str(poisoned), str(state.quarantined), None, "count"
         )
+
+
+def _of_zone(state: CoreState, zone: int, given: int, apart: int) -> Iterator[Violation]:
+    counters = state.zones[zone]
+    kinds = Counter(kind for pfn, kind, _ in state.cached if state.zone_of(pfn) == zone)
+    cached = kinds.total()
+    counted: dict[str, tuple[int, int | None]] = {
+        "cached frames": (cached, counters.cached),
+        **{f"cached {KINDS[at]} frames": (kinds[at], n) for at, n in enumerate(counters.cached_of_kind)},
+        "free frames": (_listed(state, zone), counters.free),
+        "allocated frames": (given + cached, counters.allocated),
+        "managed frames": (_managed(state, zone, given + cached + apart), counters.managed),
+    }
+    for counter, (there, n) in counted.items():
+        if n is not None and n != there:
+            yield _miscounted(counter, zone, there, n)
 
 
 def _managed(state: CoreState, zone: int, elsewhere: int) -> int:
@@ -338,7 +364,8 @@ def why_not(state: CoreState, order: int, kind: str, zone: str) -> str:
         return "free blocks that were not merged"
     kinds = " and ".join(sorted({KINDS[one[1]] for one in cached}))
     where = "of one zone alone" if zone != "any" else f"for {kind} memory"
-    return f"{kinds} frames in caches, asked {where}"
+    caches = "caches" if any(cpu == ASKING_CPU for _, _, cpu in cached) else "caches of other CPUs"
+    return f"{kinds} frames in {caches}, asked {where}"
 
 
 def is_misaligned(block: Owned) -> bool:

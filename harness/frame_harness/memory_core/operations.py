@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from frame_harness.base.units import PAGE_SIZE, Paddr, frames_from, paddr_to_pfn, pfn_to_paddr
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
@@ -142,6 +142,7 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Viol
     play.function = FREE
     # What somebody owns is freed by its last owner.
     blocks = [block for block in held if (block.pfn, block.order) not in play.owners]
+    _fill_before(play, blocks)
     lines = [_line_of_free(play, block) for block in reversed(blocks)]
     for block, reply in zip(reversed(blocks), play.ask_all(lines), strict=False):
         play.core.looked_at.add("CORE-15")
@@ -163,6 +164,16 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Viol
         yield from play.all_freed()
 
 
+def _fill_before(play: Playing, blocks: Sequence[Owned]) -> None:
+    """Let an owner fill what he gives back; not where that may be memory that somebody else still needs."""
+    if play.watch is not None and not play.accepted.given_up:
+        usable = play.memory.usable
+        ours = [
+            one for one in blocks if not without([(pfn_to_paddr(one.pfn), pfn_to_paddr(one.end))], usable)
+        ]
+        play.watch.fill_before_free(ours)
+
+
 def _forget(owned: list[Owned], block: Owned) -> None:
     """Take a block out of those that a caller holds, of which the last is given back first."""
     if owned[-1] == block:
@@ -182,13 +193,15 @@ def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[Violati
     blocks = [block for block in play.owned.get(step.name, []) if block not in play.poisoned]
     if not blocks:
         return
-    reply = play.ask(f"core.poison {pfn_to_paddr(blocks[-1].pfn):#x}")
+    block = blocks[-1]
+    pfn = Pfn(block.end - 1) if step.last else block.pfn
+    reply = play.ask(f"core.poison {pfn_to_paddr(pfn):#x}")
     if reply.status == "panic":
         yield play.panicked("CORE-19", "a frame that is poisoned", "a return", reply)
     play.core.looked_at.add("CORE-19")
-    play.poisoned.add(blocks[-1])
+    play.poisoned.add(block)
     if play.watch is not None:
-        play.watch.was_changed(blocks[-1].pfn)
+        play.watch.was_changed(pfn)
 
 
 def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator[Violation]:

@@ -14,6 +14,7 @@ from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
 from frame_harness.memory_core.lists import Head, slot_type, walked
 from frame_harness.memory_core.maps import Span
+from frame_harness.memory_core.shapes import require_counts, require_members
 from frame_harness.memory_core.state import (
     ZONES,
     CoreState,
@@ -23,6 +24,9 @@ from frame_harness.memory_core.state import (
 )
 
 _CORE = "kernel_shim::memory::"
+_CACHED, _CACHED_OF_ZONES = "LOCAL_CACHED_FRAMES", "LOCAL_CACHED_ZONE_FRAMES"
+_CACHED_OF_KINDS, _QUARANTINED = "LOCAL_CACHED_ZONE_MIGRATETYPE_FRAMES", "POISON_QUARANTINE_PAGES"
+_WORD = 8
 _BEHIND_OWNER = 8
 """Where the value of the shim's `SpinLock` begins; see `sync/spinlock.rs`."""
 
@@ -43,6 +47,17 @@ class CoreReader:
         self._has_segments = "segments" in _names(self._zone)
         self._segment = image.dtype("zone::ZoneSegment") if self._has_segments else self._zone
         self._cache = image.dtype("buddy::LocalFrameCache")
+        segments = {"zone::ZoneSegment": self._segment} if self._has_segments else {}
+        require_members(
+            {
+                "buddy::BuddyAllocator": self._buddy,
+                "zone::Zone": self._zone,
+                **segments,
+                "buddy::LocalFrameCache": self._cache,
+                "frame::MetaSlot": self._slot,
+            }
+        )
+        require_counts(self._buddy, self._segment)
         at, size = image.static(f"{_CORE}buddy::BUDDY_ALLOCATOR")
         # `Option` keeps a word in front of the value, unless a value that never occurs stands for `None`.
         before = size - _BEHIND_OWNER - self._buddy.itemsize
@@ -57,7 +72,7 @@ class CoreReader:
         self._table_count = image.static(f"{_CORE}frame::METADATA_FRAME_COUNT")[0]
         self._words = {
             name: place
-            for name in ("LOCAL_CACHED_ZONE_FRAMES", "POISON_QUARANTINE_PAGES")
+            for name in (_CACHED, _CACHED_OF_ZONES, _CACHED_OF_KINDS, _QUARANTINED)
             if (place := _static_if_any(image, f"{_CORE}buddy::{name}"))
         }
 
@@ -75,7 +90,7 @@ class CoreReader:
         lists = [self._lists(at, record) for at, (_, record) in enumerate(segments)]
         max_order = int(self._segment["free_lists"].shape[-1]) - 1
         blocks, faults = walked([one for some in lists for one in some], slots)
-        cached_words = self._word("LOCAL_CACHED_ZONE_FRAMES")
+        cached_words, of_kinds = self._word(_CACHED_OF_ZONES), self._word(_CACHED_OF_KINDS)
         return CoreState(
             segments=tuple(self._as_segment(zone, record) for zone, record in segments),
             blocks=tuple(blocks),
@@ -86,12 +101,15 @@ class CoreReader:
                     managed=int(zone["page_count"]),
                     allocated=int(zone["allocated"]),
                     cached=None if cached_words is None else int(cached_words[at]),
+                    # Those of the first kind come first, by zone.
+                    cached_of_kind=() if of_kinds is None else tuple(of_kinds[at :: len(ZONES)].tolist()),
                 )
                 for at, zone in enumerate(allocator["zones"])
             ),
             structures=tuple(self._structures(allocator, slots)) if structures is None else structures,
             max_order=max_order,
-            quarantined=self._quarantined(),
+            quarantined=self._number_if_any(_QUARANTINED),
+            cached_in_all=self._number_if_any(_CACHED),
         )
 
     def slots(self) -> NDArray[Any]:
@@ -143,7 +161,9 @@ class CoreReader:
 
     def _structures(self, allocator: Any, slots: NDArray[Any]) -> Iterator[Structure]:
         if len(slots):
-            yield self._structure("slot table", Vaddr(self._number(self._table_base)), slots.nbytes)
+            # A slot is a line of a CPU's cache: the frame module asks for that.
+            at, size = Vaddr(self._number(self._table_base)), self._slot.itemsize
+            yield self._structure("slot table", at, slots.nbytes, align=size & -size)
         for zone, record in enumerate(allocator["zones"]):
             pool = self._pool(allocator, zone)
             if pool is not None:
@@ -151,7 +171,8 @@ class CoreReader:
             # Also where nothing was left to manage.
             if self._has_segments and record["segment_capacity"] and record["segments"]:
                 size = int(record["segment_capacity"]) * self._segment.itemsize
-                yield self._structure(f"segments of zone {ZONES[zone]}", Vaddr(int(record["segments"])), size)
+                at, what = Vaddr(int(record["segments"])), f"segments of zone {ZONES[zone]}"
+                yield self._structure(what, at, size, align=_WORD)
             for _, segment in self._segments(allocator, zone):
                 yield from self._bits(segment, zone, pool)
 
@@ -163,17 +184,23 @@ class CoreReader:
         return (first, end) if first < end else None
 
     def _bits(self, segment: Any, zone: int, pool: Span | None) -> Iterator[Structure]:
-        for order, bitmap in enumerate(segment["buddy_bitmaps"]):
+        bitmaps = [(f"pair bits of order {at}", one) for at, one in enumerate(segment["buddy_bitmaps"])]
+        names, where = _names(segment.dtype), f"in zone {ZONES[zone]}"
+        if "alloc_bitmap" in names:
+            bitmaps.append(("bits of what was given", segment["alloc_bitmap"]))
+        for name, bitmap in bitmaps:
             if bitmap["num_bits"] and bitmap["data"]:
-                name, size = (
-                    f"pair bits of order {order} in zone {ZONES[zone]}",
-                    -(-int(bitmap["num_bits"]) // 8),
-                )
-                yield self._structure(name, Vaddr(int(bitmap["data"])), size, pool)
+                size = -(-int(bitmap["num_bits"]) // 8)
+                yield self._structure(f"{name} {where}", Vaddr(int(bitmap["data"])), size, pool)
+        if "pageblock_tags" in names and segment["pageblock_tags"]:
+            at, size = Vaddr(int(segment["pageblock_tags"])), int(segment["pageblock_count"])
+            yield self._structure(f"tags of blocks {where}", at, size, pool)
 
-    def _structure(self, name: str, vaddr: Vaddr, size: int, within: Span | None = None) -> Structure:
+    def _structure(
+        self, name: str, vaddr: Vaddr, size: int, within: Span | None = None, align: int = 1
+    ) -> Structure:
         first = Paddr(vaddr - self._guest.hhdm)
-        return Structure(name, (first, Paddr(first + size)), within)
+        return Structure(name, (first, Paddr(first + size)), within, align)
 
     def _number(self, vaddr: Vaddr) -> int:
         return int(self._guest.bytes_at(vaddr, 8).view("<u8")[0])
@@ -182,8 +209,8 @@ class CoreReader:
         place = self._words.get(name)
         return None if place is None else self._guest.bytes_at(*place).view("<u8")
 
-    def _quarantined(self) -> int | None:
-        words = self._word("POISON_QUARANTINE_PAGES")
+    def _number_if_any(self, name: str) -> int | None:
+        words = self._word(name)
         return None if words is None else int(words[0])
 
 

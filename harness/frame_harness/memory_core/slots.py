@@ -79,6 +79,9 @@ class SlotWatch:
         self._claims: dict[Pfn, dict[str, int]] = {}
         """What the slot of each claimed frame says, by the frame."""
         self._filled = np.zeros(len(slots), dtype=np.bool_)
+        self._fills = False
+        self._given_back: Pfns = np.empty(0, np.int64)
+        """Frames that were filled before they were freed in this step: a core may wipe what it takes back."""
         self._judged: frozenset[FreeBlock] = frozenset()
         self.looked_at: set[str] = set()
         """The clauses by which something was judged so far."""
@@ -95,10 +98,23 @@ class SlotWatch:
         ]
         if sum(end - first for first, end in spans) > MOST_FILLED_BYTES:
             return
+        self._fills = True
         for first, end in spans:
             pfns = np.arange(paddr_to_pfn(first), min(paddr_to_pfn(end), len(self._slots)))
             self._payload(first, Paddr(first + len(pfns) * PAGE_SIZE))[:] = _fill_of(pfns)[:, None]
             self._filled[pfns] = True
+
+    def fill_before_free(self, blocks: Sequence[Owned]) -> None:
+        """Fill blocks that their owner is about to free, where what is free is filled, too."""
+        if not self._fills:
+            return
+        for block in blocks:
+            first, end = pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)
+            if block.end <= len(self._slots) and self._ram.holds(first, end - first):
+                pfns = np.arange(block.pfn, block.end)
+                self._payload(first, end)[:] = _fill_of(pfns)[:, None]
+                self._filled[pfns] = True
+                self._given_back = np.append(self._given_back, pfns)
 
     def is_claimed(self, block: Owned) -> bool:
         """Whether the frame module gave this frame."""
@@ -267,6 +283,7 @@ class SlotWatch:
             free = np.zeros(len(self._slots), dtype=np.bool_)
             free[_frames_of(blocks, len(self._slots))] = True
         self._filled &= free
+        self._forget_wiped()
         pfns = np.flatnonzero(self._filled)
         self.looked_at |= {"CORE-36"} if pfns.size else set()
         for run in np.split(pfns, self._ends_of_pieces(pfns)):
@@ -275,6 +292,15 @@ class SlotWatch:
                 what = "8 bytes of a frame that is free all the time"
                 yield Violation("CORE-36", what, f"{expected:#018x}", f"{got:#018x}", paddr)
                 return
+
+    def _forget_wiped(self) -> None:
+        """Forget frames that came back in this step and hold one word all over: the core wiped them."""
+        back = self._given_back[self._filled[self._given_back]]
+        for pfn, fill in zip(back.tolist(), _fill_of(back).tolist(), strict=True):
+            paddr = pfn_to_paddr(Pfn(pfn))
+            words = self._payload(paddr, Paddr(paddr + PAGE_SIZE))[0]
+            self._filled[pfn] = bool((words != words[0]).any() or words[0] == fill)
+        self._given_back = self._given_back[:0]
 
     def _ends_of_pieces(self, pfns: Pfns) -> Pfns:
         """Where frames are to be cut so that each part lies in one piece of RAM, with whatever is between."""

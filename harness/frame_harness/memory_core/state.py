@@ -54,12 +54,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class ZoneCounters:
-    """What a core says of a zone, in frames; None where this version has no such counter."""
+    """What a core says of a zone, in frames; None where this version has no such counter.
+
+    Attributes:
+        cached_of_kind: by kind, as in `KINDS`; empty where this version has no such counters.
+    """
 
     managed: int
     allocated: int
     cached: int | None
     free: int | None = None
+    cached_of_kind: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,13 @@ class Structure:
 
     Attributes:
         within: where it must lie, if it is a part of something larger.
+        align: its first address must be a multiple of it.
     """
 
     name: str
     span: Span
     within: Span | None = None
+    align: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +89,7 @@ class CoreState:
     Attributes:
         cached: (pfn, kind, CPU) of each frame in a CPU's cache.
         quarantined: frames that the core counts as quarantined; None where it does not count them.
+        cached_in_all: frames that the core counts in all caches together; None likewise.
     """
 
     segments: tuple[Segment, ...]
@@ -92,6 +100,7 @@ class CoreState:
     structures: tuple[Structure, ...]
     max_order: int
     quarantined: int | None = None
+    cached_in_all: int | None = None
 
     def zone_of(self, pfn: Pfn) -> int | None:
         """The zone of the segment that a frame lies in."""

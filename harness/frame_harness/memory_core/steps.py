@@ -178,18 +178,22 @@ class PoisonFree:
 
 @dataclass(frozen=True)
 class Poison:
-    """Poison the first frame of a block; of several blocks the last one."""
+    """Poison the first frame of a block, or the `last` one; of several blocks the last one."""
 
     name: str
+    last: bool = False
 
     def simpler(self) -> Iterator[Poison]:
-        """Return nothing: it has no simpler form, nor another in its place."""
+        """Yield the first frame in the place of the last one."""
+        if self.last:
+            yield replace(self, last=False)
+
+    def instead(self) -> Iterator[Poison]:
+        """Return nothing: no other step stands in for it."""
         return iter(())
 
-    instead = simpler
-
     def __str__(self) -> str:
-        return f"poison {self.name}"
+        return f"poison last of {self.name}" if self.last else f"poison {self.name}"
 
 
 @dataclass(frozen=True)
@@ -336,6 +340,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
     (re.compile(r"free one of (\w+)"), FreeOne),
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
+    (re.compile(r"poison last of (\w+)"), lambda name: Poison(name, last=True)),
     (re.compile(rf"wrongly free ({'|'.join(WRONG_FREES)}) (\w+)"), WrongFree),
     *FORMS,
 )

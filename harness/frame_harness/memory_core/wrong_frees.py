@@ -61,6 +61,11 @@ def _larger(near: Target) -> Request | None:
     return Request(pfn_to_paddr(block.pfn), block.order + 1, gives_up=True)
 
 
+def _smaller(near: Target) -> Request | None:
+    block = near.block
+    return Request(pfn_to_paddr(block.pfn), block.order - 1) if block and block.order else None
+
+
 def _inside(near: Target) -> Request | None:
     block = near.block
     return Request(pfn_to_paddr(Pfn(block.pfn + 1)), 0) if block and block.order else None
@@ -96,6 +101,7 @@ def _odd(near: Target) -> Request | None:
 _WAYS: Final[Mapping[str, Callable[[Target], Request | None]]] = {
     "again": _again,
     "larger": _larger,
+    "smaller": _smaller,
     "inside": _inside,
     "neighbor": _neighbor,
     "free": _free,
@@ -104,5 +110,5 @@ _WAYS: Final[Mapping[str, Callable[[Target], Request | None]]] = {
     "odd": _odd,
 }
 WRONG_FREES: Final = tuple(_WAYS)
-"""How a free can be wrong: a block again; with a larger order; a frame inside of it; what lies behind it and
-is free; a frame that is free; one of the core's own; a reserved one; an address inside of a frame."""
+"""How a free can be wrong: a block again; with a larger or a smaller order; a frame inside of it; what lies
+behind it and is free; a frame that is free; one of the core's own; a reserved one; an address in a frame."""

@@ -19,13 +19,7 @@ pub const COMMANDS: &[Command] = &[
 
 fn words(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
-    let words = frame_module::words()?;
-    reply.hex("unused", words.unused);
-    reply.hex("free", words.free);
-    reply.hex("allocated", words.allocated);
-    reply.hex("kernel", words.kernel);
-    reply.hex("user", words.user);
-    reply.hex("movable", words.movable);
+    frame_module::words()?.iter().for_each(|&(name, word)| reply.hex(name, word));
     Ok(())
 }
 

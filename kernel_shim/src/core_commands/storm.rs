@@ -4,17 +4,18 @@
 //! of another CPU, or of the CPU itself in a frame that it gets, show that a frame is in two hands.
 
 use crate::arch::paging::phys_to_virt;
-use crate::cpus::record::{count, Counters, Cpu, SMP};
+use crate::cpus::record::{count, Counters, Cpu, Violation, SMP};
 use crate::cpus::rounds;
 use crate::memory_core::{MemoryCore, Wanted};
 use crate::sync::noise;
-use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::{mem, ptr};
 use shim_parts::args::Args;
 use shim_parts::command::{refused, Code, CommandResult};
 use shim_parts::random::Random;
 use shim_parts::reply::Reply;
 use shim_parts::zone::Migratetype;
+use spin::Mutex;
 
 /// The most blocks that a CPU holds at once.
 const HELD: usize = 24;
@@ -29,6 +30,10 @@ struct Held {
     paddr: u64,
     order: u8,
 }
+
+/// Blocks on their way from one CPU to another, which frees them; each has one of so many places.
+static HANDED_ON: Mutex<[Option<Held>; HANDED_ON_AT]> = Mutex::new([None; HANDED_ON_AT]);
+const HANDED_ON_AT: usize = 4;
 
 /// The round that is a storm. Relaxed: a CPU that takes part has seen the round begin.
 static ROUND: AtomicU64 = AtomicU64::new(0);
@@ -87,16 +92,32 @@ fn request_and_release<C: MemoryCore>(me: &'static Cpu) {
             }
         } else {
             let at = random.below(count_of_held as u64) as usize;
-            release::<C>(me, held[at]);
+            let (block, place) = (held[at], random.below(16) as usize);
             count_of_held -= 1;
             held[at] = held[count_of_held];
+            if place >= HANDED_ON_AT {
+                release::<C>(me, block);
+            } else if let Some(other) = exchange(me, place, Some(block)) {
+                held[count_of_held] = other;
+                count_of_held += 1;
+            }
         }
     }
     held[..count_of_held].iter().for_each(|&block| release::<C>(me, block));
+    // The last CPU to come here leaves nothing behind.
+    (0..HANDED_ON_AT).filter_map(|place| exchange(me, place, None)).for_each(|block| release::<C>(me, block));
+}
+
+/// Leaves a block for another CPU, and takes over what was left in the same place.
+fn exchange(me: &'static Cpu, place: usize, left: Option<Held>) -> Option<Held> {
+    let block = mem::replace(&mut HANDED_ON.lock()[place], left)?;
+    write_marks(me, block, mark_of(me), |before| before & !CPU_BITS == mark_of(me) & !CPU_BITS);
+    Some(block)
 }
 
 fn allocate<C: MemoryCore>(me: &'static Cpu, random: &mut Random) -> Option<Held> {
-    let order = random.below(8).saturating_sub(4) as u8;
+    // Small ones mostly; the numbers are ours.
+    let order = if random.below(32) == 0 { 4 + random.below(6) } else { random.below(8).saturating_sub(4) } as u8;
     let kind = Migratetype::ALL[random.below(2) as usize];
     let Ok(paddr) = C::allocate(&Wanted { order, kind, zone: None }) else {
         count(&me.counters.out_of_memory);
@@ -137,11 +158,9 @@ fn mark_of(me: &'static Cpu) -> u64 {
 /// Keeps the first violation.
 fn violated(me: &'static Cpu, paddr: u64, mark: u64, before: u64) {
     count(&me.counters.violations);
-    if me.first.op.load(Relaxed) == 0 {
-        for (cell, value) in
-            [(&me.first.op, 1), (&me.first.paddr, paddr), (&me.first.expected, mark), (&me.first.got, before)]
-        {
-            cell.store(value, Relaxed);
-        }
+    let Violation { op, paddr: at, expected, got, .. } = &me.first;
+    if op.load(Relaxed) == 0 {
+        let cells = [(op, 1), (at, paddr), (expected, mark), (got, before)];
+        cells.iter().for_each(|&(cell, value)| cell.store(value, Relaxed));
     }
 }

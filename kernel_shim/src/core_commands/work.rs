@@ -116,27 +116,21 @@ fn scatter<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResu
     let size = PAGE_SIZE << wanted.order;
     let mut blocks = BLOCKS.lock();
     blocks.order = wanted.order;
-    let mut odd = 0_u64;
     while let Ok(paddr) = C::allocate(&wanted) {
         let pfn = paddr_to_pfn(paddr) as usize;
-        if paddr % size != 0 || pfn >= FRAMES {
-            odd += 1;
-            continue;
+        if paddr % size == 0 && pfn < FRAMES {
+            blocks.held[pfn / 64] |= 1 << (pfn % 64);
         }
-        blocks.held[pfn / 64] |= 1 << (pfn % 64);
     }
-    let (mut given_back, mut kept) = (0_u64, 0_u64);
+    let mut given_back = 0_u64;
     for pfn in 0..FRAMES {
         if blocks.held[pfn / 64] >> (pfn % 64) & 1 == 0 {
             continue;
         }
         if pfn >> wanted.order & 1 == 0 {
             let neighbor = pfn + (1 << wanted.order);
-            if neighbor < FRAMES && blocks.held[neighbor / 64] >> (neighbor % 64) & 1 == 1 {
-                kept += 1;
-            } else {
+            if neighbor >= FRAMES || blocks.held[neighbor / 64] >> (neighbor % 64) & 1 == 0 {
                 blocks.held[pfn / 64] &= !(1 << (pfn % 64));
-                odd += 1;
             }
             continue;
         }
@@ -145,8 +139,6 @@ fn scatter<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResu
         given_back += 1;
     }
     reply.field("free", given_back);
-    reply.field("held", kept);
-    reply.field("odd", odd);
     Ok(())
 }
 

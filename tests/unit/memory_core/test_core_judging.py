@@ -61,8 +61,9 @@ def test_sound_state_with_blocks_in_each_place_breaks_nothing() -> None:
         STATE,
         blocks=STATE.blocks[3:],
         cached=((Pfn(18), 0, 0), (Pfn(19), 0, 3)),
-        zones=(ZoneCounters(managed=30, allocated=10, cached=2),),
+        zones=(ZoneCounters(managed=30, allocated=10, cached=2, cached_of_kind=(2, 0)),),
         quarantined=4,
+        cached_in_all=2,
     )
     assert broken(state, Owned(Pfn(24), 3, "movable"), quarantine=(Owned(Pfn(20), 2, "unmovable"),)) == set()
 
@@ -104,6 +105,20 @@ def test_sound_state_with_blocks_in_each_place_breaks_nothing() -> None:
         ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 1, 0),))),
         ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 0, 1),))),
         ("CORE-18", replace(STATE, zones=(ZoneCounters(31, 0, 0),))),
+        ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 0, 0, cached_of_kind=(0, 1)),))),
+        ("CORE-18", replace(STATE, cached_in_all=1)),
+        ("CORE-02", replace(STATE, structures=(Structure("t", (Paddr(0x10008), Paddr(0x12000)), align=16),))),
+        (
+            "CORE-02",
+            replace(
+                STATE,
+                structures=(
+                    *STATE.structures,
+                    Structure("a", (Paddr(0x11000), Paddr(0x11002)), (Paddr(0x11000), Paddr(0x12000))),
+                    Structure("b", (Paddr(0x11001), Paddr(0x11003)), (Paddr(0x11000), Paddr(0x12000))),
+                ),
+            ),
+        ),
         ("CORE-19", replace(STATE, quarantined=1)),
     ],
 )

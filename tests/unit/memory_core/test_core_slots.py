@@ -99,6 +99,33 @@ def test_each_word_of_each_free_slot_is_looked_at(memory: Memory, pfn: Pfn, fiel
     assert memory.broken() == [("CORE-32", field)]
 
 
+def freed(memory: Memory) -> CoreState:
+    """What a caller held was filled by him and taken back by the core."""
+    memory.watch.fill_before_free(HELD)
+    memory.slots["refcount"][40:44], memory.slots["flags"][40:44], memory.slots["order"][40:44] = (
+        UNUSED,
+        FREE,
+        2,
+    )
+    return replace(STATE, blocks=(*STATE.blocks, FreeBlock(Pfn(40), 2, 0, 0)))
+
+
+def test_word_that_a_free_writes_into_a_frame_is_found(memory: Memory) -> None:
+    state = freed(memory)
+    memory.ram.view(Paddr(42 * PAGE), 8)[:] = 0
+    [found] = memory.watch.judge(state, ())
+    assert (found.clause, found.paddr) == ("CORE-36", 42 * PAGE)
+
+
+def test_core_that_wipes_what_it_takes_back_breaks_nothing_and_may_not_wipe_it_later(memory: Memory) -> None:
+    state = freed(memory)
+    memory.ram.view(Paddr(40 * PAGE), 2 * PAGE)[:] = 0x5A
+    assert list(memory.watch.judge(state, ())) == []
+    memory.ram.view(Paddr(42 * PAGE), PAGE)[:] = 0x5A
+    [found] = memory.watch.judge(state, ())
+    assert (found.clause, found.paddr) == ("CORE-36", 42 * PAGE)
+
+
 def test_movable_free_slot_breaks_nothing(memory: Memory) -> None:
     memory.slots["flags"][16:32] |= MOVABLE
     assert memory.broken() == []

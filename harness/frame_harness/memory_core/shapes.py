@@ -1,0 +1,70 @@
+"""Refuses a core whose structures are not those that are read: nothing of it can be judged."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from frame_harness.image.errors import ImageError
+from frame_harness.memory_core.state import KINDS, ZONES
+
+_OF_A_LIST: Final = ("base", "page_count", "free_lists", "buddy_bitmaps")
+_MEMBERS: Final = {
+    "buddy::BuddyAllocator": ("zones",),
+    "zone::Zone": ("page_count", "allocated"),
+    "zone::ZoneSegment": _OF_A_LIST,
+    "buddy::LocalFrameCache": ("len", "frames"),
+    "frame::MetaSlot": ("next", "prev"),
+}
+_OF_A_BITMAP: Final = ("data", "num_bits")
+_OF_SEGMENTS: Final = ("segments", "segment_count", "segment_capacity")
+_ANOTHER: Final = "a core that keeps its state so can be judged as soon as the harness knows how to read it"
+
+
+def require_members(structures: dict[str, np.dtype[Any]]) -> None:
+    """Refuse structures without a member that is read.
+
+    Args:
+        structures: by their names in the tree.
+    Raises:
+        ImageError: says which.
+    """
+    for name, dtype in structures.items():
+        there = dtype.names or ()
+        wanted = _MEMBERS[name]
+        if name == "zone::Zone":
+            wanted = (*wanted, *(_OF_SEGMENTS if "segments" in there else _OF_A_LIST))
+        if missing := [member for member in wanted if member not in there]:
+            raise _refused(name, f"a member {missing[0]} in {name}", ", ".join(there))
+
+
+def require_counts(allocator: np.dtype[Any], segment: np.dtype[Any]) -> None:
+    """Refuse zones and lists in numbers that nobody has names for.
+
+    Raises:
+        ImageError: says what there is.
+    """
+    zones = _shape(allocator, "zones")
+    if len(zones) != 1 or zones[0] > len(ZONES):
+        raise _refused("zones", f"at most {len(ZONES)} zones in one array", f"{zones}")
+    lists = _shape(segment, "free_lists")
+    if len(lists) not in (1, 2) or (len(lists) == 2 and lists[0] != len(KINDS)):
+        raise _refused("free_lists", f"free lists by order, or by {len(KINDS)} kinds and order", f"{lists}")
+    if _base(segment, "free_lists").kind != "u":
+        raise _refused("free_lists", "an address as each free list", f"{_base(segment, 'free_lists')}")
+    bitmaps = _base(segment, "buddy_bitmaps").names or ()
+    if missing := [name for name in _OF_A_BITMAP if name not in bitmaps]:
+        raise _refused("buddy_bitmaps", f"a member {missing[0]} in each of buddy_bitmaps", ", ".join(bitmaps))
+
+
+def _shape(dtype: np.dtype[Any], member: str) -> tuple[int, ...]:
+    return dtype[member].shape
+
+
+def _base(dtype: np.dtype[Any], member: str) -> np.dtype[Any]:
+    return dtype[member].base
+
+
+def _refused(what: str, expected: str, actual: str) -> ImageError:
+    return ImageError(what, "layout", expected=expected, actual=actual, next_step=_ANOTHER)

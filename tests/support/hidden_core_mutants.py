@@ -1,0 +1,151 @@
+"""Bugs of a memory core that show in few places: behind a first frame, on another CPU, in one counter."""
+
+from __future__ import annotations
+
+from tests.support.core_mutants import CoreMutant
+
+_GIVEN = "byte.is_some_and(|byte| byte.load(Relaxed) == given::block(order))"
+_ALLOC = "        let found = self.take(order, kind, zones).or_else(|| {"
+_DRAIN = "        for cache in &LOCAL_FRAME_CACHES {\n            let mut cache"
+_CACHED = "    cache.frames[at] = paddr;\n    cache.len += 1;\n"
+_OWNED_HERE = "get_meta(PhysAddr::new(paddr)).meta_aux_store(current_cpu_index() as u32);\n"
+_TAKEN = "    cache.len = cache.len.checked_sub(1)?;\n    let paddr = cache.frames[cache.len];\n"
+
+HIDDEN_MUTANTS = (
+    CoreMutant(
+        "CORE-02", "segments begin inside of a word", "buddy.rs",
+        (
+            ("take(segments * size_of::<ZoneSegment>(),", "take(segments * size_of::<ZoneSegment>() + 4,"),
+            ("zone.segments = table.cast();", "zone.segments = table.wrapping_add(4).cast();"),
+        ),
+    ),
+    CoreMutant(
+        "CORE-02", "bits of two orders in one byte", "buddy.rs",
+        (
+            (
+                "data: claim(num_bits.div_ceil(8)), num_bits",
+                "data: claim(num_bits / 8), num_bits",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-10", "empties its own caches alone", "buddy.rs",
+        (
+            (
+                _DRAIN,
+                "        for kind in 0..KINDS {\n"
+                "            let cache = &LOCAL_FRAME_CACHES[kind * MAX_CPUS + current_cpu_index()];\n"
+                "            let mut cache",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-16", "loses the buddy of what goes to quarantine", "buddy.rs",
+        (
+            (
+                "                segment.quarantine(paddr, order);\n"
+                "                zone.allocated -= 1 << order;\n",
+                "                segment.quarantine(paddr, order);\n"
+                "                let buddy = paddr ^ (PAGE_SIZE << order);\n"
+                "                if segment.contains(buddy, order) && segment.is_free(buddy, order) {\n"
+                "                    segment.unlink(buddy, order);\n"
+                "                }\n"
+                "                zone.allocated -= 1 << order;\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-17", "takes the first part of a block back", "buddy.rs",
+        ((_GIVEN, "byte.is_some_and(|byte| (given::block(order)..99).contains(&byte.load(Relaxed)))"),),
+    ),
+    CoreMutant(
+        "CORE-17", "takes back what is in quarantine", "buddy.rs",
+        ((_GIVEN, f"{_GIVEN} || byte.is_some_and(|byte| byte.load(Relaxed) == given::QUARANTINE)"),),
+    ),
+    CoreMutant(
+        "CORE-18", "one count of all caches forgets what is taken", "buddy.rs",
+        (
+            (
+                "impl ZoneSegment {\n    fn index",
+                "static LOCAL_CACHED_FRAMES: AtomicUsize = AtomicUsize::new(0);\n\n"
+                "impl ZoneSegment {\n    fn index",
+            ),
+            (_CACHED, f"{_CACHED}    LOCAL_CACHED_FRAMES.fetch_add(1, Relaxed);\n"),
+            (
+                "                LOCAL_CACHED_ZONE_FRAMES[zone as usize].fetch_sub(1, Relaxed);\n",
+                "                LOCAL_CACHED_ZONE_FRAMES[zone as usize].fetch_sub(1, Relaxed);\n"
+                "                LOCAL_CACHED_FRAMES.fetch_sub(1, Relaxed);\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-18", "counts what it caches for the other kind", "buddy.rs",
+        (
+            (
+                "impl ZoneSegment {\n    fn index",
+                "static LOCAL_CACHED_ZONE_MIGRATETYPE_FRAMES: [AtomicUsize; KINDS * ZoneType::COUNT] =\n"
+                "    [const { AtomicUsize::new(0) }; KINDS * ZoneType::COUNT];\n\n"
+                "fn of_kind(paddr: u64) -> &'static AtomicUsize {\n"
+                "    let kind = 1 - Migratetype::home(paddr) as usize;\n"
+                "    &LOCAL_CACHED_ZONE_MIGRATETYPE_FRAMES[kind * 3 + zone_of(paddr) as usize]\n"
+                "}\n\n"
+                "impl ZoneSegment {\n    fn index",
+            ),
+            (_CACHED, f"{_CACHED}    of_kind(paddr).fetch_add(1, Relaxed);\n"),
+            (
+                "                LOCAL_CACHED_ZONE_FRAMES[zone as usize].fetch_sub(1, Relaxed);\n",
+                "                LOCAL_CACHED_ZONE_FRAMES[zone as usize].fetch_sub(1, Relaxed);\n"
+                "                of_kind(paddr).fetch_sub(1, Relaxed);\n",
+            ),
+            (_TAKEN, f"{_TAKEN}    of_kind(paddr).fetch_sub(1, Relaxed);\n"),
+        ),
+    ),
+    CoreMutant(
+        "CORE-19", "looks for poison in the first page of a block", "buddy.rs",
+        (
+            (
+                "let poisoned = frame::block_phys_has_poison_guard(paddr, order);",
+                "let poisoned = frame::block_phys_has_poison_guard(paddr, 0);",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-21", "frees on the CPU that allocated alone", "buddy.rs",
+        (
+            (
+                "        let was_given = byte",
+                "        let cpu = get_meta(PhysAddr::new(paddr)).meta_aux_load() as usize;\n"
+                "        assert!(cpu == current_cpu_index(), \"a free of what CPU {cpu} has\");\n"
+                "        let was_given = byte",
+            ),
+            (
+                "        true\n    }\n}\n",
+                f"        {_OWNED_HERE}        true\n    }}\n}}\n",
+            ),
+            (
+                "                    zone.allocated += 1 << order;\n",
+                f"                    zone.allocated += 1 << order;\n                    {_OWNED_HERE}",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-21", "has no large block for another CPU", "buddy.rs",
+        (
+            (
+                _ALLOC,
+                "        assert!(order < 5 || current_cpu_index() == 0, \"order {order}\");\n" + _ALLOC,
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-36", "a cached page holds its number", "buddy.rs",
+        (
+            (
+                _CACHED,
+                f"{_CACHED}"
+                "    // SAFETY: nobody has the page any more, and the kernel reaches it.\n"
+                "    unsafe { ptr::write(phys_to_virt(paddr) as *mut u64, at as u64) };\n",
+            ),
+        ),
+    ),
+)  # fmt: skip
