@@ -109,17 +109,16 @@ const CORE: [&str; 4] = ["zone", "frame", "boot_alloc", "buddy"];
 /// Those of its ownership of blocks. The harness asks for them by the feature `ownership`.
 const OWNERSHIP: [&str; 4] = ["block", "block_meta", "ownership", "cow"];
 
-/// What versions of a core differ in: `cfg(tree_has = "name")` for a name, by the text that shows it, in which file.
-const ASKED_OF: [(&str, &str, &str); 9] = [
-    ("protected", "boot_alloc", "pub fn set_protected_ranges"),
-    ("alloc_migratetype", "buddy", "pub fn alloc_migratetype"),
-    ("alloc_zone_migratetype", "buddy", "pub fn alloc_zone_migratetype"),
-    ("frame_options", "frame", "pub enum FramePurpose"),
-    ("mark_poisoned", "frame", "pub fn mark_poisoned"),
-    ("movable", "frame", "pub const MOVABLE"),
-    ("unused", "frame", "pub const REFCOUNT_UNUSED"),
-    ("vtables", "frame", "pub fn invoke_vtable_on_last_ref"),
-    ("is_hhdm_range_mapped_now", "boot_alloc", "is_hhdm_range_mapped_now"),
+/// What versions of a core differ in: `cfg(tree_has = "name")` for a name, by the item that shows it, in which file.
+const ASKED_OF: [(&str, &str, &str); 8] = [
+    ("protected", "boot_alloc", "fn set_protected_ranges"),
+    ("alloc_migratetype", "buddy", "fn alloc_migratetype"),
+    ("alloc_zone_migratetype", "buddy", "fn alloc_zone_migratetype"),
+    ("frame_options", "frame", "enum FramePurpose"),
+    ("mark_poisoned", "frame", "fn mark_poisoned"),
+    ("movable", "frame", "const MOVABLE"),
+    ("unused", "frame", "const REFCOUNT_UNUSED"),
+    ("vtables", "frame", "fn invoke_vtable_on_last_ref"),
 ];
 
 /// The folder of a kernel's sources whose memory core takes the place of the frame module: `FRAME_HARNESS_TREE`.
@@ -146,18 +145,39 @@ fn tree_module(here: &str, out: &str, tree: &str) -> String {
         let file = format!("{tree}/memory/{name}.rs");
         println!("cargo:rerun-if-changed={file}");
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-        files += &format!("{ALLOW_FOREIGN}\n#[path = {file:?}]\npub mod {name};\n");
+        files += &format!("{ALLOW_FOREIGN}\npub mod {name};\n");
         texts.push((name, text));
     }
-    for (name, file, shown_by) in ASKED_OF {
-        if texts.iter().any(|(named, text)| *named == file && text.contains(shown_by)) {
+    for (name, file, item) in ASKED_OF {
+        if texts.iter().any(|(named, text)| *named == file && has_public(text, item)) {
             println!("cargo:rustc-cfg=tree_has=\"{name}\"");
         }
+    }
+    // It asks for this one, and has none of its own.
+    if texts.iter().any(|(named, text)| *named == "boot_alloc" && text.contains("is_hhdm_range_mapped_now")) {
+        println!("cargo:rustc-cfg=tree_has=\"is_hhdm_range_mapped_now\"");
     }
     let modules = loader_modules(texts.iter().map(|(_, text)| text.as_str()));
     fs::write(Path::new(out).join("limine.rs"), modules).expect("OUT_DIR is writable");
     let (ours, adapter) = (format!("{here}/src/tree/memory.rs"), format!("{here}/src/tree/mod.rs"));
-    format!("#[path = {adapter:?}]\nmod adapter;\nmod memory {{\ninclude!({ours:?});\n{files}}}\n")
+    // As for a frame module: a file of the core may have modules of its own in a folder of its name.
+    let folder = format!("{tree}/memory");
+    format!(
+        "#[path = {adapter:?}]\nmod adapter;\n#[path = {folder:?}]\nmod memory {{\ninclude!({ours:?});\n{files}}}\n"
+    )
+}
+
+/// Whether a line of a text begins an item such as `fn name` that the crate around it can see: `pub fn name`,
+/// `pub(crate) const unsafe fn name`. What is missing for another reason the compiler tells.
+fn has_public(text: &str, item: &str) -> bool {
+    let is_name = |char: char| char.is_alphanumeric() || char == '_';
+    text.lines().map(str::trim_start).filter(|line| !line.starts_with("//")).any(|line| {
+        line.match_indices(item).any(|(at, _)| {
+            let (before, behind) = (&line[..at], &line[at + item.len()..]);
+            let public = before.split(|char: char| !is_name(char)).any(|word| word == "pub");
+            public && !before.ends_with(is_name) && !behind.starts_with(is_name)
+        })
+    })
 }
 
 /// A function for each module of the boot loader that the core asks for by name.

@@ -14,6 +14,7 @@ from frame_harness.base.units import PAGE_SIZE
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING
 from frame_harness.memory_core.generate import Writer
+from frame_harness.memory_core.playing import SLOT_CLAUSES
 from frame_harness.memory_core.steps import Operation
 from tests.support.core_mutants import CORE_MUTANTS, FAULTS, HANGS, MEMORY, TREE, CoreMutant, broken_tree
 from tests.support.doors import check, open_check
@@ -145,6 +146,52 @@ def test_core_that_lacks_what_is_called_is_named(tmp_path: Path) -> None:
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
     assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
     assert "it lacks page_totals" in result.out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("pub fn alloc_migratetype(", "pub(super) fn alloc_migratetype(", "`alloc_migratetype` is private"),
+        ("fn page_totals(&self)", "fn page_totals(&self, _zone: ZoneType)", "takes 1 argument but 0"),
+    ],
+    ids=["keeps a function to itself", "takes other arguments"],
+)
+def test_core_with_another_interface_is_named_and_nobody_is_told_to_mend_it(
+    old: str, new: str, said: str, tmp_path: Path
+) -> None:
+    result = check(tmp_path, "--kernel-src", edited(same_place(), old, new), *RELEASE)
+    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
+    assert "what the shim calls: " in result.out and said in result.out, result.out
+
+
+def test_core_in_more_files_and_seen_by_its_crate_alone_is_judged_as_any_other(tmp_path: Path) -> None:
+    """Its own modules lie where its kernel's compiler looks for them, and a name need not be seen by all."""
+    tree = edited(same_place(), "fn movable(kind", "mod small;\nuse small::unlinked;\n\nfn movable(kind")
+    memory = tree / "src" / "memory"
+    buddy = (memory / "buddy.rs").read_text()
+    at, end = buddy.index("fn unlinked("), buddy.index("fn zone_of(")
+    (memory / "buddy").mkdir()
+    (memory / "buddy" / "small.rs").write_text(f"use super::*;\n\npub {buddy[at:end]}")
+    (memory / "small.rs").write_text("this is another module")
+    (memory / "buddy.rs").write_text(buddy[:at] + buddy[end:])
+    frame, narrower = memory / "frame.rs", ("pub const REFCOUNT_UNUSED", "pub(crate) const REFCOUNT_UNUSED")
+    frame.write_text(frame.read_text().replace(*narrower))
+    result = check(
+        tmp_path, "--kernel-src", tree, *RELEASE, "--case", f"{ONE_PIECE}; b1 = alloc 1 movable any"
+    )
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert {id_ for id_ in SLOT_CLAUSES if result.report["clauses"][id_]["outcome"] == "held"} >= {"CORE-32"}
+    assert not result.report["lacks"]
+
+
+def test_core_whose_structures_have_other_members_cannot_be_judged(tmp_path: Path) -> None:
+    tree = broken_tree(same_place(), CoreMutant("", "renamed", "buddy.rs", ()))
+    file = tree / "src" / "memory" / "buddy.rs"
+    text = file.read_text().replace("    len: usize,", "    used: usize,").replace("cache.len", "cache.used")
+    file.write_text(text.replace("LocalFrameCache { len: 0", "LocalFrameCache { used: 0"))
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE, ())
+    assert "a member len in buddy::LocalFrameCache" in result.out.splitlines()[-1]
 
 
 def test_core_that_keeps_its_state_elsewhere_cannot_be_judged(tmp_path: Path) -> None:

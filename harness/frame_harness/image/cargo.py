@@ -30,6 +30,8 @@ _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise
 _ADAPTER = "FRAME_HARNESS_ADAPTER"  # likewise
 _TREE = "FRAME_HARNESS_TREE"  # likewise
+_CALLS_THE_TREE = ("src/tree", "src/frame_module.rs")
+"""Where the shim calls a tree's files: what is wrong there is that these are made for another kernel."""
 _FLAGS = "CARGO_ENCODED_RUSTFLAGS"
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
 OWN_VARIABLE = re.compile(r"CARGO(?:_|$)|OUT_DIR$|RUSTC|FRAME_RS$|FRAME_HARNESS_")
@@ -265,11 +267,16 @@ def _another_interface(subject: Subject, errors: Sequence[dict[str, Any]]) -> No
             asks[f"{error.named} {place}"] = None
         elif not in_subject and error.is_a_name:
             lacks[error.named] = None
-        elif not in_subject and subject.features:
+        elif not in_subject and (subject.features or _calls_the_tree(error.file)):
             lacks[f"what the shim calls: {error.message} {place}"] = None
         else:
             return None
     return NotJudgeable(subject.name, tuple(lacks), tuple(asks)) if asks or lacks else None
+
+
+def _calls_the_tree(file: str) -> bool:
+    shim = resources.shim_dir()  # what lies there is named relative to it, or by its whole path
+    return any((shim / file).is_relative_to(shim / one) for one in _CALLS_THE_TREE)
 
 
 def _is_about(subject: Subject, message: dict[str, Any]) -> bool:

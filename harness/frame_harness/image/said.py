@@ -14,6 +14,7 @@ from typing import Any, Final
 _UNRESOLVED: Final = frozenset(
     {"E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0531", "E0599"}
 )
+_IMPORTS: Final = "E0432"  # it may name several
 # A library that cannot be read: the host is to blame, whatever line asked for it.
 _UNREADABLE: Final = frozenset({"E0460", "E0462", "E0463", "E0514", "E0519", "E0523", "E0786"})
 _IN_THE_ROOT: Final = re.compile(r"in `crate`|in the crate root")
@@ -50,6 +51,8 @@ class Said:
     def named(self) -> str:
         """The name, as far as the message quotes it, with the type or module that it was looked for in."""
         quoted = [text for text in re.findall("`([^`]*)`", self.message) if _WORD.fullmatch(text)]
+        if self.code == _IMPORTS:
+            return ", ".join(quoted) or self.word
         return "::".join(dict.fromkeys(reversed(quoted[:2]))) or self.word
 
     @property

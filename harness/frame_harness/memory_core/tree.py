@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ NOT_JUDGED: Final = "mod.rs"
 """Its work the harness does itself: in a kernel it brings all the others along."""
 FEATURE: Final = "ownership"
 """Of the shim: it compiles the files of the ownership of blocks, too."""
+_ASKED: Final = re.compile(r'^[^/\n]*\bcfg\w*!?\s*\([^\n]*?\bfeature\s*=\s*"([^"]+)"', re.MULTILINE)
 _DEEPEST = 6
 _SKIPPED = frozenset({"target", ".git", "node_modules"})
 
@@ -57,7 +59,21 @@ def core_in(folder: Path, name: str) -> Subject:
         SubjectError: a file may not be read, or no Rust source can name the folder.
     """
     parts, features = (NEEDED, ()) if lacking(folder) else ((*NEEDED, *OWNERSHIP), (FEATURE,))
+    for file in (folder / part for part in parts):
+        _require_utf8(file)
     return Subject.from_folder(folder, parts, name, MEMORY_CORE, features)
+
+
+def _require_utf8(file: Path) -> None:
+    try:
+        file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise SubjectError(
+            "kernel tree", str(file), expected="a Rust source in UTF-8",
+            actual=f"byte {error.object[error.start]:#04x} at {error.start}", next_step="save it as UTF-8",
+        ) from error  # fmt: skip
+    except OSError:
+        return  # who reads it says so
 
 
 def without_ownership(subject: Subject) -> Subject:
@@ -71,12 +87,20 @@ def described(subject: Subject, why_not: str = "") -> str:
     Args:
         why_not: why the ownership of blocks is not judged; what the files lack where it is not said.
     """
+    off = switched_off(subject)
+    switches = f"; features of its kernel that are off: {', '.join(off)}" if off else ""
     others = [NOT_JUDGED] if (subject.path / NOT_JUDGED).is_file() else []
     beside = [name for name in OWNERSHIP if (subject.path / name).is_file() and name not in subject.parts]
     if beside:
         others.append(f"{', '.join(beside)} (without {why_not or lacking(subject.path)})")
     left = f"; not judged: {', '.join(others)}" if others else ""
-    return f"memory core in {subject.path}: {', '.join(subject.parts)}, compiled in place{left}"
+    return f"memory core in {subject.path}: {', '.join(subject.parts)}, compiled in place{left}{switches}"
+
+
+def switched_off(subject: Subject) -> tuple[str, ...]:
+    """The features of the kernel's crate that the files ask for: none of them is on where they are judged."""
+    texts = (file.read_text(encoding="utf-8", errors="replace") for file in subject.files)
+    return tuple(sorted({name for text in texts for name in _ASKED.findall(text)}))
 
 
 def _is_core(folder: Path) -> bool:

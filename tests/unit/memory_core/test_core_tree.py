@@ -32,6 +32,23 @@ def test_what_is_not_judged_is_said(tmp_path: Path) -> None:
     assert described(memory_core(tmp_path)).endswith("compiled in place; not judged: mod.rs")
 
 
+def test_features_that_are_off_are_said(tmp_path: Path) -> None:
+    memory = make_core(tmp_path / "src")
+    (memory / "buddy.rs").write_text(
+        '#[cfg(all(target_arch = "x86_64", feature = "numa"))]\nmod numa;\n'
+        'const X: bool = cfg!(feature = "checks");\n'
+        '// #[cfg(feature = "old")]\nconst NAME: &str = "feature";\n'
+    )
+    assert described(memory_core(tmp_path)).endswith("; features of its kernel that are off: checks, numa")
+
+
+def test_a_file_that_is_not_utf_8_is_named_with_the_byte(tmp_path: Path) -> None:
+    memory = make_core(tmp_path / "src")
+    (memory / "zone.rs").write_bytes(b"// \xe9t\xe9\n")
+    with pytest.raises(SubjectError, match=r"zone\.rs: expected a Rust source in UTF-8, got byte 0xe9 at 3"):
+        memory_core(tmp_path)
+
+
 def test_builds_and_other_repositories_are_not_searched(tmp_path: Path) -> None:
     memory = make_core(tmp_path / "src")
     make_core(tmp_path / "target" / "package")
