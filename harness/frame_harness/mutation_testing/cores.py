@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
 from frame_harness.image.image import Image
+from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey, Witness
 from frame_harness.machine.definition import load_machine
+from frame_harness.memory_core.clauses import OWNING
 from frame_harness.memory_core.design import TREE
 from frame_harness.memory_core.owning_files import lacking
 from frame_harness.memory_core.steps import parsed
-from frame_harness.memory_core.tree import core_in
+from frame_harness.memory_core.tree import core_in, without_ownership
 from frame_harness.memory_core.worker import Judged as JudgedBuild
 from frame_harness.memory_core.worker import Task, judge_build
 from frame_harness.mutation.building import builder
@@ -50,6 +53,7 @@ class CoreTask(Record, frozen=True, kw_only=True):
     one_run: bool = False
 
 
+_OF_ANOTHER_KERNEL: Final = "owners of blocks for this kernel"
 _OF_THE_HOST: Final = frozenset({GuestEnd.KILLED, GuestEnd.SIGNALED, GuestEnd.REFUSED})
 """Ends that say nothing about the core: `judge.of_checks` has them as errors, too."""
 
@@ -62,7 +66,7 @@ def judge_core_mutant(task: CoreTask) -> Judged:
 def _judged(task: CoreTask, clock: Clock) -> Judged:
     reference, cases, judged = read_reference(task.reference), 0, 0
     runs = {run.profile: run for run in task.runs}
-    with builder(read_texts(task.texts), lambda folder: core_in(folder, folder.name)) as builds:
+    with builder(read_texts(task.texts), lambda folder: _core_in(folder, reference)) as builds:
         found = built(builds, task.mutant, tuple(runs), clock)
         if isinstance(found, Judged):
             return found
@@ -84,6 +88,13 @@ def _judged(task: CoreTask, clock: Clock) -> Judged:
                 return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=kill, checks=cases)
             _require_as_much(seen.results, runs[profile], reference)
     return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases)
+
+
+def _core_in(folder: Path, reference: Reference) -> Subject:
+    """The core as it was judged itself: without owners of blocks that are made for another kernel."""
+    subject = core_in(folder, folder.name)
+    absent = {one for of in reference.results if of.outcome is Outcome.ABSENT for one in of.clauses}
+    return without_ownership(subject) if subject.features and absent & set(OWNING) else subject
 
 
 def _shows_again(task: Task, kill: Kill) -> bool:
@@ -111,7 +122,7 @@ def _of_run(task: CoreTask, run: RunKey, image: Image, reference: Reference) -> 
     known = frozenset(
         (clause, one.cause) for one in reference.results if one.run == run for clause in one.broken
     )
-    without = lacking(image.subject.path)
+    without = lacking(image.subject.path) or ("" if image.subject.features else _OF_ANOTHER_KERNEL)
     return Task(
         run, image, machine, again="", seed=task.seed, without_ownership=without, design=TREE, known=known,
         until_first=True,

@@ -28,7 +28,7 @@ from frame_harness.mutation.mutants import Operator
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
 from frame_harness.mutation_testing.explained import Explanation, load
 from frame_harness.mutation_testing.page import dumps
-from frame_harness.mutation_testing.records import Fate, Judged, Report
+from frame_harness.mutation_testing.records import Fate, Judged, Report, Share
 from frame_harness.mutation_testing.terminal import print_report, score_line, summary
 from tests.support.mutant_samples import (
     TEXT,
@@ -145,6 +145,13 @@ def test_the_report_as_json_is_read_back_as_it_was(report: Report) -> None:
 def test_the_exit_status_says_whether_the_score_is_high_enough(report: Report) -> None:
     assert status(report.total, 50) is ExitCode.PASS
     assert status(report.total, 51) is ExitCode.FAIL
+
+
+@pytest.mark.parametrize("killed", range(101))
+def test_a_score_that_is_as_high_as_asked_for_passes(killed: int) -> None:
+    total = Share(name="all", killed=killed, survived=100 - killed)
+    assert status(total, killed) is ExitCode.PASS
+    assert status(total, killed + 1) is ExitCode.FAIL
 
 
 def test_an_error_outranks_the_score(report: Report) -> None:

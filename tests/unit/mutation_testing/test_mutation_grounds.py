@@ -29,6 +29,7 @@ from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.design import TREE
 from frame_harness.memory_core.steps import Storm
+from frame_harness.memory_core.tree import NEEDED
 from frame_harness.memory_core.worker import Judged as JudgedBuild
 from frame_harness.memory_core.worker import Task as CoreCase
 from frame_harness.mutation.generate import mutants_of
@@ -41,7 +42,8 @@ from frame_harness.mutation_testing.judging import FrameTask
 from frame_harness.mutation_testing.records import Fate, How, Judged
 from frame_harness.mutation_testing.suite import STORMS_AGAIN, Suite
 from frame_harness.report.progress import Progress
-from tests.support.mutant_samples import DEV, RUN, mutant, reference, result
+from tests.support.core_mutants import TREE as KERNEL_TREE
+from tests.support.mutant_samples import DEV, RUN, known, mutant, reference, result
 from tests.unit.evidence_samples import healthy_run
 
 TEXT = "fn f() {\n    put(1);\n}\n"
@@ -368,3 +370,13 @@ def test_checks_that_name_a_machine_have_it_on_a_mutant_where_they_had_it_on_the
     assert [key.machine for key in with_fields(asked, profiles=("dev",)).keys_for(["q35-5g"])] == (
         ["q35-5g"] if any_machine else []
     )
+
+
+def test_mutants_are_built_without_owners_of_blocks_where_the_core_itself_was() -> None:
+    memory, absent = (
+        KERNEL_TREE / "src" / "memory",
+        known("cases[CORE-26]", "CORE-26", outcome=Outcome.ABSENT),
+    )
+    assert cores._core_in(memory, reference()).features
+    narrow = cores._core_in(memory, reference(results=(absent,)))
+    assert not narrow.features and narrow.parts == NEEDED
