@@ -29,6 +29,15 @@ HIDDEN_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-02", "clears more than it takes", "buddy.rs",
+        (
+            (
+                "            unsafe { at.write_bytes(0, size) };\n",
+                "            unsafe { at.write_bytes(0, size.next_multiple_of(1 << 18)) };\n",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-10", "empties its own caches alone", "buddy.rs",
         (
             (
@@ -36,6 +45,23 @@ HIDDEN_MUTANTS = (
                 "        for kind in 0..KINDS {\n"
                 "            let cache = &LOCAL_FRAME_CACHES[kind * MAX_CPUS + current_cpu_index()];\n"
                 "            let mut cache",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-12", "the first zone ends at 32 MiB", "zone.rs",
+        (("const DMA_END: u64 = 16 << 20;", "const DMA_END: u64 = 32 << 20;"),),
+    ),
+    CoreMutant(
+        "CORE-14", "a free notes itself in the buddy, whoever has that", "buddy.rs",
+        (
+            (
+                "            if !self.contains(buddy, order) || !self.is_free(buddy, order) {\n",
+                "            if self.contains(buddy, order) && !self.is_free(buddy, order) {\n"
+                "                // SAFETY: the page is there; that somebody may have it is the bug.\n"
+                "                unsafe { ptr::write((phys_to_virt(buddy) + 8) as *mut u64, paddr) };\n"
+                "            }\n"
+                "            if !self.contains(buddy, order) || !self.is_free(buddy, order) {\n",
             ),
         ),
     ),
@@ -125,6 +151,16 @@ HIDDEN_MUTANTS = (
             (
                 "                    zone.allocated += 1 << order;\n",
                 f"                    zone.allocated += 1 << order;\n                    {_OWNED_HERE}",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-21", "totals know the caches of one CPU", "buddy.rs",
+        (
+            (
+                "let cached: usize = LOCAL_CACHED_ZONE_FRAMES.iter().map(|count| count.load(Relaxed)).sum();",
+                "let own = LOCAL_FRAME_CACHES.iter().step_by(MAX_CPUS);\n"
+                "        let cached: usize = own.map(|cache| cache.lock().len).sum();",
             ),
         ),
     ),

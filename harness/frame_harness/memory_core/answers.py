@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, pfn_to_paddr
 from frame_harness.memory_core import judging
+from frame_harness.memory_core.catalogue import DMA_END
 from frame_harness.memory_core.judging import Owned, Violation
 from frame_harness.memory_core.maps import Span, without
 from frame_harness.memory_core.state import ZONES, CoreState
@@ -27,6 +28,9 @@ def judge_block(
         yield Violation("CORE-12", what, "usable memory of the map", f"{span[0]:#x}..{span[1]:#x}", paddr)
     if paddr & ((PAGE_SIZE << step.order) - 1) and not _was_misaligned(block, before):
         yield Violation("CORE-13", what, f"a multiple of {PAGE_SIZE << step.order:#x}", f"{paddr:#x}", paddr)
+    if step.zone == ZONES[0] and span[1] > DMA_END:
+        got = f"{span[0]:#x}..{span[1]:#x}"
+        yield Violation("CORE-12", what, f"memory below {DMA_END:#x}, as zone dma is", got, paddr, "DMA")
     zone = before.zone_of(block.pfn)
     if step.zone != ANY_ZONE and zone is not None and ZONES[zone] != step.zone:
         yield Violation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")

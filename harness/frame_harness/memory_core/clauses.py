@@ -18,7 +18,7 @@ CORE_CLAUSES: Final = Clauses(
             (
                 "CORE-02",
                 "W",
-                "what the core takes for itself at boot is usable memory, each part apart and aligned",
+                "the core takes usable memory for itself, parts apart and aligned, and writes to no other",
             ),
             ("CORE-03", "W", "no free block lies outside of the map's usable memory"),
             ("CORE-04", "W", "no free block covers what the core took for itself"),
@@ -35,7 +35,11 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-11", "F", "an allocation that failed fails again as long as nothing is freed"),
             ("CORE-12", "F", "a block that is given is usable memory in the zone asked for"),
             ("CORE-13", "F", "a block that is given begins at a multiple of its size"),
-            ("CORE-14", "W", "a frame has one owner: what was given is not free, and is not given again"),
+            (
+                "CORE-14",
+                "W",
+                "a frame has one owner: what was given is not free, nor given again, nor written to",
+            ),
             ("CORE-15", "F", "a free of a block that was given returns"),
             (
                 "CORE-16",

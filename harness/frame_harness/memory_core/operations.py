@@ -74,6 +74,8 @@ def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[Violation]:
     if reply.status == "fail" and play.state is not None:
         play.core.looked_at.add("CORE-10")
         yield from answers.judge_error(step, reply.outcome.code, play.state)
+    if play.state is not None:
+        yield from play.totals(play.state)
 
 
 def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Violation]:
@@ -92,6 +94,7 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Viola
         if claim.pfn < len(play.core.slots()):
             play.core.looked_at.add("CORE-34")
             yield from play.watch.judge_claim(claim)
+            _fill_owned(play, play.owned[step.name][-1:])
     else:
         play.core.looked_at.add("CORE-10")
         yield from answers.judge_error(step, reply.outcome.code, before)
@@ -109,6 +112,8 @@ def _take(
     yield from answers.judge_block(step, block, paddr, before, usable)
     play.owned.setdefault(step.name, []).append(block)
     play.given[step.name] = block
+    if not isinstance(step, FrameAlloc):
+        _fill_owned(play, [block])
     if sick := [pfn for pfn in frames_from(block.pfn, 1 << block.order) if pfn in play.sick]:
         play.over = True
         what, got = (
@@ -142,7 +147,7 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Viol
     play.function = FREE
     # What somebody owns is freed by its last owner.
     blocks = [block for block in held if (block.pfn, block.order) not in play.owners]
-    _fill_before(play, blocks)
+    _fill_owned(play, blocks, before_free=True)
     lines = [_line_of_free(play, block) for block in reversed(blocks)]
     for block, reply in zip(reversed(blocks), play.ask_all(lines), strict=False):
         play.core.looked_at.add("CORE-15")
@@ -164,14 +169,14 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Viol
         yield from play.all_freed()
 
 
-def _fill_before(play: Playing, blocks: Sequence[Owned]) -> None:
-    """Let an owner fill what he gives back; not where that may be memory that somebody else still needs."""
+def _fill_owned(play: Playing, blocks: Sequence[Owned], *, before_free: bool = False) -> None:
+    """Let an owner fill what he has; not where that may be memory that somebody else still needs."""
     if play.watch is not None and not play.accepted.given_up:
         usable = play.memory.usable
         ours = [
             one for one in blocks if not without([(pfn_to_paddr(one.pfn), pfn_to_paddr(one.end))], usable)
         ]
-        play.watch.fill_before_free(ours)
+        play.watch.fill_owned(ours, before_free=before_free)
 
 
 def _forget(owned: list[Owned], block: Owned) -> None:
@@ -236,7 +241,8 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
         yield Violation(
             "CORE-14" if alone else "CORE-21", what, "one owner", got, Paddr(reply["paddr"]), cause
         )
-    for one in [*play.judged(), *play.all_freed()]:
+    found = [*play.judged(), *play.all_freed()]
+    for one in [*found, *(play.totals(play.state) if play.state is not None else ())]:
         if alone or one.key in there or one.key in play.known:
             yield one
         else:

@@ -13,13 +13,14 @@ from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.functions import START
-from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
-from frame_harness.memory_core.maps import MemoryMap, length, without
+from frame_harness.memory_core.maps import MemoryMap, length, merged, without
 from frame_harness.memory_core.ownership import Entry, Handle
 from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.slots import SlotWatch
-from frame_harness.memory_core.state import CoreState
+from frame_harness.memory_core.state import CoreState, spans_of
+from frame_harness.memory_core.untouched import Untouched
 
 STATE_CLAUSES: Final = frozenset({"CORE-03", "CORE-04", "CORE-06", "CORE-07", "CORE-08", "CORE-18"})
 """What every state is judged by."""
@@ -50,6 +51,8 @@ class Playing:
     quarantine: list[Owned] = field(default_factory=list)
     sick: set[Pfn] = field(default_factory=set)
     """Frames that were poisoned while they were free."""
+    untouched: Untouched | None = None
+    """None before the start."""
     watch: SlotWatch | None = None
     """None before the start, and where this version's slots say too little."""
     state: CoreState | None = None
@@ -103,6 +106,9 @@ class Playing:
         """What is wrong with what the core remembers, then with slots."""
         held = self.held()
         yield from judging.judge_state(state, self.memory, held, self.quarantine, self.accepted)
+        if self.untouched is not None:
+            taken = spans_of(state.structures)
+            yield from self.untouched.judge([*taken, *self.accepted.stray])
         if self.watch is not None:
             yield from self.watch.judge(state, held, self.sick)
             self.core.looked_at |= self.watch.looked_at
@@ -136,6 +142,8 @@ class Playing:
 
     def start(self) -> Iterator[Violation]:
         """Start the core, judge what it made of the map."""
+        there = merged([*self.core.available(), LOW_MEMORY])
+        self.untouched = Untouched(self.memory, there, self.core.guest.ram)
         reply = self.core.start(self.memory)
         self.commands.append(f"core.start → {reply.shown}")
         self.core.looked_at.add("CORE-01")

@@ -104,17 +104,19 @@ class SlotWatch:
             self._payload(first, Paddr(first + len(pfns) * PAGE_SIZE))[:] = _fill_of(pfns)[:, None]
             self._filled[pfns] = True
 
-    def fill_before_free(self, blocks: Sequence[Owned]) -> None:
-        """Fill blocks that their owner is about to free, where what is free is filled, too."""
-        if not self._fills:
-            return
-        for block in blocks:
+    def fill_owned(self, blocks: Sequence[Owned], *, before_free: bool = False) -> None:
+        """Let their owner write to blocks, where what is free is filled, too.
+
+        Args:
+            before_free: he is about to free them.
+        """
+        for block in blocks if self._fills else ():
             first, end = pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)
             if block.end <= len(self._slots) and self._ram.holds(first, end - first):
                 pfns = np.arange(block.pfn, block.end)
                 self._payload(first, end)[:] = _fill_of(pfns)[:, None]
                 self._filled[pfns] = True
-                self._given_back = np.append(self._given_back, pfns)
+                self._given_back = np.append(self._given_back, pfns[: len(pfns) * before_free])
 
     def is_claimed(self, block: Owned) -> bool:
         """Whether the frame module gave this frame."""
@@ -177,7 +179,7 @@ class SlotWatch:
         yield from islice(chain.from_iterable(self._judge_free(*one, ignored) for one in pieces), 1)
         yield from self._judge_held(held)
         yield from self._judge_lives()
-        yield from self._judge_filled(blocks)
+        yield from self._judge_filled(blocks, held)
 
     def _orders_now(self, blocks: frozenset[FreeBlock]) -> NDArray[np.int8]:
         """By frame the order of its block: what changed since the last time is written."""
@@ -275,22 +277,27 @@ class SlotWatch:
             self._generations = now.copy()
             yield Violation("CORE-35", what, expected, got, pfn_to_paddr(pfn))
 
-    def _judge_filled(self, blocks: Iterable[FreeBlock]) -> Iterator[Violation]:
+    def _judge_filled(self, blocks: Iterable[FreeBlock], held: Sequence[Owned]) -> Iterator[Violation]:
         if not self._filled.any():
             return
         free = self._orders != _IN_USE
         if not self._few:
             free = np.zeros(len(self._slots), dtype=np.bool_)
             free[_frames_of(blocks, len(self._slots))] = True
-        self._filled &= free
+        owned = np.zeros(len(self._slots), dtype=np.bool_)
+        owned[_frames_of([FreeBlock(one.pfn, one.order, 0, -1) for one in held], len(owned))] = True
+        self._filled &= free | owned
         self._forget_wiped()
         pfns = np.flatnonzero(self._filled)
-        self.looked_at |= {"CORE-36"} if pfns.size else set()
+        self.looked_at |= {"CORE-36"} if free[pfns].any() else set()
         for run in np.split(pfns, self._ends_of_pieces(pfns)):
             if run.size and (found := self._first_wrong(run)) is not None:
                 paddr, expected, got = found
-                what = "8 bytes of a frame that is free all the time"
-                yield Violation("CORE-36", what, f"{expected:#018x}", f"{got:#018x}", paddr)
+                clause, whose, cause = "CORE-36", "is free all the time", ""
+                if not free[paddr_to_pfn(paddr)]:
+                    clause, whose, cause = "CORE-14", "a caller has", "bytes"
+                what = f"8 bytes of a frame that {whose}"
+                yield Violation(clause, what, f"{expected:#018x}", f"{got:#018x}", paddr, cause)
                 return
 
     def _forget_wiped(self) -> None:

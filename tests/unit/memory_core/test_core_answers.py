@@ -51,6 +51,14 @@ def test_a_block_of_another_zone_than_was_asked_for_is_not_permitted() -> None:
     assert given(0x20000, 4, own) == [] and given(0x20000, 4, other) == [("CORE-12", f"zone {own}")]
 
 
+def test_memory_that_no_old_device_reaches_is_not_of_the_first_zone() -> None:
+    usable, zone = [(Paddr(0xFFE000), Paddr(0x1002000))], (Segment(0, Pfn(0xFFE), Pfn(0x1002)),)
+    state = replace(STATE, segments=zone, blocks=(FreeBlock(Pfn(0xFFE), 1, 0, 0),))
+    for paddr, broken in ((0xFFF000, []), (0x1000000, [("CORE-12", "DMA")])):
+        block, step = Owned(paddr_to_pfn(Paddr(paddr)), 0, "unmovable"), Alloc("a", 0, zone=ZONES[0])
+        assert [one.key for one in judge_block(step, block, Paddr(paddr), state, usable)] == broken
+
+
 @pytest.mark.parametrize("order", [5, 12])
 def test_an_allocation_that_nothing_could_serve_may_fail(order: int) -> None:
     assert refused(order) == []

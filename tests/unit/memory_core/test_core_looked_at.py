@@ -44,6 +44,9 @@ class Watch:
 
     looked_at: frozenset[str] = frozenset()
 
+    def fill_owned(self, blocks: object, *, before_free: bool = False) -> None:
+        pass
+
     def judge(self, *_: object) -> Iterator[Violation]:
         return iter(())
 

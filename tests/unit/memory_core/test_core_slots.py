@@ -101,7 +101,7 @@ def test_each_word_of_each_free_slot_is_looked_at(memory: Memory, pfn: Pfn, fiel
 
 def freed(memory: Memory) -> CoreState:
     """What a caller held was filled by him and taken back by the core."""
-    memory.watch.fill_before_free(HELD)
+    memory.watch.fill_owned(HELD, before_free=True)
     memory.slots["refcount"][40:44], memory.slots["flags"][40:44], memory.slots["order"][40:44] = (
         UNUSED,
         FREE,
@@ -115,6 +115,14 @@ def test_word_that_a_free_writes_into_a_frame_is_found(memory: Memory) -> None:
     memory.ram.view(Paddr(42 * PAGE), 8)[:] = 0
     [found] = memory.watch.judge(state, ())
     assert (found.clause, found.paddr) == ("CORE-36", 42 * PAGE)
+
+
+def test_word_that_the_core_writes_into_a_frame_of_a_caller_is_found(memory: Memory) -> None:
+    memory.watch.fill_owned(HELD)
+    assert memory.broken() == []
+    memory.ram.view(Paddr(43 * PAGE + 8), 8)[:] = 0
+    [found] = memory.watch.judge(STATE, HELD)
+    assert (found.key, found.paddr) == (("CORE-14", "bytes"), 43 * PAGE + 8)
 
 
 def test_core_that_wipes_what_it_takes_back_breaks_nothing_and_may_not_wipe_it_later(memory: Memory) -> None:
