@@ -185,6 +185,11 @@ def test_a_perfect_transcript_before_the_code_of_a_failure_is_a_fail(tmp_path: P
     assert result.report["clauses"]["CONST-01"]["outcome"] == "held"
 
 
+def test_a_kernel_that_reports_success_unasked_is_a_crash(tmp_path: Path) -> None:
+    result = judged(tmp_path, "leaves")
+    assert (result.kind, result.says("nobody asked it to exit")) == (Kind.CRASH, True), result.out
+
+
 def test_a_selftest_that_claims_more_checks_than_it_ran_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "ktap-claims-more")
     assert (result.kind, result.says("selftest: results: expected")) == (Kind.ERROR, True)

@@ -311,7 +311,8 @@ class BootedGuest:
         """Ask the guest to exit if it still can, reap it; returns how it ended, also in words."""
         if self._end is None:
             self._tail, asked = self.channel.tail(CONSOLE_KEPT), tuple(self.commands)
-            trouble, stood = "", None
+            # One that is gone already was not asked to exit, whatever it reported.
+            trouble, stood = self.failure.summary if self.failure else "", None
             keeper = self.prompt if how == "pass" and self.alive else None
             try:
                 if keeper:

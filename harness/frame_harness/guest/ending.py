@@ -85,10 +85,11 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
         )
     if isinstance(error, console.GuestGone):
         status, _, _ = _reap(guest, channel)
-        # One that reports a failure without having been asked is as good as one that crashed.
-        own = status.kind.is_crash or status.kind is GuestEnd.FAIL
+        # One that exits without having been asked is as good as one that crashed, whatever it reports.
+        end, words = spoiled((status.kind, status.describe()), "nobody asked it to exit")
+        own = end.is_crash or end is GuestEnd.FAIL
         return (GuestCrashed if own else QemuEndError)(
-            "guest gone", detail=status.describe(), status=status.kind, console_tail=tail,
+            "guest gone", detail=words, status=end, console_tail=tail,
             console_bytes=channel.transcript.n_received, events=guest.events(ask=False),
             evidence=() if own else tuple(status.stderr_tail.splitlines()),
         )  # fmt: skip

@@ -14,7 +14,7 @@ from frame_harness.console.protocol import Banner, parse_line
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.ending import spoiled
-from frame_harness.guest.errors import GuestCrashed, QemuEndError
+from frame_harness.guest.errors import GuestCrashed
 from frame_harness.machine import Guest, load_machine
 from tests.support import tiny_guest as tiny
 
@@ -22,16 +22,17 @@ BANNER = b"*frame-harness proto=1 build=ab nonce=cafe hhdm=0x0 frames=1"
 REPORT = b"!panic file=src/a.rs line=3 col=5\n! msg too late\n!end\n"
 
 
-def end_of(folder: Path, last_words: bytes) -> tuple[GuestEnd, str]:
-    """Ask a guest to exit that says these words, then reports success."""
-    return guest_that_says(folder, last_words).finish()
-
-
-def guest_that_says(folder: Path, last_words: bytes) -> Kernel:
+def guest_that_leaves(folder: Path, last_words: bytes) -> Kernel:
+    """A guest that says these words, then reports success."""
     elf = tiny.write_kernel(folder, tiny.say(last_words) + tiny.leave(0x10))
     guest = Guest.start(load_machine("microvm"), elf)
     image = cast("Any", SimpleNamespace(lacks=(), subject=frame_module()))  # nothing else is looked at
     return Kernel(guest, Channel(guest.console), image, cast("Banner", parse_line(BANNER)))
+
+
+def end_of(folder: Path, last_words: bytes) -> tuple[GuestEnd, str]:
+    """Ask such a guest to exit."""
+    return guest_that_leaves(folder, last_words).finish()
 
 
 def test_a_guest_that_answers_and_exits_has_passed(tmp_path: Path) -> None:
@@ -64,22 +65,33 @@ def test_trouble_on_the_way_out_is_no_pass(last_words: bytes, told: str, tmp_pat
 def test_a_guest_that_ends_badly_with_its_block_is_an_error_of_the_block(tmp_path: Path) -> None:
     with (
         pytest.raises(GuestCrashed, match=r"expected pass, got .*too late"),
-        guest_that_says(tmp_path, b"=1 ok\n" + REPORT),
+        guest_that_leaves(tmp_path, b"=1 ok\n" + REPORT),
     ):
         pass
 
 
 def test_what_ended_a_block_is_told_and_not_how_its_guest_ended_then(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), guest_that_says(tmp_path, b"=1 ok\n" + REPORT):
+    with pytest.raises(KeyError), guest_that_leaves(tmp_path, b"=1 ok\n" + REPORT):
         raise KeyError
 
 
 def test_an_end_that_the_block_knows_is_no_error_of_it(tmp_path: Path) -> None:
-    with guest_that_says(tmp_path, b"=1 ok\n" + REPORT) as kernel:
+    with guest_that_leaves(tmp_path, b"=1 ok\n" + REPORT) as kernel:
         assert kernel.finish()[0] is GuestEnd.UNEXPECTED
     (tmp_path / "second").mkdir()
-    with guest_that_says(tmp_path / "second", b"") as kernel, pytest.raises(QemuEndError):
+    with guest_that_leaves(tmp_path / "second", b"") as kernel, pytest.raises(GuestCrashed):
         kernel.call("stats")
+
+
+def test_success_that_nobody_asked_for_is_a_crash(tmp_path: Path) -> None:
+    kernel = guest_that_leaves(tmp_path, b"# busy\n")
+    with pytest.raises(
+        GuestCrashed, match="nobody asked it to exit; then the guest reported success"
+    ) as gone:
+        kernel.request("help")
+    status, text = kernel.finish()
+    assert gone.value.status is status is GuestEnd.UNEXPECTED
+    assert "nobody asked it to exit" in text
 
 
 def test_trouble_does_not_soften_what_is_worse_than_a_pass() -> None:
