@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
@@ -22,6 +23,9 @@ WHOLE_RAM: Final = f"a multiple of {PAGE_SIZE} bytes, at least {format_bytes(MIN
 # below the hole for devices goes on at 4 GiB; the hole begins here at the earliest (QEMU 7.2,
 # hw/i386/pc_q35.c, pc_piix.c, microvm.c).
 MAX_RAM_END: Final = 512 * GIB
+MAX_CPUS: Final = 8
+"""Of the shim, which starts every CPU that it is given (kernel_shim/parts/lib.rs, MAX_CPUS)."""
+CPUS: Final = f"a whole number from 1 to {MAX_CPUS}, which the kernel can start"
 _BELOW_HOLE: Final = {"q35": 2 * GIB, "pc": 3 * GIB, "microvm": 3 * GIB}
 
 # Arguments through which a definition would take QEMU out of the harness's hands.
@@ -33,11 +37,22 @@ _RESERVED: Final = frozenset(
         *("M", "machine", "m", "accel", "enable-kvm", "smp", "cpu", "s", "readconfig", "preconfig", "qtest"),
     )
 )
+_DESCRIBED: Final = "qemu/README.md describes each key"
+# The same among the sub-options of `-machine`.
+_RESERVED_OPTIONS: Final = frozenset(
+    (
+        *("accel", "append", "dtb", "dumpdtb", "firmware", "initrd", "kernel", "memory", "memory-backend"),
+        *("memory-encryption", "smp", "type"),
+    )
+)
+_OPTION: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_NEEDED: Final = "leave it out: the harness needs its own setting"
 _DEBUG: Final = "boot(debugger=…) gives a test QEMU's debug stub; `pytest --pdb` stops with the guest alive"
 # What of the harness does the same.
 _SERVED_BY: Final = {
     **dict.fromkeys(("s", "gdb"), _DEBUG),
-    **dict.fromkeys(("M", "machine"), "the keys `type` and `options`"),
+    **dict.fromkeys(("M", "machine", "type"), "the keys `type` and `options`"),
+    **dict.fromkeys(("memory", "memory-backend"), "the key `ram`"), "firmware": "the key `firmware`",
     "m": "the key `ram`", "cpu": "the key `cpu`", "smp": "the key `cpus`", "bios": "the key `firmware`",
     **dict.fromkeys(("accel", "enable-kvm"), "the key `accel`, or --accel"),
     **dict.fromkeys(("kernel", "initrd"), "--frame-rs: the kernel is built around that module"),
@@ -77,7 +92,7 @@ def fields_from(where: str, of: type[msgspec.Struct], table: object, within: str
                 "machine",
                 where,
                 detail=f"key {key!r} is missing",
-                next_step="qemu/README.md describes each key",
+                next_step=_DESCRIBED,
             )
     path = f"{within}." if within else ""
     return {key: _field(where, path + key, fields[key].type, value) for key, value in table.items()}
@@ -118,9 +133,17 @@ def _options(where: str, value: object) -> tuple[tuple[str, str], ...]:
         if not isinstance(setting, str | int):
             raise _wrong(where, f"options.{name}", "a text, a number or a boolean", setting)
         word = ("off", "on")[setting] if isinstance(setting, bool) else str(setting)
-        if "," in name + word or name == "memory-backend":
-            wanted = "a sub-option of -machine that the harness does not set"
-            raise _wrong(where, f"options.{name}", wanted, setting)
+        if "," in word or not _OPTION.fullmatch(name):
+            shown = name if name.isprintable() else repr(name)
+            raise _wrong(
+                where, f"options.{shown}", "a sub-option of -machine, with a value without commas", setting
+            )
+        first = name.replace("_", "-").partition(".")[0]  # `smp.cpus`; to QEMU `kernel_irqchip` is the same
+        if first in _RESERVED_OPTIONS:
+            raise UsageError(
+                "machine", f"{where}: options", expected="no sub-option that the harness sets itself",
+                actual=f'"{name}"', next_step=_SERVED_BY.get(first, _NEEDED),
+            )  # fmt: skip
         options.append((name, word))
     return tuple(options)
 
@@ -133,7 +156,7 @@ def _extra_args(where: str, value: Any) -> Any:
             raise UsageError(
                 "machine", f"{where}: extra_args", expected="no argument that the harness sets itself",
                 actual=f'"{arg}"',
-                next_step=_SERVED_BY.get(bare, "leave it out: the harness needs its own setting"),
+                next_step=_SERVED_BY.get(bare, _NEEDED),
             )  # fmt: skip
     return value
 
@@ -165,9 +188,11 @@ def check_ram(where: str, kind: str, ram: int) -> None:
 def _no_choice(where: str, key: str, allowed: Collection[str], value: object, other: str = "") -> UsageError:
     near = nearest(value, allowed) if isinstance(value, str) else ""
     wanted = f"one of {', '.join(allowed)}{other}"
-    return UsageError("machine", f"{where}: {key}", expected=wanted, actual=f"{value!r}{near}")
+    return UsageError(
+        "machine", f"{where}: {key}", expected=wanted, actual=f"{value!r}{near}", next_step=_DESCRIBED
+    )
 
 
 def _wrong(where: str, key: str, expected: str, value: object) -> UsageError:
     shown = f'"{value}"' if isinstance(value, str) and value.isprintable() else repr(value)
-    return UsageError("machine", f"{where}: {key}", expected=expected, actual=shown)
+    return UsageError("machine", f"{where}: {key}", expected=expected, actual=shown, next_step=_DESCRIBED)

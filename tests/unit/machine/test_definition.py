@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from frame_harness.base.errors import UsageError
-from frame_harness.base.resources import machines_dir
+from frame_harness.base.resources import machines_dir, shim_dir
 from frame_harness.base.units import GIB, MIB
 from frame_harness.machine import DEFAULT_MACHINE, known_machines, load_machine
 from frame_harness.machine.definition import load_machines, machine_from
-from frame_harness.machine.schema import check_ram, nearest
+from frame_harness.machine.schema import MAX_CPUS, MAX_RAM_END, check_ram, nearest
 
 GOOD: dict[str, Any] = {"type": "q35", "ram": "64 MiB"}
 
@@ -73,9 +73,12 @@ def test_a_machine_that_is_named_twice_is_one() -> None:
     [
         ({"type": "isapc"}, "type"), ({"type": 3}, "type"), ({"ram": "64 MB"}, "ram"), ({"ram": 4097}, "ram"),
         ({"ram": "1 MiB"}, "ram"), ({"cpus": 0}, "cpus"), ({"cpus": "2"}, "cpus"), ({"cpus": True}, "cpus"),
+        ({"cpus": MAX_CPUS + 1}, "cpus"),
         ({"accel": "hax"}, "accel"), ({"firmware": "ovmf"}, "firmware"), ({"options": 1}, "options"),
         ({"options": {"smm": 1.5}}, "options.smm"), ({"options": {"a": "b,c"}}, "options.a"),
-        ({"options": {"memory-backend": "x"}}, "options.memory-backend"),
+        ({"options": {"memory-backend": "x"}}, "memory-backend"), ({"options": {"type": "pc"}}, "type"),
+        ({"options": {"smp.cpus": 2}}, "smp.cpus"), ({"options": {"accel": "kvm"}}, "accel"),
+        ({"options": {"a b=c": "x"}}, "options.a b=c"), ({"options": {"": "x"}}, "options."),
         ({"extra_args": "-s"}, "extra_args"), ({"extra_args": ["-daemonize"]}, "extra_args"),
         ({"extra_args": ["-append", "x"]}, "extra_args"),
         ({"limits": {"boot_cpu_s": 0}}, "boot_cpu_s"), ({"limits": {"console_bytes": 1.5}}, "console_bytes"),
@@ -152,3 +155,16 @@ def test_ram_ends_where_the_kernel_can_map_no_more() -> None:
     with pytest.raises(UsageError, match="at most 510 GiB"):
         check_ram("m.toml", "q35", 511 * GIB)
     assert nearest("mircovm", ["microvm", "pc"]) == ", did you mean 'microvm'" and not nearest("x", ["pc"])
+
+
+@pytest.mark.parametrize(
+    ("file", "found", "limit"),
+    [
+        ("parts/lib.rs", r"pub const MAX_CPUS: usize = (\d+);", MAX_CPUS),
+        ("src/arch/paging.rs", r"pub const MAX_HHDM_BYTES: u64 = (\d+) << 30;", MAX_RAM_END // GIB),
+    ],
+    ids=["CPUs", "RAM"],
+)
+def test_limit_of_a_machine_is_that_of_the_kernel(file: str, found: str, limit: int) -> None:
+    match = re.search(found, (shim_dir() / file).read_text(encoding="utf-8"))
+    assert match is not None and int(match[1]) == limit

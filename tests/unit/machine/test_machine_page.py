@@ -30,7 +30,7 @@ def test_every_key_and_every_machine_has_one_row() -> None:
     ("right", "wrong"),
     [
         ("| `summary` |", '| `bios` | text | `""` | what is no key any more |\n| `summary` |'),
-        ("| `cpus` | count, 1 to 255 | 1 |", "| `cpus` | count, 1 to 255 | 2 |"),
+        ("| `cpus` | count, 1 to 8 | 1 |", "| `cpus` | count, 1 to 8 | 2 |"),
         ("| `exit_cpu_s` | seconds of CPU time", "| `exit_cpu_s` | milliseconds"),
         ("from the start to the banner", "from the start to the first byte"),
     ],
