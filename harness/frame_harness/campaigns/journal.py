@@ -15,7 +15,7 @@ import msgspec
 
 from frame_harness.base.disk import make_folder, write_whole, writing
 from frame_harness.base.errors import HarnessError, UsageError
-from frame_harness.base.record import Record
+from frame_harness.base.record import Record, decode_json
 from frame_harness.campaigns.done import Done, Lost
 from frame_harness.campaigns.plan import Plan, R
 from frame_harness.campaigns.version import version
@@ -171,7 +171,7 @@ class Journal(Generic[R]):
                 os.truncate(path, whole)
         for number, text in enumerate(data[:whole].splitlines(), 1):
             try:
-                self._read_line(msgspec.json.decode(text, type=_Line))
+                self._read_line(decode_json(text, _Line))
             except msgspec.MsgspecError as error:
                 raise HarnessError(
                     "results of a campaign", f"{path}:{number}", detail=f"cannot be read: {error}",
@@ -182,7 +182,7 @@ class Journal(Generic[R]):
         """Take what a line says of its task in place of what earlier ones did."""
         self.kept.pop(line.key, None)
         if line.lost is None:
-            result = msgspec.json.decode(line.result, type=self._plan.result)
+            result = decode_json(bytes(line.result), self._plan.result)
             if self._plan.is_final(result):
                 self.kept[line.key] = result
 
@@ -213,7 +213,7 @@ def _bytes_of(path: Path) -> bytes:
 def _read(note: Path) -> CampaignRecord:
     data = _bytes_of(note)
     try:
-        return msgspec.json.decode(data, type=CampaignRecord)
+        return decode_json(data, CampaignRecord)
     except msgspec.MsgspecError as error:
         raise UsageError(
             "--resume", str(note), detail=f"cannot be read: {error}", next_step="begin a new campaign"

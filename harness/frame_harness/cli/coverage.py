@@ -10,6 +10,7 @@ import msgspec
 
 from frame_harness.archive import files
 from frame_harness.base.errors import UsageError
+from frame_harness.base.record import decode_json
 from frame_harness.base.text import plural, printable
 from frame_harness.coverage.lines import Coverage, LineState, SourceCoverage
 from frame_harness.coverage.words import total
@@ -55,14 +56,14 @@ def _read(report: Path) -> tuple[Coverage, dict[str, str]]:
     coverage, actual = None, "one without coverage"
     digests: dict[str, str] = {}
     try:
-        read = msgspec.json.decode(report.read_bytes(), type=_Report)
+        read = decode_json(report.read_bytes(), _Report)
         coverage, digests = read.coverage, {one.path: one.sha256 for one in read.subject.files}
     except (OSError, msgspec.MsgspecError) as error:
         actual = str(error.strerror if isinstance(error, OSError) else error)
     if coverage is None:
         raise UsageError(
             "coverage", str(report), expected="a JSON report of frame-harness with coverage", actual=actual,
-            next_step=f"frame-harness check --cov --json {report}",
+            next_step="name a file that `frame-harness check --cov --json FILE` wrote",
         )  # fmt: skip
     return coverage, digests
 

@@ -12,6 +12,7 @@ import msgspec
 from frame_harness.base import resources
 from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import UsageError
+from frame_harness.base.record import decode_json
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.subject import Subject
 from frame_harness.judge.difference import BrokenCheck
@@ -82,7 +83,7 @@ def broken_in(report: Path) -> frozenset[BrokenCheck]:
         UsageError: there is no such file, or it is no such report.
     """
     try:
-        runs = msgspec.json.decode(report.read_bytes(), type=_Report).runs
+        runs = decode_json(report.read_bytes(), _Report).runs
     except (OSError, msgspec.MsgspecError) as error:
         actual = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(
@@ -119,7 +120,7 @@ def _noted(subject: Subject) -> frozenset[BrokenCheck]:
     except FileNotFoundError:
         return frozenset()
     try:
-        return frozenset(msgspec.json.decode(data, type=tuple[BrokenCheck, ...]))
+        return frozenset(decode_json(data, tuple[BrokenCheck, ...]))
     except msgspec.MsgspecError:
         return frozenset()  # a note of another version: more is judged again than need be, never less
 

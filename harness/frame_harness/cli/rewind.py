@@ -43,7 +43,10 @@ def _address(text: str) -> Paddr | None:
     try:
         return Paddr(int(text, 0)) if text else None
     except ValueError:
-        raise UsageError("--frame", text, expected="an address, 0x1060000", actual="no number") from None
+        raise UsageError(
+            "--frame", text, expected="an address, 0x1060000", actual="no number",
+            next_step="leave it out for the frame of the finding",
+        ) from None  # fmt: skip
 
 
 def _recorded(request: DebugRequest) -> tuple[Path, Recording] | None:

@@ -79,7 +79,7 @@ class GdbCommand:
             others = [one for one in launch.get("configurations", []) if one.get("name") not in _NAMES]
         except FileNotFoundError:
             launch, others = {}, []
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
             raise UsageError(
                 "--vscode", str(path), expected="a launch.json without comments", actual=str(error),
                 next_step="name another file, and copy what you need from it",

@@ -19,6 +19,7 @@ from frame_harness.base.units import KERNEL_VMA, Paddr, Vaddr, paddr_to_vaddr, v
 from frame_harness.debugging.recording import (
     ELF,
     LOG,
+    NOTE,
     Recording,
     diverged,
     icount,
@@ -84,7 +85,10 @@ class Replay:
 
     def _start(self, debugger: int) -> Guest:
         note, elf = self._note, self._folder / ELF
-        machine = msgspec.convert(note.machine, Machine)
+        try:
+            machine = msgspec.convert(note.machine, Machine)
+        except msgspec.ValidationError as error:
+            raise refused(self._folder, f"{NOTE} is damaged: {error}") from error
         machine = machine.override(extra_args=(*machine.extra_args, *icount("replay", self._folder / LOG)))
         try:
             guest = Guest.start(

@@ -71,7 +71,7 @@ def _place(note: Recording, field: str, frame: Paddr | None) -> tuple[Paddr, int
     if about is None:
         raise UsageError("frame", detail="the finding names none", next_step="add --frame PADDR")
     pfn = paddr_to_pfn(about)
-    if not note.meta_paddr or pfn >= note.n_frames:
+    if not note.meta_paddr or not 0 <= pfn < note.n_frames:
         expected = f"one of {note.n_frames} frames with a slot"
         raise UsageError("frame", f"{about:#x}", expected=expected, actual="none of them")
     offset, n_bytes = note.fields[field]

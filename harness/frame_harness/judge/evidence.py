@@ -8,7 +8,7 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.base.record import Address, Count, Record, Seconds
+from frame_harness.base.record import Address, Count, Record, Seconds, decode_json
 from frame_harness.coverage.lines import Coverage
 from frame_harness.judge.diagrams import Diagram
 from frame_harness.judge.origin import Origin
@@ -349,6 +349,6 @@ def decode(text: str | bytes, type_: type[R]) -> R:
         EvidenceError: not JSON, a field missing, unknown or of another type; the text has its path.
     """
     try:
-        return msgspec.json.decode(text, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode_json(text, type_)
+    except msgspec.DecodeError as error:
         raise EvidenceError("evidence", type_.__name__, detail=str(error)) from error

@@ -38,7 +38,7 @@ def load(path: Path) -> dict[str, Explanation]:
     """
     try:
         entries = msgspec.toml.decode(path.read_bytes(), type=_File).survivor
-    except (OSError, msgspec.MsgspecError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # brackets may be too deep
         detail = error.strerror if isinstance(error, OSError) else str(error)
         raise _wrong(path, str(detail)) from error
     found: dict[str, Explanation] = {}

@@ -83,10 +83,11 @@ def test_a_line_that_was_not_finished_is_done_again(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 3, "the part of a line is gone"
 
 
-def test_a_line_that_nobody_can_read_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["one", pytest.param("[" * 100_000, id="too deep")])
+def test_a_line_that_nobody_can_read_is_named(text: str, tmp_path: Path) -> None:
     run(here(tmp_path), range(3))
     file = tmp_path / "results.jsonl"
-    file.write_text(file.read_text().replace('"n":1', '"n":"one"'))
+    file.write_text(file.read_text().replace('"n":1', f'"n":{text}'))
     with pytest.raises(HarnessError, match=r"results\.jsonl:2: cannot be read"):
         run(here(tmp_path, resume=True), range(3))
 

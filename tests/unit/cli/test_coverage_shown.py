@@ -89,7 +89,9 @@ def test_a_form_feed_ends_no_line(source: Path, tmp_path: Path) -> None:
     assert first.split()[:2] == ["2", "checks"] and second.split() == ["not", "hit", "2", "never();"]
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", None])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", None, pytest.param('{"more": ' + "[" * 100_000, id="too deep")]
+)
 def test_what_is_no_report_with_coverage_is_refused_with_the_command_for_one(
     content: str | None, tmp_path: Path
 ) -> None:

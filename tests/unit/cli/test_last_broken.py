@@ -105,10 +105,17 @@ def test_a_note_that_cannot_be_read_says_nothing_and_is_replaced(subject: Subjec
     assert broken_last(subject) == {place(LIFE)}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": [{"checks": []}]}', '{"runs": "none"}'])
-def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b"{", b"[]", b'{"runs": [{"checks": []}]}', b'{"runs": "none"}'),
+        b'{"runs": [{"run": {"machine": "\xff", "profile": "dev"}, "checks": []}]}',
+        pytest.param(b'{"more": ' + b"[" * 100_000, id="too deep"),
+    ],
+)
+def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: bytes) -> None:
     file = tmp_path / "report.json"
-    file.write_text(text)
+    file.write_bytes(text)
     with pytest.raises(UsageError, match=r"--last-failed.*expected a JSON report") as refused:
         broken_in(file)
     assert "\n" not in refused.value.summary

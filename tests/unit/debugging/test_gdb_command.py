@@ -38,12 +38,17 @@ def test_launch_json_is_renewed_and_keeps_what_else_is_in_it(command: GdbCommand
     assert found["configurations"][0]["miDebuggerServerAddress"] == str(command.socket)
 
 
-def test_launch_json_with_comments_is_left_alone(command: GdbCommand, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["// mine\n{}", '{"configurations": null}', pytest.param("[" * 100_000, id="too deep")]
+)
+def test_launch_json_that_would_lose_something_is_left_alone(
+    text: str, command: GdbCommand, tmp_path: Path
+) -> None:
     launch = tmp_path / "launch.json"
-    launch.write_text("// mine\n{}")
+    launch.write_text(text)
     with pytest.raises(UsageError, match=r"expected a launch\.json without comments"):
         command.write_launch_json(launch)
-    assert launch.read_text() == "// mine\n{}"
+    assert launch.read_text() == text
 
 
 def test_socket_has_a_path_that_is_short_enough_and_is_gone_then(

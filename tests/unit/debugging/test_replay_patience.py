@@ -1,13 +1,19 @@
-"""A replay that hangs, silently or busily, is given up."""
+"""A replay that hangs, silently or busily, is given up; one of a damaged note, or of no frame, is none."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from frame_harness.debugging.replay import Patience
+from frame_harness.base.errors import UsageError
+from frame_harness.base.units import Paddr
+from frame_harness.debugging.recording import RecordingError
+from frame_harness.debugging.replay import Patience, Replay
+from frame_harness.debugging.rewind import last_write
+from frame_harness.image.image import Image
 from frame_harness.machine import stall
 
 
@@ -49,3 +55,21 @@ def test_each_write_renews_the_patience(clock: Any) -> None:
     watch.renew()
     clock.cpu_s = 28.0
     assert not watch.is_over()
+
+
+def note_of(**facts: Any) -> Any:
+    fields = {"refcount": (24, 4)}
+    known = {"fields": fields, "frame": Paddr(0x1000), "meta_paddr": Paddr(0x40000)}
+    return SimpleNamespace(**{**known, "n_frames": 16, "slot_bytes": 64, **facts})
+
+
+@pytest.mark.parametrize("frame", [-1, -0x1000, 0x10000])
+def test_frame_without_a_slot_is_refused(frame: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected one of 16 frames with a slot"):
+        last_write(tmp_path, note_of(), cast("Image", None), "refcount", Paddr(frame))
+
+
+def test_recording_of_a_machine_that_is_none_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"recording\.json is damaged") as refused:
+        list(Replay(tmp_path, note_of(machine={"type": "toaster"})).writes(Paddr(0x1000), 4))
+    assert "record again" in str(refused.value)
