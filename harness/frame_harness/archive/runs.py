@@ -16,12 +16,14 @@ from frame_harness.archive import files
 from frame_harness.base import resources
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import UsageError
+from frame_harness.base.paths import real
 
 VARIABLE: Final = "FRAME_HARNESS_RUNS"
 DEFAULT: Final = 10
 LATEST: Final = "latest"
 # 2026-11-28T20-12-21, 2026-11-28T20-12-21-2
 _NAME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:-\d+)?")
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 _LOCK: Final = "lock"
 
 
@@ -37,9 +39,9 @@ def most_kept() -> int:
         UsageError: the variable holds no such number.
     """
     text = os.environ.get(VARIABLE, "")
-    if text and not (text.isascii() and text.isdigit()):
+    if text and not _COUNT.fullmatch(text):
         raise UsageError(
-            VARIABLE, text, expected="how many runs are kept, 0 for none", actual="another text",
+            VARIABLE, text[:40], expected="how many runs are kept, 0 for none", actual="another text",
             next_step=f"write it like {DEFAULT}",
         )  # fmt: skip
     return int(text) if text else DEFAULT
@@ -51,7 +53,7 @@ def require_elsewhere(folder: Path) -> None:
     Raises:
         UsageError: it lies there.
     """
-    if folder.resolve().is_relative_to(runs_place()):
+    if real(folder).is_relative_to(runs_place()):
         raise UsageError(
             "--out", str(folder), expected=f"a folder outside of {runs_place()}",
             actual="one whose neighbors are removed in turn", next_step="name another folder",

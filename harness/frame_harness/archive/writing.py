@@ -16,6 +16,7 @@ from frame_harness.archive.records import Begun, FailureRecord, Header, SourceCo
 from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import UsageError
+from frame_harness.base.paths import real
 from frame_harness.base.record import Record
 from frame_harness.judge.evidence import encode
 
@@ -31,11 +32,11 @@ def require_room(folder: Path, read: Iterable[Path | None] = ()) -> None:
     Raises:
         UsageError: it is something else.
     """
-    resolved = folder.resolve()
+    resolved = real(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError("--out", str(folder), expected="a folder", actual="a file", next_step=INSTEAD)
     for path in filter(None, read):
-        if path.resolve().is_relative_to(resolved):
+        if real(path).is_relative_to(resolved):
             raise UsageError("--out", str(folder), detail=f"the run itself reads {path}", next_step=INSTEAD)
     if not folder.is_dir():
         return

@@ -141,10 +141,12 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedP
             ["git", *_SETTINGS, *words], cwd=folder, env=environment, input=given, capture_output=True,
             check=False,
         )  # fmt: skip
-    except FileNotFoundError as error:
+    except OSError as error:  # also one that may not be executed
+        nothing = isinstance(error, FileNotFoundError)
         raise MissingToolError(
-            "git", expected="the program", actual="nothing in PATH", next_step="install git"
-        ) from error
+            "git", expected="the program", actual="nothing in PATH" if nothing else error.strerror,
+            next_step="install git",
+        ) from error  # fmt: skip
 
 
 def _text(data: bytes) -> str:

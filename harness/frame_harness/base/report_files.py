@@ -8,6 +8,7 @@ from typing import Final
 
 from frame_harness.base.disk import Unwritable, writing
 from frame_harness.base.errors import UsageError
+from frame_harness.base.paths import real
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,14 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
         UsageError: a report cannot be written where it should go.
         Unwritable: there is no room, or no leave.
     """
-    read = [path.resolve() for path in sources if path]
+    read = [real(path) for path in sources if path]
     named: list[Path] = []
     for report in filter(None, reports):
-        if any(_is_of(one, report.resolve()) for one in read):
+        if any(_is_of(one, real(report)) for one in read):
             raise UsageError(
                 "report", str(report), detail="the run itself reads that file", next_step="name another file"
             )
-        if report.resolve() in named and (report.is_file() or not report.exists()):
+        if real(report) in named and (report.is_file() or not report.exists()):
             raise UsageError(
                 "report", str(report), detail="named twice", next_step="name a file for each report"
             )
@@ -69,7 +70,7 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
                 "report", str(report), detail=f"cannot be written: {error.strerror}",
                 next_step="name another file",
             ) from error  # fmt: skip
-        named.append(report.resolve())
+        named.append(real(report))
         _drop(report)
 
 
@@ -92,6 +93,9 @@ def write(reports: Mapping[Path, str]) -> None:
         except (OSError, Unwritable) as error:
             _drop(report)  # a part would be read as a whole
             failed.append(error)
+        except BaseException:  # Ctrl-C
+            _drop(report)
+            raise
     if failed:
         raise failed[0]
 

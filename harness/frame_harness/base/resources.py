@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.paths import at_home, real
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "_data"  # where the wheel puts what a clone has beside the package
@@ -67,7 +68,7 @@ def build_place() -> Path:
     """Return where that folder is, whether it is there or not."""
     named = os.environ.get("FRAME_HARNESS_CACHE")
     if named:
-        return Path(named).expanduser().resolve()
+        return real(at_home(named))
     root = checkout_root()
     if root is not None and os.access(root, os.W_OK):
         return root / ".build"

@@ -15,6 +15,7 @@ import click
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import MissingToolError, UsageError
 from frame_harness.base.git import Repository
+from frame_harness.base.paths import real
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report import github
@@ -30,7 +31,7 @@ def version() -> str:
 
 def root_of(path: Path, environment: Mapping[str, str] = os.environ) -> Path:
     """What reports name files relative to: the folder that the CI system says, else the repository."""
-    named = (Path(environment[name]).resolve() for name in _WORKSPACES if environment.get(name))
+    named = (real(Path(environment[name])) for name in _WORKSPACES if environment.get(name))
     if (given := next((one for one in named if path.is_relative_to(one)), None)) is not None:
         return given
     folder = path if path.is_dir() else path.parent

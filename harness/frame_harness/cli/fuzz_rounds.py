@@ -13,6 +13,7 @@ import msgspec
 
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import write_whole, writing
+from frame_harness.base.paths import real
 from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.images import SentImage
@@ -94,7 +95,7 @@ def _identity(seed: int, first: Round, corpus: Path | None) -> str:
     what = (
         seed, first.commands, first.judged.sha256, first.judged.profile,
         first.counting.sha256 if first.counting else None, identity_of(first.machine),
-        str(corpus.resolve()) if corpus else None,
+        str(real(corpus)) if corpus else None,
     )  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 

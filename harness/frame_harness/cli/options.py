@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from frame_harness.base.profiles import PROFILES
 
@@ -26,6 +27,12 @@ class _NamedPath(click.Path):
     ) -> str | bytes | os.PathLike[str]:
         if not os.fspath(value):
             self.fail("expected a path, got an empty text.", param, ctx)
+        try:
+            Path(os.fsdecode(value)).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # it may be made; who only reads it says so
+        except OSError as error:  # links in a circle, a name that is too long, a folder that is closed
+            self.fail(f"{os.fspath(value)!r}: {error.strerror}.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -67,4 +74,14 @@ def profile_option(default: str | None, *others: str, words: str | None = None) 
 def refuse_with(option: str, others: Mapping[str, object]) -> None:
     """Refuse a command line on which one of the others is given, too."""
     if given := [name for name, value in others.items() if value]:
-        raise click.UsageError(f"{given[0]} does not go with {option}")
+        raise click.UsageError(f"{_told(given[0])} does not go with {_told(option)}")
+
+
+def _told(option: str) -> str:
+    """An option, with the variable that gives it where nobody wrote it."""
+    context = click.get_current_context(silent=True)
+    for one in context.command.params if context is not None else ():
+        if option in one.opts and context is not None and one.name is not None:
+            source = context.get_parameter_source(one.name)
+            return f"{option} (of {one.envvar})" if source is ParameterSource.ENVIRONMENT else option
+    return option

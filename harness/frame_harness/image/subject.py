@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from frame_harness.base import resources
+from frame_harness.base.paths import at_home, real
 from frame_harness.contract.contract import Contract
 from frame_harness.image.errors import SubjectError
 
@@ -49,7 +50,7 @@ class Subject:
         Raises:
             SubjectError: there is no such file, it may not be read, or no Rust source can name it.
         """
-        resolved = Path(path).expanduser().resolve()
+        resolved = real(at_home(path))
         _check_name(resolved)
         return cls(resolved, digest := _digest(resolved), resolved.name, contract, digests=(digest,))
 
@@ -67,7 +68,7 @@ class Subject:
         Raises:
             SubjectError: one may not be read, or no Rust source can name the folder.
         """
-        resolved = path.resolve()
+        resolved = real(path)
         _check_name(resolved)
         digests = tuple(_digest(resolved / part) for part in parts)
         return cls(resolved, _together(parts, digests), name, contract, parts, features, digests)
@@ -115,11 +116,11 @@ def _together(parts: tuple[str, ...], digests: tuple[str, ...]) -> str:
 
 
 def _digest(path: Path) -> str:
-    if path.exists() and not path.is_file():
-        raise SubjectError(
-            "subject", str(path), expected="a file", actual="something else", next_step="name a frame.rs"
-        )
     try:
+        if path.exists() and not path.is_file():
+            raise SubjectError(
+                "subject", str(path), expected="a file", actual="something else", next_step="name a frame.rs"
+            )
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise SubjectError(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from frame_harness.base.paths import at_home, real
 from frame_harness.image.errors import SubjectError
 from frame_harness.image.subject import Subject
 from frame_harness.memory_core.contract import MEMORY_CORE
@@ -34,14 +35,14 @@ def memory_core(path: str | Path) -> Subject:
     Raises:
         SubjectError: there is no such folder, or more than one, or it lacks a file.
     """
-    given = Path(path).expanduser()
+    given = at_home(path)
     if not given.is_dir():
         actual = "a file" if given.exists() else "nothing"
         raise SubjectError(
             "kernel tree", str(given), expected="a folder", actual=actual,
             next_step="name the repository, the kernel's crate or its src",
         )  # fmt: skip
-    given = given.resolve()
+    given = real(given)
     found = [given] if _is_core(given) else sorted(_cores_in(given))
     if len(found) != 1:
         raise SubjectError(
