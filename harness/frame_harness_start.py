@@ -26,8 +26,9 @@ def main() -> None:
     try:
         _stop_like_ctrl_c()
         _open_closed_streams()
-        if sys.argv[1:2] == ["check"]:
+        if sys.argv[1:2] and not sys.argv[1].startswith("-"):
             _require_working_directory()
+        if sys.argv[1:2] == ["check"]:
             forget_reports(sys.argv[2:])
         importlib.import_module(f"{PACKAGE}.cli.main").main()
     except KeyboardInterrupt:

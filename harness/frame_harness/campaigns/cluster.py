@@ -151,7 +151,11 @@ def require_answer(address: str) -> None:
         socket.create_connection((host, port), CONNECT_S).close()
     except ValueError as error:
         raise UsageError(
-            "scheduler", address, expected="an address such as tcp://server:8786", actual="another text"
+            "scheduler",
+            address,
+            expected="an address such as tcp://server:8786",
+            actual="another text",
+            next_step="name the address that `frame-harness scheduler` shows",
         ) from error
     except OSError as error:
         raise _nobody(address, error.strerror or str(error)) from error

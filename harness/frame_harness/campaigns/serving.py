@@ -44,7 +44,7 @@ def serve_scheduler(host: str, port: int, say: Say) -> None:
             cause = error.__cause__ or error
             raise HarnessError(
                 "scheduler", f"{host}:{port}", detail=f"cannot listen there: {cause}",
-                next_step="name another port with --port, 0 for any",
+                next_step="name another address of this host with --host, or a port with --port, 0 for any",
             ) from error  # fmt: skip
         async with scheduler:
             say(f"scheduler at {scheduler.address}; on other hosts: frame-harness worker {scheduler.address}")

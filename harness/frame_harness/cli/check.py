@@ -30,6 +30,7 @@ from frame_harness.coverage import lcov
 from frame_harness.coverage.lines import Coverage
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module, modules_of
+from frame_harness.image.build import require_settings
 from frame_harness.image.image import Image
 from frame_harness.image.side_by_side import build_each
 from frame_harness.image.subject import Subject
@@ -171,6 +172,7 @@ def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
     Raises:
         HarnessError: a wrong path, machine or selection.
     """
+    require_settings()
     require_selection(request.select, FRAME_METADATA.clauses)
     subject = frame_module(request.frame_rs)
     machines = load_machines(request.machines or DEFAULT_MACHINES)

@@ -27,6 +27,7 @@ from frame_harness.cli.last_broken import broken_before, narrowed, none_broken, 
 from frame_harness.cli.origins import with_origins
 from frame_harness.cli.reporting import Examined, Made, publish_and_keep
 from frame_harness.frame_metadata.subject import modules_of
+from frame_harness.image.build import require_settings
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
@@ -232,6 +233,7 @@ def examine_core(
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
     """
     began = time.monotonic()
+    require_settings()
     require_selection(request.select, CORE_CLAUSES)
     known = load_baseline(request.baseline, CORE_CLAUSES)
     core = request.core()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import traceback
 from typing import Final
@@ -34,7 +35,6 @@ _STATUS: tuple[tuple[type[Exception], ExitCode], ...] = (
     (NotJudgeable, ExitCode.UNJUDGEABLE),
     (NotInThisVersion, ExitCode.UNJUDGEABLE),
     (HarnessError, ExitCode.ERROR),
-    (OSError, ExitCode.ERROR),
 )
 
 
@@ -58,13 +58,26 @@ def ending(error: Exception) -> tuple[ExitCode, str]:
     An error that nobody thought of is the harness's own: one line, while its backtrace goes into a file.
     """
     if isinstance(error, OSError):
-        error = unwritable(error) or error
+        error = unwritable(error) or _of_the_host(error)
+    if isinstance(error, MemoryError):
+        error = HarnessError("host", detail="no memory is left", next_step="free some, then run it again")
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status, f"error: {error}{_next(error)}"
     said = " ".join(str(error).split())
     line = f"error: bug in the harness: {type(error).__name__}: {said}"
     return ExitCode.ERROR, f"{line}\nnext: report it with {_kept_trace(error)}"
+
+
+def _of_the_host(error: OSError) -> HarnessError:
+    """Say which file an error is about, where it is about one."""
+    name = error.filename2 or error.filename
+    if not isinstance(name, str | bytes):
+        return HarnessError("host", detail=error.strerror or str(error), next_step=_REPORT)
+    return HarnessError(
+        "file", os.fsdecode(name), detail=error.strerror or str(error),
+        next_step="see that it is there, and can be read and written; then run the same command again",
+    )  # fmt: skip
 
 
 def _next(error: Exception) -> str:

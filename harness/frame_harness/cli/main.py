@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from frame_harness.base.profiles import BOTH
-from frame_harness.base.streams import survive_closed_pipes
+from frame_harness.base.streams import lost_output, patient_streams
 from frame_harness.cli.archive_commands import judge_command, show_command
 from frame_harness.cli.check_command import check_command
 from frame_harness.cli.cluster_commands import scheduler_command, worker_command
@@ -196,19 +196,37 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command line; what goes wrong is one line, never a backtrace."""
-    survive_closed_pipes()
+    patient_streams()
+    try:
+        _run()
+    except SystemExit as end:
+        if not (lost := lost_output()):
+            raise
+        click.echo(f"error: standard output: {lost}\nnext: lead it to a file with room", err=True)
+        # A verdict that is no PASS stands: reports may say it, too.
+        sys.exit(end.code or int(ExitCode.ERROR))
+
+
+def _run() -> NoReturn:
     try:
         cli.main(standalone_mode=False)
         sys.exit(int(ExitCode.PASS))
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as abort:
+        # To click an end of file is Ctrl-D, wherever it was met.
+        if isinstance(abort.__cause__, EOFError):
+            _end(abort.__cause__)
         click.echo("interrupted", err=True)
         sys.exit(int(ExitCode.INTERRUPTED))
     except click.ClickException as error:
         error.show()
         sys.exit(int(ExitCode.USAGE))
     except Exception as error:  # anything that is let through would end with the status of a FAIL
-        from frame_harness.cli.endings import ending  # noqa: PLC0415  the commands start faster without it
+        _end(error)
 
-        status, words = ending(error)
-        click.echo(words, err=True)
-        sys.exit(int(status))
+
+def _end(error: Exception) -> NoReturn:
+    from frame_harness.cli.endings import ending  # noqa: PLC0415  the commands start faster without it
+
+    status, words = ending(error)
+    click.echo(words, err=True)
+    sys.exit(int(status))

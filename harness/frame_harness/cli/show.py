@@ -84,7 +84,13 @@ def _ask(archive: Archive, entries: Sequence[Entry], console: Console) -> None:
     """Show one entry after the other in a pager, until the user has seen enough."""
     following = 1
     while True:
-        answer = click.prompt(f"1 to {len(entries)}, q to end", default=str(following)).strip()
+        try:
+            answer = click.prompt(f"1 to {len(entries)}, q to end", default=str(following)).strip()
+        except click.Abort as abort:
+            if isinstance(abort.__context__, EOFError):  # Ctrl-D
+                click.echo()
+                return
+            raise
         if answer.lower() in ("q", "quit", "exit"):
             return
         if not answer.isdecimal() or not 1 <= int(answer) <= len(entries):

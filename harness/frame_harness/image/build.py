@@ -20,7 +20,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names, questions
 from frame_harness.image.proof import prove_image
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import find_toolchain
+from frame_harness.image.toolchain import find_toolchain, forced
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,18 @@ def build(
     cache_limit.touch(store.note_path(key))
     _tell_of_variables(subject, kept.variables)
     return Image(kept.elf, kept.sha256, profile, subject, kept.lacks, kept.sources)
+
+
+def require_settings() -> None:
+    """Look at what variables say, before anything costs time.
+
+    Raises:
+        UsageError: one holds no value that it may have.
+        HarnessError: nobody may write to the build folder.
+    """
+    cache_limit.limit_bytes()
+    forced()
+    resources.build_dir()
 
 
 def is_built(subject: Subject, profile: str, toolchain: Toolchain) -> bool:

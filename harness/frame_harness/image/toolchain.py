@@ -12,6 +12,7 @@ from pathlib import Path
 from frame_harness.base import packages, resources
 from frame_harness.base.commands import Say, run
 from frame_harness.base.disk import run_writing, scratch
+from frame_harness.base.errors import UsageError
 from frame_harness.image import toolchain_memory
 from frame_harness.image.asked import manifest
 from frame_harness.image.compiler import TARGET, Toolchain, compiler_files
@@ -46,13 +47,10 @@ def find_toolchain(force: str | None = None, say: Say | None = None, *, install:
         install: whether a choice may add something to the machine (rustup's download, Debian's packages). It
             says so. Only the set-up of a clone may; everything else reads and says what is missing.
     Raises:
+        UsageError: there is no such choice.
         ToolchainError: none works; the text has one line for each choice that was tried.
     """
-    force = force or os.environ.get(FORCE_VARIABLE) or None
-    if force is not None and force not in CHOICES:
-        raise ToolchainError(
-            "toolchain", FORCE_VARIABLE, expected=f"one of {', '.join(CHOICES)}", actual=repr(force)
-        )
+    force = forced(force)
     known = toolchain_memory.recall(force)
     if known is not None:
         return Toolchain.restored(known)
@@ -61,6 +59,21 @@ def find_toolchain(force: str | None = None, say: Say | None = None, *, install:
     if toolchain.choice != "rustup-add":
         toolchain_memory.remember(toolchain, force, _sysroot_on_path())
     return toolchain
+
+
+def forced(named: str | None = None) -> str | None:
+    """The choice that is named, else that of the variable; None where neither names one.
+
+    Raises:
+        UsageError: there is no such choice.
+    """
+    named = named or os.environ.get(FORCE_VARIABLE) or None
+    if named is not None and named not in CHOICES:
+        raise UsageError(
+            FORCE_VARIABLE, repr(named[:40]), expected=f"one of {', '.join(CHOICES)}", actual="another text",
+            next_step="unset it, so that the first one that works is taken",
+        )  # fmt: skip
+    return named
 
 
 def _look_for(force: str | None, say: Say | None, *, install: bool) -> Toolchain:

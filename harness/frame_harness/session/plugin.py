@@ -26,7 +26,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, RunKey, SlotBytes, decode, encode
 from frame_harness.session import results
 from frame_harness.session.leavings import RUN
-from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
+from frame_harness.session.request import REQUEST, SessionRequest, request_of_options, storm_seconds
 from frame_harness.session.run import GUESTS, Run
 from frame_harness.session.runs import WorkerOutput
 from frame_harness.session.seen_slots import slot_seen
@@ -69,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--out", metavar="DIR", help="keep the evidence there: what failing checks leave, reports"
     )
     group.addoption(
-        "--storm-seconds", metavar="S", type=float, default=0.15,
+        "--storm-seconds", metavar="S", type=storm_seconds, default=0.15,
         help="how long each storm of several CPUs runs; default: 0.15",
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copyreg
 import os
 import shlex
@@ -22,6 +23,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, RunKey, SourceFile, SubjectInfo
 from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine, load_machines
+from frame_harness.machine.schema import ENDLESS_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,17 @@ def info_of(subject: Subject) -> SubjectInfo:
         for path, digest in zip(subject.files, subject.digests, strict=False)
     )
     return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256, files=files)
+
+
+def storm_seconds(text: str) -> float:
+    """Read how long a storm runs, which has an end; raises what argparse tells."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < ENDLESS_S:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
+    return number
 
 
 def request_of_options(config: pytest.Config) -> SessionRequest:

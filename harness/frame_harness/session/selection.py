@@ -20,6 +20,7 @@ from frame_harness.session.results import clauses_of
 
 # What `-k` reads as one word; of an id with other characters it takes the words between them.
 _WORD: Final = re.compile(r"[\w:+\-.\[\]\\/]+")
+_EXAMPLE: Final = 'write it like "ALLOC-07 or not CONST"'
 _OPERATORS: Final = frozenset({"and", "or", "not"})
 
 
@@ -32,14 +33,19 @@ def require_selection(select: str, clauses: Clauses) -> None:
     """
     if not select:
         return
+    if select.isspace():  # to pytest that is no choice, so that all is made
+        raise UsageError(
+            "selection", repr(select), expected="clause ids or names of checks", actual="blanks",
+            next_step=_EXAMPLE,
+        )  # fmt: skip
     for word in re.findall(r"\b[A-Z]+-[0-9]{2,}\b", select):
         clauses.known(word)
     try:
         Expression.compile(select)
     except Exception as error:  # a ParseError in pytest 8, a SyntaxError in pytest 9
-        raise UsageError(
-            "selection", repr(select), detail=str(error), next_step='write it like "ALLOC-07 or not CONST"'
-        ) from error
+        raise UsageError("selection", repr(select), detail=str(error), next_step=_EXAMPLE) from error
+    if "=" in select:  # the parameters of a mark, which pytest's `-m` has
+        raise UsageError("selection", repr(select), detail="names take no parameters", next_step=_EXAMPLE)
 
 
 def without_campaigns(select: str, items: Sequence[pytest.Item]) -> list[pytest.Item]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -169,6 +172,23 @@ def test_show_at_a_terminal_asks_for_one_after_the_other(
     out = capsys.readouterr().out
     assert asked == ["1", "2", "2", "1"]  # what Enter would show
     assert out.index("stale bytes") < out.index("expected a number from 1 to 2") < out.index("panic: no slot")
+
+
+@pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
+def test_show_at_a_terminal_ends_well_with_ctrl_d_alone(
+    end: type[BaseException], kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_answer(_: str) -> NoReturn:
+        raise end
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", no_answer)
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr("frame_harness.cli.show.console_for", lambda: terminal)
+    if end is EOFError:
+        assert show(kept, None) == ExitCode.PASS
+    else:
+        with pytest.raises(click.Abort):
+            show(kept, None)
 
 
 def test_show_refuses_a_number_that_is_none(kept: Path) -> None:

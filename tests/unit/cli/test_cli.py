@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from frame_harness.base.errors import UsageError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.bench import earlier, tables
 from frame_harness.cli import check as cli_check
+from frame_harness.cli import core as cli_core
+from frame_harness.cli.endings import ending
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
@@ -106,6 +108,51 @@ def test_a_mistake_is_a_usage_error_without_a_backtrace(words: tuple[str, ...], 
     run = run_alone(*words)
     assert run.returncode == ExitCode.USAGE
     assert said in run.stderr and "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("FRAME_HARNESS_RUNS", "many", ExitCode.USAGE),
+        ("FRAME_HARNESS_CACHE_LIMIT", "much", ExitCode.USAGE),
+        ("FRAME_HARNESS_TOOLCHAIN", "gcc", ExitCode.USAGE),
+        ("FRAME_HARNESS_CACHE", "/dev/null", ExitCode.ERROR),
+    ],
+)
+@pytest.mark.parametrize("subject", ["", "--core"])
+def test_variable_that_says_nothing_is_told_once_before_anything_is_built(
+    name: str, value: str, status: ExitCode, subject: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cli_check, "build_each", lambda *_, **__: pytest.fail("it was built"))
+    monkeypatch.setattr(cli_core, "judge_builds", lambda *_, **__: pytest.fail("it was built"))
+    run = told(*filter(None, ("check", subject)))
+    assert isinstance(run.exception, HarnessError)
+    code, words = ending(run.exception)
+    assert (code, "next: " in words) == (status, True)
+    assert name in words and value in words and not run.stdout
+
+
+def test_option_that_a_variable_gives_is_told_with_it() -> None:
+    run = CliRunner().invoke(cli, ["check", "--kernel-src", "."], env={"FRAME_RS": "frame.rs"})
+    assert run.exit_code == ExitCode.USAGE
+    assert "--frame-rs (of FRAME_RS) does not go with --kernel-src" in run.output
+
+
+@pytest.mark.parametrize("option", ["--frame-rs", "--baseline", "--json", "--out", "--kernel-src"])
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("circle", "Too many levels of symbolic links"), ("x" * 300, "File name too long")],
+    ids=["a circle of links", "a long name"],
+)
+def test_path_that_leads_nowhere_is_a_usage_error(
+    option: str, path: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "circle").symlink_to("circle")
+    run = told("check", option, path)
+    assert run.exit_code == ExitCode.USAGE
+    assert f"'{option}'" in run.output and why in run.output
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -33,7 +34,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         raise error
 
     monkeypatch.setattr(check_command, "check", check)
-    monkeypatch.setattr(cli, "survive_closed_pipes", lambda: None)  # these streams are pytest's
+    monkeypatch.setattr(cli, "patient_streams", lambda: None)  # these streams are pytest's
     monkeypatch.setattr(sys, "argv", ["frame-harness", "check"])
     with pytest.raises(SystemExit) as raised:
         cli.main()
@@ -54,7 +55,11 @@ def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         (AllocFailed("OutOfMemory", "alloc new"), ExitCode.FAIL),
         (ClauseViolated("bytes", expected="0", got="1"), ExitCode.FAIL),
         (OSError(errno.EROFS, "Read-only file system", "/tmp/x"), ExitCode.ERROR),
+        (OSError(errno.EACCES, "Permission denied", "/tmp/x"), ExitCode.ERROR),
+        (OSError(errno.EMFILE, "Too many open files"), ExitCode.ERROR),
+        (MemoryError(), ExitCode.ERROR),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (EOFError("pipe"), ExitCode.ERROR),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value.name,
 )
@@ -67,6 +72,7 @@ def test_every_error_has_a_status_and_one_line(
     assert run_main(monkeypatch, error) == status
     said = capsys.readouterr().err
     assert "Traceback" not in said
+    assert ("bug in the harness" in said) is isinstance(error, EOFError)
     assert len([line for line in said.strip().splitlines() if not line.startswith("next: ")]) == 1
 
 
@@ -115,6 +121,28 @@ def test_stream_whose_reader_left_swallows_all_that_follows() -> None:
         for _ in range(3):
             stream.write("x" * 100_000)
             stream.flush()
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [(("exit-codes",), ExitCode.ERROR), (("nosuch",), ExitCode.USAGE)]
+)
+def test_output_without_room_is_no_success(words: tuple[str, ...], status: ExitCode) -> None:
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            [*MAIN, *words], stdout=full, stderr=subprocess.PIPE, env=env, check=False, text=True
+        )
+    assert finished.returncode == status and "Traceback" not in finished.stderr
+    assert ("error: standard output: No space left" in finished.stderr) is (status is ExitCode.ERROR)
+
+
+def test_sign_that_the_terminal_lacks_is_its_escape() -> None:
+    raw = io.BytesIO()
+    plain = io.TextIOWrapper(raw, encoding="ascii")  # which would close it at its own end
+    stream = streams.patient(plain)
+    stream.write("a → b")
+    stream.flush()
+    assert raw.getvalue() == rb"a \u2192 b"
 
 
 def test_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
@@ -166,6 +194,17 @@ def test_report_for_which_there_is_no_room_is_an_error_and_the_other_is_written(
         files.write({Path("/dev/full"): "text", other: "text"})
     assert "name another file" in raised.value.next_step
     assert Path("/dev/full").is_char_device() and other.read_text() == "text"
+
+
+def test_report_that_ctrl_c_cut_off_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_off(path: Path, _text: str, **_: object) -> NoReturn:
+        path.write_bytes(b"{")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        files.write({tmp_path / "report.json": "{}"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_host_without_room_is_an_error_in_the_report(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.commands import run
+from frame_harness.base.errors import UsageError
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import ToolchainError, build, find_toolchain
 from frame_harness.image import toolchain as toolchain_module
@@ -131,7 +132,7 @@ def test_choice_is_forced_by_variable_too(installed: Toolchain, monkeypatch: pyt
 
 
 def test_unknown_choice_names_the_known_ones() -> None:
-    with pytest.raises(ToolchainError) as raised:
+    with pytest.raises(UsageError) as raised:
         find_toolchain("gcc")
     assert all(choice in raised.value.summary for choice in CHOICES)
 

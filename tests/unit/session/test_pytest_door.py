@@ -157,6 +157,13 @@ def test_a_path_that_is_an_empty_text_is_one_line(option: str, door: pytest.Pyte
     run.stderr.fnmatch_lines([f"ERROR: {option}: expected a path, got an empty text"])
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "long"])
+def test_storms_without_an_end_are_one_line(seconds: str, door: pytest.Pytester) -> None:
+    run = door.runpytest_subprocess(f"--storm-seconds={seconds}")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines([f"*--storm-seconds: expected a number of seconds above 0, got '{seconds}'"])
+
+
 def test_the_module_that_a_variable_names_is_the_one_that_is_judged(
     door: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

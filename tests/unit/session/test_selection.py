@@ -10,6 +10,7 @@ import pytest
 from _pytest.mark import KeywordMatcher
 from _pytest.mark.expression import Expression
 
+from frame_harness.base.errors import UsageError
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.machine.definition import load_machines
@@ -127,3 +128,11 @@ def test_id_of_a_clause_selects_no_campaign_where_a_check_is_made_for_it(
         item.extra_keyword_matches.update(clauses_of(item))
     by_k = [item for item in items if not select or item.name in selected(select, items)]
     assert [item.name for item in without_campaigns(select, by_k)] == chosen
+
+
+@pytest.mark.parametrize(
+    "selection", [" \t", "(", "a or", "mark(name=1)", "a and (b or c(d='x'))", "not" * 3 + " not"]
+)
+def test_what_is_no_selection_is_refused_before_pytest_hears_of_it(selection: str) -> None:
+    with pytest.raises(UsageError, match="next: write it like"):
+        require_selection(selection, FRAME_METADATA.clauses)

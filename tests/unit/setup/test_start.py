@@ -100,9 +100,10 @@ def test_every_option_of_the_command_that_names_a_file_is_known_as_read_or_writt
     assert variables == set(frame_harness_start._READ_FROM_THE_ENVIRONMENT)
 
 
-def test_check_in_a_folder_that_is_gone_is_no_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("check", "--machine", "microvm"), ("show",), ("storm", "nosuch")])
+def test_command_in_a_folder_that_is_gone_says_so(words: tuple[str, ...], tmp_path: Path) -> None:
     gone = f"import os; os.mkdir({str(tmp_path / 'here')!r}); os.chdir({str(tmp_path / 'here')!r}); "
-    run = start("check", "--machine", "microvm", before=f"{gone}os.rmdir(os.getcwd()); ")
+    run = start(*words, before=f"{gone}os.rmdir(os.getcwd()); ")
     assert (run.returncode, len(run.stderr.splitlines())) == (ExitCode.ERROR, 2), run.stderr
     assert run.stderr.startswith("error: working directory: ") and "\nnext: cd to a folder" in run.stderr
 
