@@ -293,6 +293,18 @@ def test_a_method_that_hangs_costs_its_whole_limit_twice(tmp_path: Path) -> None
     assert any(one["outcome"] == "passed" for one in run["checks"]), result.out
 
 
+@pytest.mark.parametrize("value", ["0x10", "0x42"])
+def test_a_method_that_ends_qemu_is_a_crash_where_a_debugger_holds_it_too(value: str, tmp_path: Path) -> None:
+    out = f'unsafe {{ core::arch::asm!("out dx, al", in("dx") 0xf4_u16, in("al") {value}_u8) }}'
+    head = "    pub fn inc_ref(&self) {\n"
+    subject = mutated(tmp_path, ((head, f"{head}        {out}\n"),))
+    checks = "test_two_operations_at_once_are_one_after_the_other and REF-01"
+    result = check(
+        tmp_path, "--frame-rs", subject, "--machine", "microvm", "--profile", "release", "-k", checks
+    )
+    assert (result.status, result.kind) == (ExitCode.CRASH, Kind.CRASH), result.out
+
+
 def test_a_run_whose_guests_all_die_in_one_method_is_stopped(tmp_path: Path) -> None:
     machine = write_machine(tmp_path, cpu_s=1.0)
     arguments = ("--frame-rs", mutated(same_place(), (LOOP,)), "--machine", machine, "--profile", "release")

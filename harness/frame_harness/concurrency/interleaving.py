@@ -22,7 +22,7 @@ from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.judge.diagrams import Hold
-from frame_harness.machine.debugger import Debugger
+from frame_harness.machine.debugger import Debugger, GuestEnded, NoStop
 from frame_harness.machine.instruction import is_private, private_stretch, unlocked_width
 
 G = TypeVar("G", bound=BootedGuest)
@@ -366,11 +366,18 @@ def interleaved(boot: Callable[..., G], prepare: Callable[[G, Cpus], tuple[str, 
         cpus.arm(jobs)
         alive = kernel.guest.process
         limit_s = kernel.machine.limits.stall_wall_s
-        debugger = Debugger(ours, lambda: not alive.ended(), limit_s=limit_s)
+        debugger = Debugger(ours, lambda: not alive.ended(), limit_s=limit_s, halted=cpus.halts)
         cpus.go()
         try:
             with contextlib.suppress(StepPanicked):  # the guest tells it, when it is waited for
                 yield Turns(kernel, cpus, debugger, steps)
+        except GuestEnded as error:
+            raise kernel.gone(" beside ".join(steps)) from error
+        except NoStop:
+            # One that halts reaches a limit, which tells where it stands; one that only waited goes on now.
+            _let_go(cpus, debugger)
+            cpus.wait(jobs)
+            raise
         except Exception:
             # Nobody may talk to the guest before its CPUs are through: they may be reporting a panic. What
             # was found counts, not what they say now; a guest that ends here is on record by itself.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from frame_harness.base.errors import MachineError
 from frame_harness.base.units import Paddr
 from frame_harness.concurrency.rates import RateWatch
 from frame_harness.console.stream import Watch
@@ -214,6 +215,13 @@ class Cpus:
     def thread(self, cpu: int) -> int:
         """QEMU's number of a CPU, from 0: the guest counts CPUs as they come up."""
         return int(self.table["cpus"][cpu]["apic_id"])
+
+    def halts(self, thread: int) -> bool:
+        """Whether a CPU, by QEMU's number, executes nothing until an interrupt comes; False without QEMU."""
+        try:
+            return self.kernel.guest.vcpus()[thread].halted
+        except MachineError:
+            return False
 
     def log(self, cpu: int) -> list[Entry]:
         """The logged steps of a CPU's last run, as far as there was room for them."""

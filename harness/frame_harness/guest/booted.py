@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import HarnessError, ProtocolError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE, Paddr, Pfn, Vaddr, paddr_to_pfn, pfn_to_paddr
-from frame_harness.console.channel import Channel
+from frame_harness.console.channel import Channel, GuestGone
 from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
 from frame_harness.console.typed import TypedChannel
@@ -194,6 +194,18 @@ class BootedGuest:
         self.log.replied(reply.shown)
         self.commands[-1] = f"{command} → {'panic' if reply.status == 'panic' else reply.shown}"
         return reply
+
+    def gone(self, what: str) -> HarnessError:
+        """What became of a guest whose QEMU ended while a debugger held it, as `request` raises it.
+
+        Args:
+            what: it was to do.
+        """
+        if self.failure is None:
+            error = GuestGone(what, self.channel.tail())
+            self.failure = explain(error, self.guest, self.channel, self.image)
+            leave(self.failure, self.guest, self.channel, self.image, self.log)
+        return self.failure
 
     def call(self, command: str, *arguments: int | str, watching: Watching | None = None) -> Reply:
         """Run a console command; integers are sent in hex.

@@ -20,6 +20,9 @@ from frame_harness.machine.instruction import LONGEST, stays
 
 SLICE_S: Final = 0.25
 GLANCE_S: Final = 0.02
+HALT_LOOK_S: Final = 0.25
+HALT_LOOKS: Final = 4
+"""So often in a row a CPU must be seen halted: no other one runs that would wake it."""
 RIP: Final = 16
 """The number of the instruction pointer among the registers of x86-64."""
 INTERRUPT: Final = b"\x03"
@@ -57,22 +60,29 @@ class Debugger:
     """A guest under a debugger, until `detach`."""
 
     def __init__(
-        self, sock: socket.socket, alive: Callable[[], bool], *, limit_s: float, runs: bool = True
+        self,
+        sock: socket.socket,
+        alive: Callable[[], bool],
+        *,
+        limit_s: float,
+        runs: bool = True,
+        halted: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """Stop the guest.
 
         Args:
             alive: tells whether QEMU still runs.
+            halted: tells of a CPU that runs alone whether it executes nothing until an interrupt comes.
             limit_s: how long the stub may owe an answer, in wall-clock time.
             runs: False for a guest that was started paused.
         """
-        self._sock, self._alive, self._limit_s = sock, alive, limit_s
+        self._sock, self._alive, self._limit_s, self._halted = sock, alive, limit_s, halted
         self._buffer = b""
         self._breakpoints: set[Vaddr] = set()
         self._selected = -1
         self._at: dict[int, Vaddr] = {}
         if runs:
-            self._sock.sendall(INTERRUPT)
+            self._write(INTERRUPT)
         else:
             self._send("?")
         self._stopped()
@@ -118,7 +128,7 @@ class Debugger:
 
     def interrupt(self) -> None:
         """Stop a guest that was let run, and that came to no place since."""
-        self._sock.sendall(INTERRUPT)
+        self._write(INTERRUPT)
         self._stopped()
         self._at.clear()
 
@@ -156,27 +166,25 @@ class Debugger:
         Args:
             given_up: asked every now and then while the CPU runs; True stops it.
         Raises:
-            NoStop: the debugger's limit came first: one that halts uses no CPU time by which to give it up.
+            NoStop: it halts, or the debugger's limit came first.
         """
-        until = time.monotonic() + self._limit_s
+        until = _Until(self._limit_s, lambda: self._halted(cpu))
         if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
             # A CPU that stands on a breakpoint would stop again at once, therefore the step.
             return at
         while True:
             self._let_go_on(f"vCont;c:p1.{cpu + 1:x}", cpu)
-            in_time = self._answered(lambda: given_up() or time.monotonic() > until)
+            in_time = self._answered(lambda: given_up() or until.is_over())
             if in_time:
                 self._expect_stopped(cpu, "vCont;c")
             else:
-                self._sock.sendall(INTERRUPT)
+                self._write(INTERRUPT)
                 self._stopped()  # it names any CPU
             # It may have come to a breakpoint just when it was stopped.
             if (at := self.rip(cpu)) in self._breakpoints:
                 return at
-            if time.monotonic() > until:
-                raise NoStop(
-                    "debugger", f"cpu {cpu}", detail="it comes to no breakpoint; it may halt, or wait"
-                )
+            if until.is_over():
+                raise NoStop("debugger", f"cpu {cpu}", detail=until.why)
             if not in_time:
                 return None
 
@@ -233,7 +241,13 @@ class Debugger:
         return self._packet()
 
     def _resume(self, packet: str, cpu: int) -> None:
+        """Let a CPU go on until it stops by itself; raises `NoStop` where it does not."""
         self._let_go_on(packet, cpu)
+        until = _Until(self._limit_s, lambda: self._halted(cpu))
+        if not self._answered(until.is_over):
+            self._write(INTERRUPT)
+            self._stopped()
+            raise NoStop("debugger", f"cpu {cpu}", detail=until.why)
         self._expect_stopped(cpu, packet)
 
     def _let_go_on(self, packet: str, cpu: int) -> None:
@@ -269,6 +283,8 @@ class Debugger:
         return self._stop_of(self._packet())
 
     def _stop_of(self, answer: bytes) -> int:
+        if answer.startswith(_ENDED):
+            raise GuestEnded("debugger", "guest", detail="QEMU ended")
         match = _STOP.match(answer)
         if match is None and not answer.startswith(b"T"):
             raise DebuggerError("debugger", "stop reply", expected="T…thread:…", actual=repr(answer))
@@ -279,7 +295,13 @@ class Debugger:
     def _send(self, packet: str) -> None:
         """Send a packet with its checksum ("Debugging with GDB", appendix E, "Overview")."""
         data = packet.encode("ascii")
-        self._sock.sendall(b"$%s#%02x" % (data, sum(data) & 0xFF))
+        self._write(b"$%s#%02x" % (data, sum(data) & 0xFF))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._sock.sendall(data)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise GuestEnded("debugger", "connection", detail="it ended") from error
 
     def _answered(self, given_up: Callable[[], bool]) -> bool:
         """Wait until the stub says something; False when the waiting was given up."""
@@ -309,12 +331,40 @@ class Debugger:
 
     def _receive(self, until: float) -> None:
         while not select.select([self._sock], [], [], SLICE_S)[0]:
-            if not self._alive() or time.monotonic() > until:
-                raise DebuggerError("debugger", "answer", detail="none came; QEMU is gone, or no CPU stops")
+            if not self._alive():
+                raise GuestEnded("debugger", "answer", detail="none came; QEMU is gone")
+            if time.monotonic() > until:
+                raise DebuggerError("debugger", "answer", detail="none came in time")
         self._take()
 
     def _take(self) -> None:
-        piece = self._sock.recv(1 << 16)  # ours: more than a reply has
+        try:
+            piece = self._sock.recv(1 << 16)  # ours: more than a reply has
+        except ConnectionResetError:
+            piece = b""
         if not piece:
             raise GuestEnded("debugger", "connection", detail="it ended")
         self._buffer += piece
+
+
+class _Until:
+    """How long a CPU that runs alone is waited for: for so many seconds, unless it halts before."""
+
+    def __init__(self, limit_s: float, halted: Callable[[], bool]) -> None:
+        self._halted, self._looks = halted, 0
+        self._end = time.monotonic() + limit_s
+        self._next = time.monotonic() + HALT_LOOK_S
+        self.why = ""
+        """Why it is over; empty as long as it is not."""
+
+    def is_over(self) -> bool:
+        """Look, where it is time for that."""
+        now = time.monotonic()
+        if not self.why and now > self._end:
+            self.why = "it comes to no breakpoint; it may halt, or wait"
+        if not self.why and now > self._next:
+            self._next = now + HALT_LOOK_S
+            self._looks = self._looks + 1 if self._halted() else 0
+            if self._looks >= HALT_LOOKS:
+                self.why = "it halts, and no interrupt comes that would wake it"
+        return bool(self.why)

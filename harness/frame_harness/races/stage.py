@@ -20,9 +20,9 @@ from frame_harness.concurrency.watched import Watched
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.bookkeeping import BookkeepingCopy
 from frame_harness.guest.booted import BootedGuest
-from frame_harness.guest.errors import GuestCrashed, GuestTimeout
+from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import SlotAccess
-from frame_harness.machine.debugger import Debugger, NoStop
+from frame_harness.machine.debugger import Debugger, GuestEnded, NoStop
 from frame_harness.machine.instruction import private_stretch
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.outcome import OF_OTHER, RaceResult, answer_parts
@@ -107,7 +107,8 @@ class Stage:
         if not self._enter(FIRST):
             return None, self._answer(FIRST)
         before = self._slot.view(np.uint8).copy()
-        trace = self._watch()
+        with self._told(FIRST):
+            trace = self._watch()
         changed = np.flatnonzero(self._slot.view(np.uint8) != before).tolist()
         unseen = [at for at in changed if not any(one.writes and one.covers(at) for one in trace.accesses)]
         if unseen:
@@ -144,7 +145,8 @@ class Stage:
         if operand is not None and loaded is not None:
             # The load came first: the instruction finds what was there then, stores what it makes of that.
             operand[:] = loaded
-            self._debugger.step(self._threads[FIRST])
+            with self._told(FIRST):
+                self._debugger.step(self._threads[FIRST])
         self._finish(FIRST)
         if waits:
             self._finish(SECOND)
@@ -175,9 +177,10 @@ class Stage:
                     raise self._hangs(cpu)
 
         operand = self.watched.live(at.offset, at.width) if at.inside else None
-        recording = recorder.held(
-            self._threads[FIRST], FIRST, ahead=ahead, meanwhile=meanwhile, after=after, operand=operand
-        )
+        with self._told(FIRST):
+            recording = recorder.held(
+                self._threads[FIRST], FIRST, ahead=ahead, meanwhile=meanwhile, after=after, operand=operand
+            )
         return recording, self._outcome()
 
     def _record(self, recorder: Recorder, cpu: int) -> bool:
@@ -241,14 +244,28 @@ class Stage:
             # A CPU would have to be stepped off its breakpoint; these stand at a NOP of one byte.
             self._debugger.jump(thread, Vaddr(at + 1))
         until = process.cpu_time_s() + PATIENCE_CPU_S
-        try:
+        with self._told(cpu):
             return self._debugger.run_unless(thread, lambda: process.cpu_time_s() > until)
+
+    @contextlib.contextmanager
+    def _told(self, cpu: int) -> Iterator[None]:
+        """Say what became of a command that does not come to its end under the debugger.
+
+        Raises:
+            GuestTimeout: its CPU halts, or waits.
+            GuestCrashed: the guest ended by its own doing.
+            QemuEndError: QEMU ended for another reason.
+        """
+        try:
+            yield
         except NoStop as error:
             raise self._hangs(cpu) from error
+        except GuestEnded as error:
+            raise self.kernel.gone(self._line(cpu)) from error
         except MachineError as error:
             if not self.dead:
                 raise
-            raise GuestCrashed(self._line(cpu), detail="the guest ended in the middle of it") from error
+            raise self.kernel.gone(self._line(cpu)) from error
 
     def _hangs(self, cpu: int) -> GuestTimeout:
         """For a command that does not come to its end though nobody holds the other CPU."""
@@ -350,10 +367,13 @@ def staged(boot: Callable[..., G], take: Callable[[G], RacedFrame]) -> Iterator[
         jobs = {cpu: Job(("call",), traced=True) for cpu in (FIRST, SECOND)}
         cpus.arm(jobs)
         alive = kernel.guest.process
-        debugger = Debugger(ours, lambda: not alive.ended(), limit_s=kernel.machine.limits.stall_wall_s)
+        limit_s = kernel.machine.limits.stall_wall_s
+        debugger = Debugger(ours, lambda: not alive.ended(), limit_s=limit_s, halted=cpus.halts)
         stage.attach(debugger)
         try:
             yield stage
+        except GuestEnded as error:  # between two commands
+            raise kernel.gone("interleaving of any two operations") from error
         finally:
             # Nobody waits for them: a command may hang for ever, which does not keep CPU 0 from its exit.
             if not stage.dead:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 from functools import partial
 from typing import Any
 
@@ -17,9 +20,9 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.checks import NotEvaluated
-from frame_harness.guest.errors import GuestTimeout
+from frame_harness.guest.errors import GuestTimeout, QemuEndError
 from frame_harness.image.build import build
-from frame_harness.machine.debugger import Debugger, NoStop
+from frame_harness.machine.debugger import Debugger, GuestEnded, NoStop
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.instruction import Stretch, private_stretch
 from frame_harness.races import stage as stage_module
@@ -34,9 +37,10 @@ class Booted:
 
     def __init__(self, profile: str) -> None:
         self._image, self.kernels = build(frame_module(), profile), list[Kernel]()
+        self.machine = load_machine("microvm")
 
     def __call__(self, **options: Any) -> Kernel:
-        self.kernels.append(Kernel.boot(self._image, load_machine("microvm"), **options))
+        self.kernels.append(Kernel.boot(self._image, self.machine, **options))
         return self.kernels[-1]
 
     def __enter__(self) -> Booted:
@@ -145,6 +149,42 @@ def test_a_cpu_that_is_not_given_up_is_stopped_at_the_debugger_s_limit(
         monkeypatch.setattr(both._debugger, "_limit_s", 0.0)
         both._comes_to(both._first, both._ended)
     assert boot.kernels[-1].request("stats").status == "ok"
+
+
+def test_a_cpu_that_halts_reaches_the_guest_s_limit_and_not_the_debugger_s(boot: Booted) -> None:
+    boot.machine = boot.machine.override(limits={"request_cpu_s": 0.5})
+    hangs = pytest.raises(GuestTimeout, match="stand_before_exit")
+    with hangs, interleaved(boot, each_waits) as both:
+        both._park()
+        kernel = both.kernel
+        kernel.bytes_at(kernel.image.symbol("EXIT_HOLD")[0], 1)[:] = 1  # then the function below halts
+        both._debugger.jump(both._first, kernel.image.symbol("stand_before_exit")[0])
+        both._comes_to(both._first, both._ended)
+
+
+@pytest.mark.parametrize("held", ["in a step", "in a command"])
+def test_a_guest_that_is_killed_under_the_debugger_is_no_crash(held: str, boot: Booted) -> None:
+    with pytest.raises(QemuEndError, match="signal SIGKILL"):
+        if held == "in a step":
+            with interleaved(boot, each_waits) as both:
+                both._park()
+                os.kill(boot.kernels[-1].guest.pid, signal.SIGKILL)
+                both._debugger.step(both._first)
+        else:
+            with staged(boot, RULES.take) as stage:
+                os.kill(boot.kernels[-1].guest.pid, signal.SIGKILL)
+                stage.trace(f"slot.inc_ref {stage.frame:#x}", RULES.in_use)
+
+
+@pytest.mark.parametrize("answer", [b"$W00#b7", b""], ids=["told", "closed"])
+def test_stub_of_a_guest_that_ended_is_told_as_such(answer: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(answer)
+        if not answer:
+            theirs.close()
+        with pytest.raises(GuestEnded):
+            Debugger(ours, lambda: True, limit_s=1.0)
 
 
 def test_an_operation_that_halts_does_not_come_to_its_end(
