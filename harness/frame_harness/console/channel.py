@@ -231,6 +231,8 @@ class Channel:
             if raw is None:
                 raise CrashReported(what, parse_crash(self._report, complete=False))
             line = parse_line(raw)
+            if isinstance(line, Log):
+                continue  # the message of a panic may log while it is made
             if not isinstance(line, Crash):
                 raise ProtocolError("crash report", what, expected="its end", actual=quote_line(raw)[:80])
             if line.is_end:
@@ -278,4 +280,6 @@ def _check_crashes(answer: Answer, what: str) -> None:
 
 
 def _kind(line: Line) -> str:
-    return quote_line(line.raw) if isinstance(line, Noise) else type(line).__name__.lower()
+    if not isinstance(line, Noise):
+        return type(line).__name__.lower()
+    return quote_line(line.raw) or "an empty line"

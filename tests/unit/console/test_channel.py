@@ -166,6 +166,21 @@ def test_recovered_panic_is_an_answer_with_its_report(channel: Channel, guest: s
     assert channel.request("y", Patience()).reply.status == "ok"
 
 
+def test_log_line_inside_of_a_crash_report_is_no_part_of_it(channel: Channel, guest: socket.socket) -> None:
+    """The words of a panic are made while it is reported, and what makes them may log."""
+    head, _, rest = REPORT.partition(b"\n")
+    guest.sendall(head + b"\n# made of parts\n" + rest + b"=1 panic file=src/a.rs line=3 msg=no%20slot\n")
+    [report] = channel.request("x", Patience()).crashes
+    assert report.complete and report.message == "no slot"
+    assert not any("made of parts" in line for line in report.lines)
+
+
+def test_empty_line_where_an_answer_is_due_is_called_that(channel: Channel, guest: socket.socket) -> None:
+    guest.sendall(b"\n=1 ok\n")
+    with pytest.raises(ProtocolError, match="expected an answer, got an empty line"):
+        channel.request("x", Patience())
+
+
 def test_recovered_panic_inside_a_batch_has_its_report(channel: Channel, guest: socket.socket) -> None:
     guest.sendall(b": 0 ok v=1\n" + REPORT + b": 1 panic file=src/a.rs line=3 msg=x\n=1 ok done=2\n")
     assert len(channel.request("batch a;b", Patience()).crashes) == 1
