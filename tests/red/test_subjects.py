@@ -211,6 +211,16 @@ def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None
     assert result.report["subject"]["sha256"] == frame_module().sha256
 
 
+def test_a_module_that_denies_warnings_is_judged_though_the_shim_leaves_some_of_it_unused(
+    tmp_path: Path,
+) -> None:
+    subject = mutated(tmp_path, ())
+    text = subject.read_text(encoding="utf-8")
+    subject.write_text(f"#![deny(warnings)]\n{text}\npub fn used_by_the_kernel() {{}}\n", encoding="utf-8")
+    result = check(tmp_path, "--frame-rs", subject, "--machine", "microvm", *ONE_CHECK)
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+
+
 def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path: Path) -> None:
     """The sentinel and the poison must stay; nobody must hear of it, nobody must have the frame."""
     subject = broken_here((*QUIET, LEAK))

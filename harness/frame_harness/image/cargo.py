@@ -34,6 +34,8 @@ _CALLS_THE_TREE = ("src/tree", "src/frame_module.rs")
 """Where the shim calls a tree's files: what is wrong there is that these are made for another kernel."""
 _FLAGS = "CARGO_ENCODED_RUSTFLAGS"
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
+OF_A_SUBJECT = ("--force-warn=dead_code",)
+"""What a kernel uses and the shim does not is no error here, though the module says `#![deny(warnings)]`."""
 OWN_VARIABLE = re.compile(r"CARGO(?:_|$)|OUT_DIR$|RUSTC|FRAME_RS$|FRAME_HARNESS_")
 """What cargo, or the harness, sets itself."""
 HIDDEN = "no variable of yours reaches the compiler, so it is not set"
@@ -129,7 +131,8 @@ def shim_invocation(
         *arguments,
     )  # fmt: skip
     shaped = shaped.lacking(())
-    flags = {_FLAGS: _SEPARATOR.join((shaped.settings[_FLAGS], *instrumentation(profile)))}
+    own = (*instrumentation(profile), *OF_A_SUBJECT)
+    flags = {_FLAGS: _SEPARATOR.join((shaped.settings[_FLAGS], *own))}
     return replace(shaped, settings=shaped.settings | flags | _what_is_built(subject))
 
 
@@ -227,7 +230,7 @@ def _error(
     subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]
 ) -> CompileError | NotJudgeable:
     compiled = [message for message in messages if message.get("reason") == "compiler-message"]
-    said = [message["message"] for message in compiled]
+    said = [message["message"] for message in compiled if not _is_of_dead_code(message["message"])]
     errors = [message for message in said if message["level"].startswith("error")]
     if not errors:
         # Cargo itself gave up: a crate that cannot be had, a lock file that does not fit, a build script.
@@ -252,6 +255,11 @@ def _error(
         subject=subject.name, profile=profile, first=_one_line([*own, *errors][0]), rendered=rendered,
         next_step=next_step,
     )  # fmt: skip
+
+
+def _is_of_dead_code(message: dict[str, Any]) -> bool:
+    """Tell whether it is a warning that `OF_A_SUBJECT` asks for: of no use to anybody."""
+    return bool((message.get("code") or {}).get("code") == "dead_code")
 
 
 def _another_interface(subject: Subject, errors: Sequence[dict[str, Any]]) -> NotJudgeable | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from frame_harness.base.commands import Say
@@ -20,6 +22,7 @@ from frame_harness.image.said import Said, objects_in, said
 from frame_harness.image.subject import Subject
 
 NO_SUCH_FILE: Final = "E0583"
+TWO_FILES: Final = "E0761"
 PROBE: Final = "probe.rs"
 _VARIABLE: Final = re.compile("environment variable `.*` not defined")
 _HEAD: Final = "#![allow(warnings)]\n"
@@ -72,7 +75,7 @@ def _refuse(subject: Subject, profile: str, lacks: Iterable[str], own: Sequence[
     if foreign:
         ours = all(error.file in (SOURCE, PROBE) for error in foreign)
         first = foreign[0]
-        place = f" at {first.file}:{first.line}" if first.file else ""
+        place = f" at {first.file}:{first.line}" if first.line else ""
         code = f"[{first.code}]" if first.code else ""
         raise CompileError(
             subject=subject.name, profile=profile, first=f"error{code}: {first.message}{place}",
@@ -89,6 +92,8 @@ def _next(subject: Subject, first: Said) -> str:
     if first.code == NO_SUCH_FILE and subject.path.with_suffix("").is_dir():
         folder = subject.path.stem
         return f"call the file {KERNEL_S_NAME}, the folder {folder}/ of its modules frame/"
+    if first.code == TWO_FILES:
+        return "remove one of the two files, then run the same command"
     if _VARIABLE.search(first.message):
         return f"use `option_env!` in {subject.path}: {HIDDEN}"
     return f"fix {subject.path}, then run the same command"
@@ -119,7 +124,11 @@ def _ask(
         ]
         env, what = host_env(folder, toolchain), f"asking {subject.name} for its names"
         finished = run_writing(folder, argv, what=what, say=say, env=env, cwd=folder)
-    errors = [said(message) for message in _errors(finished.err)]
+    # Of a file that cannot be read the compiler names the line of ours that asks for it.
+    errors = [
+        replace(error, file=str(subject.path), line=0) if Path(error.file).is_relative_to(folder) else error
+        for error in map(said, _errors(finished.err))
+    ]
     if finished.status != 0 and not errors:
         raise CompileError(
             subject=subject.name, profile=profile, first=finished.last_words(), rendered=finished.err

@@ -179,7 +179,9 @@ def test_no_variable_that_is_not_named_reaches_cargo_or_the_compiler(
     assert not [name for name, value in env.items() if "forged" in value.lower()]
     assert env["RUSTC"] == str(toolchain.rustc)
     assert env["RUSTC_WRAPPER"] == env["RUSTC_WORKSPACE_WRAPPER"] == ""
-    assert env["CARGO_ENCODED_RUSTFLAGS"].split("\x1f") == [*cargo.shim_flags(), *toolchain.rustflags]
+    assert env["CARGO_ENCODED_RUSTFLAGS"].split("\x1f") == [
+        *cargo.shim_flags(), *toolchain.rustflags, *cargo.OF_A_SUBJECT,
+    ]  # fmt: skip
     assert (tmp_path / "cwd").read_text() == "/\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,15 +148,28 @@ def test_both_sides_are_told_in_one_line(tmp_path: Path) -> None:
         ('pub fn f() -> u32 { "" }', "error[E0308]: mismatched types at {path}:"),
         ("fn f(", "error: this file contains an unclosed delimiter at {path}:"),
         ("mod below;", "error[E0583]: file not found for module `below` at {path}:"),
+        ("// \udcff", "error: couldn't read `{path}`: stream did not contain valid UTF-8"),
     ],
 )
 def test_what_does_not_compile_is_the_file_s_own_trouble(text: str, first: str, tmp_path: Path) -> None:
     path = mutated(tmp_path, ())
-    path.write_text(f"{path.read_text(encoding='utf-8')}\n{text}\n", encoding="utf-8")
+    written = f"{path.read_text(encoding='utf-8')}\n{text}\n"
+    path.write_text(written, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(CompileError) as caught:
         lacks(path)
     assert caught.value.first.startswith(first.format(path=path))
+    assert tempfile.gettempdir() not in caught.value.first.replace(str(tmp_path), "")
     assert caught.value.next_step.startswith(f"fix {path}")
+
+
+def test_two_files_of_one_module_are_told_with_what_to_do(tmp_path: Path) -> None:
+    path = split(tmp_path)
+    own = next(path.with_suffix("").glob("*.rs"))
+    (own.with_suffix("")).mkdir()
+    (own.with_suffix("") / "mod.rs").write_text("")
+    with pytest.raises(CompileError, match="found at both") as caught:
+        lacks(path)
+    assert caught.value.next_step == "remove one of the two files, then run the same command"
 
 
 def test_every_name_that_something_depends_on_is_asked_for() -> None:
