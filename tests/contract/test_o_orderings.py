@@ -9,7 +9,7 @@ from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
 from frame_harness.guest.checks import ClauseViolated, NotEvaluated
 from frame_harness.image.image import Image
 from frame_harness.orderings.checker import check_orderings
-from frame_harness.orderings.report import WHAT_TO_DO, OrderingReport, OrderingViolation, Unjudged
+from frame_harness.orderings.report import WHAT_TO_DO, OrderingReport, OrderingViolation, UnjudgedCode
 from frame_harness.orderings.traces import trace_of
 
 REPORTS: dict[tuple[str, str], OrderingReport] = {}
@@ -40,7 +40,7 @@ def test_compiled_code_orders_memory_as_the_clause_says(report: OrderingReport, 
         raise NotEvaluated("no function that it speaks of is in the compiled code")
 
 
-def words(unknown: Unjudged) -> str:
+def words(unknown: UnjudgedCode) -> str:
     return f"{unknown.file}:{unknown.line}: {unknown.why}. {WHAT_TO_DO}"
 
 

@@ -13,7 +13,7 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE, Paddr
 from frame_harness.concurrency.interleaving import FIRST, SECOND, interleaved
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.turn import Turn
-from frame_harness.contract.linear import Call, Sequential, linearization
+from frame_harness.contract.linear import LinearCall, Sequential, linearization
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, booted_model
 from frame_harness.guest.checks import ClauseViolated, expect
@@ -58,7 +58,7 @@ def ask_model(model: Model, step: str) -> ModelResult:
             return model.set_refcount(FRAME, number)
 
 
-def after(before: Model, call: Call) -> tuple[Model, int]:
+def after(before: Model, call: LinearCall) -> tuple[Model, int]:
     """The model after a call, with the result as the guest's programs write it down."""
     model = before.copied()
     outcome = ask_model(model, call.name)
@@ -118,7 +118,7 @@ def expect_right_alone(kernel: Kernel, paddr: Paddr, steps: Sequence[str]) -> No
 
 def expect_explained(
     what: str,
-    histories: Sequence[Sequence[Call]],
+    histories: Sequence[Sequence[LinearCall]],
     left: int,
     frame: Paddr,
     *,
@@ -159,7 +159,7 @@ def play(kernel: Kernel, seed: int, names: Sequence[str]) -> None:
     for cpu, program in programs.items():
         entries = [entry for entry in cpus.log(cpu) if entry.op != "barrier"]
         histories.append(
-            [Call(cpu, program[n % STEPS], e.began, e.ended, e.result) for n, e in enumerate(entries)]
+            [LinearCall(cpu, program[n % STEPS], e.began, e.ended, e.result) for n, e in enumerate(entries)]
         )
     left = int(kernel.slots()[paddr >> PAGE_SHIFT]["refcount"])
     expect_explained(f"calls of two cpus on one frame, seed {seed}", histories, left, paddr)
@@ -215,7 +215,7 @@ def test_forced_into_each_other_two_operations_still_have_an_order(
 
         for turn in both.every_preemption(slot.view(np.uint8), reset):
             calls = [
-                [Call(cpu, step, 0, 1, both.cpus.last(cpu))]
+                [LinearCall(cpu, step, 0, 1, both.cpus.last(cpu))]
                 for cpu, step in ((FIRST, first), (SECOND, second))
             ]
             what, left = f"{first} and {second}", int(slot["refcount"][0])

@@ -10,8 +10,8 @@ from frame_harness.base.text import plural
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.guest.checks import ClauseViolated, Values
 from frame_harness.histories.attribution import CLAUSES
-from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, Tally, campaign
-from frame_harness.histories.differences import Difference
+from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, HistoryTally, campaign
+from frame_harness.histories.differences import HistoryDifference
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
 from frame_harness.session.run import Run
@@ -25,9 +25,9 @@ class Campaigns:
     """What histories found in each run; each is played once in a process."""
 
     def __init__(self) -> None:
-        self._tallies: dict[RunKey, Tally | Exception] = {}
+        self._tallies: dict[RunKey, HistoryTally | Exception] = {}
 
-    def of(self, run: Run) -> Tally:
+    def of(self, run: Run) -> HistoryTally:
         if run.key not in self._tallies:
             try:
                 self._tallies[run.key] = campaign(
@@ -72,7 +72,7 @@ def test_no_history_breaks_the_clause(
         )
 
 
-def _values(difference: Difference) -> Values | None:
+def _values(difference: HistoryDifference) -> Values | None:
     if difference.kind != "slot" or difference.values is None:
         return None
     expected, got = difference.values

@@ -12,7 +12,7 @@ from frame_harness.base.units import KERNEL_VMA, KIB, MIB, Paddr, align_up
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.histories.scenarios import Scenario
-from frame_harness.histories.whole_memory import HistoryBrokenOff, Watched
+from frame_harness.histories.whole_memory import HistoryBrokenOff, WatchedMemory
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
 from frame_harness.session.plugin import KERNELS
@@ -78,13 +78,13 @@ class Lives:
     """What was seen of each run's guests; each lives once in a process."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[RunKey, str], Watched | Exception] = {}
+        self._seen: dict[tuple[RunKey, str], WatchedMemory | Exception] = {}
 
-    def of(self, run: Run, name: str, memory: Memory) -> Watched:
+    def of(self, run: Run, name: str, memory: Memory) -> WatchedMemory:
         key = (run.key, name)
         if key not in self._seen:
             kernel = run.boot(**memory.options)
-            watched = Watched(kernel, memory.islands)
+            watched = WatchedMemory(kernel, memory.islands)
             try:
                 self._seen[key] = Scenario(watched, seed=len(name)).live()
             except (SubjectPanic, AllocFailed) as error:
@@ -107,7 +107,7 @@ def lives() -> Iterator[Lives]:
     yield Lives()
 
 
-def judge(request: pytest.FixtureRequest, watched: Watched, clause: str) -> None:
+def judge(request: pytest.FixtureRequest, watched: WatchedMemory, clause: str) -> None:
     kernels: list[Kernel] = request.node.stash.setdefault(KERNELS, [])
     kernels.append(watched.kernel)
     try:

@@ -12,9 +12,9 @@ from frame_harness.histories.commands import (
     STARTS,
     VTABLES,
     Command,
-    Kind,
     Op,
     Operand,
+    OperandKind,
     Recipe,
     ScriptError,
     VtableAt,
@@ -26,21 +26,21 @@ WORDS = st.integers(0, 2**64 - 1)
 CALLS: st.SearchStrategy[bool | Purpose] = st.one_of(
     st.booleans(), st.sampled_from([*PURPOSES.values()]), st.builds(custom, st.integers(0, 2**32 - 1))
 )
-OPERANDS: dict[Kind, st.SearchStrategy[Operand]] = {
-    Kind.FRAME: WORDS,
-    Kind.ORDER: st.integers(0, 20),
-    Kind.COUNT: WORDS,
-    Kind.BITS: st.one_of(WORDS, st.builds(VtableAt, st.sampled_from([*VTABLES]), st.integers(0, 9))),
-    Kind.FRAMES: WORDS,
-    Kind.MIGRATETYPE: st.sampled_from(Migratetype),
-    Kind.RECIPE: st.builds(Recipe, st.sampled_from(["", *STARTS]), st.lists(CALLS).map(tuple)),
+OPERANDS: dict[OperandKind, st.SearchStrategy[Operand]] = {
+    OperandKind.FRAME: WORDS,
+    OperandKind.ORDER: st.integers(0, 20),
+    OperandKind.COUNT: WORDS,
+    OperandKind.BITS: st.one_of(WORDS, st.builds(VtableAt, st.sampled_from([*VTABLES]), st.integers(0, 9))),
+    OperandKind.FRAMES: WORDS,
+    OperandKind.MIGRATETYPE: st.sampled_from(Migratetype),
+    OperandKind.RECIPE: st.builds(Recipe, st.sampled_from(["", *STARTS]), st.lists(CALLS).map(tuple)),
 }
 
 
 @st.composite
 def commands(draw: st.DrawFn) -> Command:
     op = draw(st.sampled_from(Op))
-    kinds = op.kinds[:-1] if Kind.FRAMES in op.kinds and draw(st.booleans()) else op.kinds
+    kinds = op.kinds[:-1] if OperandKind.FRAMES in op.kinds and draw(st.booleans()) else op.kinds
     return Command(op, tuple(draw(OPERANDS[kind]) for kind in kinds))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_harness.base.errors import UsageError
-from frame_harness.memory_core.maps import Islands, Kind, Protected, Region
+from frame_harness.memory_core.maps import Islands, Protected, Region, RegionKind
 from frame_harness.memory_core.ownership import BY_CAP, PARTS, REQUESTS
 from frame_harness.memory_core.owning_steps import MARKS, SHARED_BY, CopyOnWrite, Mark, Own
 from frame_harness.memory_core.page_tables import VARIANTS
@@ -41,7 +41,7 @@ NAMES = st.from_regex(r"b[0-9]{1,3}", fullmatch=True)
 ORDERS = st.integers(0, 255)
 KIND, ZONE = st.sampled_from(KINDS), st.sampled_from(("any", *ZONES))
 STEPS: st.SearchStrategy[Step] = st.one_of(
-    st.builds(Region, ADDRESSES, ADDRESSES, st.sampled_from(Kind)),
+    st.builds(Region, ADDRESSES, ADDRESSES, st.sampled_from(RegionKind)),
     st.builds(Islands, st.integers(0, 1 << 63), st.integers(0, 40), st.integers(1, 99)),
     st.tuples(ADDRESSES, ADDRESSES).map(lambda ends: Protected(min(ends), max(ends) - min(ends))),
     st.builds(Reach, ADDRESSES),

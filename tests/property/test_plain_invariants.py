@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
-from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Report
+from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantReport, InvariantResult
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS, words
 from frame_harness.frame_metadata.invariants.columns import Past
@@ -26,12 +26,12 @@ HIGH_FLAG = 1 << 20
 """Beyond the bits that have a name: these are narrower than the field."""
 
 
-def judged(state: MemoryState, past: Past | None = None) -> Report[Past]:
+def judged(state: MemoryState, past: Past | None = None) -> InvariantReport[Past]:
     with patch.object(words, "BLOCK_SLOTS", BLOCK):
         return INVARIANTS.check_all(state, past)
 
 
-def told(report: Report[Past]) -> dict[str, Claim]:
+def told(report: InvariantReport[Past]) -> dict[str, Claim]:
     """What a report says, with the first counterexamples of each invariant and how many there are."""
     return {
         result.id: Claim(
@@ -54,7 +54,7 @@ def first_ones(claim: Claim) -> Claim:
 
 def assert_alike(
     state: MemoryState, past: Past | None = None, plain: PlainPast | None = None
-) -> Report[Past]:
+) -> InvariantReport[Past]:
     report = judged(state, past)
     memory = Plain(state)
     claims = {name: first_ones(claim) for name, claim in plain_claims(memory, plain).items()}

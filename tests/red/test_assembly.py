@@ -9,7 +9,7 @@ import pytest
 from frame_harness.frame_metadata.orderings.rules import ORDERINGS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from frame_harness.orderings.checker import check_orderings
 from frame_harness.orderings.report import OrderingReport
 from tests.support.assembly_variants import BROKEN, OBSCURE, SOUND, AssemblyVariant, zero
@@ -69,9 +69,11 @@ def test_a_run_with_assembly_that_is_not_understood_is_no_pass(tmp_path: Path) -
         tmp_path, "--frame-rs", subject, "--machine", "microvm", "--profile", "release", "-n", "2",
         "-k", "ALLOC-16 or ALLOC-12",
     )  # fmt: skip
-    assert (result.status, result.kind, result.violated) == (ExitCode.NO_TESTS, Kind.NO_TESTS, set()), (
-        result.out
-    )
+    assert (result.status, result.kind, result.violated) == (
+        ExitCode.NO_TESTS,
+        VerdictKind.NO_TESTS,
+        set(),
+    ), result.out
     line = next(n for n, words in enumerate(subject.read_text().splitlines(), 1) if "test rsp" in words)
     # Beside the clauses that are not evaluated, then as what stands against a pass: not once per check.
     place = f"frame.rs:{line}: `test rsp, rsp; jnz 2f; xrstor [{{0}}]; 2:`"

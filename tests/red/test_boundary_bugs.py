@@ -13,7 +13,7 @@ import pytest
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.bug_checks import Call, checks_of, rejections
 from tests.support.bugs import Bug, BugError, generate, leftovers
 from tests.support.doors import check
@@ -117,6 +117,6 @@ def test_a_table_that_begins_at_an_odd_multiple_of_64_takes_a_check_of_its_own(t
     [bug] = [mutant for mutant in MUTANTS if mutant.name == "a table at multiples of 128 alone"]
     checks = ("--profile", "release", "-n", "1", "-k", "ARRAY or test_slot_method_at_the_boundaries")
     result = check(tmp_path, "--frame-rs", broken_here(bug.edits), "--machine", "microvm", *checks)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     failed = {name for found in result.report["findings"] for name in found["checks"]}
     assert failed == {"test_v_array.py::test_table_at_each_address_that_its_alignment_allows"}

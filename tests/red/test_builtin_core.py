@@ -13,7 +13,7 @@ from frame_harness.base import resources
 from frame_harness.cli.main import cli
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.build import build
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.builtin import BUILTIN, WITHOUT_OWNERSHIP, builtin_core
 from frame_harness.memory_core.campaign import campaign, large_site, small_site, work_site
@@ -40,7 +40,7 @@ LATE = next(bug for bug in BUILTIN_MUTANTS if bug.clause == "CORE-22")
 @pytest.mark.whole
 def test_every_clause_that_the_built_in_core_can_show_holds(tmp_path: Path) -> None:
     result = check(tmp_path, "--core")
-    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, VerdictKind.PASS, ()), result.out
     outcomes = {id_: one["outcome"] for id_, one in result.report["clauses"].items()}
     assert [id_ for id_, outcome in outcomes.items() if outcome == "held"] == SHOWN
     assert result.report["lacks"] == [WITHOUT_OWNERSHIP]
@@ -50,7 +50,7 @@ def test_every_clause_that_the_built_in_core_can_show_holds(tmp_path: Path) -> N
 def test_a_case_of_the_built_in_core_passes(tmp_path: Path) -> None:
     case = f"{ONE_PIECE}; b1 = alloc 3 movable dma; free b1; storm of 2 for 200 seed 1"
     result = check(tmp_path, "--core", *RELEASE, "--case", case)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, VerdictKind.PASS, ()), result.out
 
 
 def test_a_broken_frame_module_is_found_and_the_command_to_see_it_again_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.units import PAGE_SIZE
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.playing import SLOT_CLAUSES
@@ -31,7 +31,7 @@ TOTALS = next(bug for bug in CORE_MUTANTS if bug.clause == "CORE-20")
 @pytest.mark.slow
 def test_every_clause_holds_for_a_sound_core(tmp_path: Path) -> None:
     result = check(tmp_path, "--kernel-src", TREE)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, VerdictKind.PASS, ()), result.out
     outcomes = {judgement["outcome"] for judgement in result.report["clauses"].values()}
     assert outcomes == {"held"} and set(result.report["clauses"]) == set(CORE_CLAUSES)
     assert [run["run"]["profile"] for run in result.report["runs"]] == ["dev", "release"]
@@ -40,7 +40,7 @@ def test_every_clause_holds_for_a_sound_core(tmp_path: Path) -> None:
 def test_a_case_is_played_again_and_shows_all_that_it_breaks(tmp_path: Path) -> None:
     tree = broken_tree(same_place(), EARLY)
     result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", ONE_PIECE)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     assert EARLY.clause in result.violated
     [finding] = [one for one in result.report["findings"] if one["clause"] == EARLY.clause]
     assert finding["at"].startswith(f"{tree}/src/memory/buddy.rs:")
@@ -93,7 +93,7 @@ def test_a_selected_clause_alone_decides(tmp_path: Path) -> None:
     case = f"{ONE_PIECE}; b1 = alloc 0 unmovable any; free b1; b2 = alloc 1 unmovable any"
     arguments = ("--kernel-src", tree, *RELEASE, "--case", case)
     result = check(tmp_path, *arguments, "-k", "CORE-04 or CORE-06")
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
     result = check(tmp_path, *arguments, "-k", TOTALS.clause)
     assert (result.status, result.violated) == (ExitCode.FAIL, {TOTALS.clause}), result.out
 
@@ -104,7 +104,7 @@ def test_known_fault_of_a_core_is_no_failure(tmp_path: Path) -> None:
     case = ("--kernel-src", tree, *RELEASE, "--case", ONE_PIECE, "-k", EARLY.clause)
     known.write_text(f'[[finding]]\nid = "{EARLY.clause}"\nreason = "audited"\n')
     result = check(tmp_path, *case, "--baseline", known)
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
 
 
 @pytest.mark.parametrize("bug", [HANGS, FAULTS], ids=lambda bug: bug.name)
@@ -112,7 +112,7 @@ def test_core_that_does_not_come_back_is_a_finding_with_its_function(bug: CoreMu
     tree = broken_tree(same_place(), bug)
     case = f"{ONE_PIECE}; b1 = alloc 1 unmovable any; free b1"
     result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", case)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     assert result.violated == {bug.clause}, result.out
     [finding] = result.report["findings"]
     assert finding["at"].startswith(f"{tree}/src/memory/buddy.rs:"), finding
@@ -137,14 +137,14 @@ def test_core_that_asks_for_what_nobody_offers_is_one_line_and_a_status_of_its_o
     use = "use super::boot_alloc::{self, Piece};"
     tree = edited(same_place(), use, f"use crate::memory::slab::Slab;\n{use}")
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
-    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
+    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, VerdictKind.UNJUDGEABLE), result.out
     assert "it asks its crate for crate::memory::slab::Slab (buddy.rs:" in result.out.splitlines()[-1]
 
 
 def test_core_that_lacks_what_is_called_is_named(tmp_path: Path) -> None:
     tree = edited(same_place(), "pub fn page_totals", "pub fn page_sums")
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
-    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
+    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, VerdictKind.UNJUDGEABLE), result.out
     assert "it lacks page_totals" in result.out.splitlines()[-1]
 
 
@@ -160,7 +160,7 @@ def test_core_with_another_interface_is_named_and_nobody_is_told_to_mend_it(
     old: str, new: str, said: str, tmp_path: Path
 ) -> None:
     result = check(tmp_path, "--kernel-src", edited(same_place(), old, new), *RELEASE)
-    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
+    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, VerdictKind.UNJUDGEABLE), result.out
     assert "what the shim calls: " in result.out and said in result.out, result.out
 
 
@@ -179,7 +179,7 @@ def test_core_in_more_files_and_seen_by_its_crate_alone_is_judged_as_any_other(t
     result = check(
         tmp_path, "--kernel-src", tree, *RELEASE, "--case", f"{ONE_PIECE}; b1 = alloc 1 movable any"
     )
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
     assert {id_ for id_ in SLOT_CLAUSES if result.report["clauses"][id_]["outcome"] == "held"} >= {"CORE-32"}
     assert not result.report["lacks"]
 
@@ -190,7 +190,11 @@ def test_core_whose_structures_have_other_members_cannot_be_judged(tmp_path: Pat
     text = file.read_text().replace("    len: usize,", "    used: usize,").replace("cache.len", "cache.used")
     file.write_text(text.replace("LocalFrameCache { len: 0", "LocalFrameCache { used: 0"))
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE, ())
+    assert (result.status, result.kind, result.survivors) == (
+        ExitCode.UNJUDGEABLE,
+        VerdictKind.UNJUDGEABLE,
+        (),
+    )
     assert "a member len in buddy::LocalFrameCache" in result.out.splitlines()[-1]
 
 
@@ -199,14 +203,18 @@ def test_core_that_keeps_its_state_elsewhere_cannot_be_judged(tmp_path: Path) ->
     file = tree / "src" / "memory" / "buddy.rs"
     file.write_text(file.read_text().replace("BUDDY_ALLOCATOR", "THE_ALLOCATOR"))
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE, ())
+    assert (result.status, result.kind, result.survivors) == (
+        ExitCode.UNJUDGEABLE,
+        VerdictKind.UNJUDGEABLE,
+        (),
+    )
     assert "buddy::BUDDY_ALLOCATOR" in result.out.splitlines()[-1]
 
 
 def test_core_that_does_not_compile_is_shown_in_the_compiler_s_words(tmp_path: Path) -> None:
     tree = edited(same_place(), "pub fn page_totals", "pub fun page_totals")
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
-    assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR)
+    assert (result.status, result.kind) == (ExitCode.ERROR, VerdictKind.ERROR)
     assert f"fix {tree}/src/memory, then run the same command" in result.out
 
 
@@ -251,13 +259,13 @@ def test_wrong_command_line_is_refused_before_anything_is_built(
 
 def test_a_case_that_the_core_refuses_judges_nothing(tmp_path: Path) -> None:
     result = check(tmp_path, "--kernel-src", TREE, *RELEASE, "--case", "0x400000..0x404000 free")
-    assert (result.status, result.kind) == (ExitCode.NO_TESTS, Kind.NO_TESTS), result.out
+    assert (result.status, result.kind) == (ExitCode.NO_TESTS, VerdictKind.NO_TESTS), result.out
     assert result.says("the core refused the map: ")
 
 
 def test_a_case_on_memory_that_is_not_there_blames_nobody(tmp_path: Path) -> None:
     result = check(tmp_path, "--kernel-src", TREE, *RELEASE, "--case", "0x100000..0x4000000 free")
-    assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR), result.out
+    assert (result.status, result.kind) == (ExitCode.ERROR, VerdictKind.ERROR), result.out
     assert result.says("change the regions of the case") and not result.report["findings"]
 
 
@@ -267,7 +275,7 @@ def test_little_memory_is_no_fault_of_a_core(frames: int, operation: str, tmp_pa
     """Those who had the frames wrote to them; and there are too few for all tables."""
     case = f"0x400000..{0x400000 + frames * PAGE_SIZE:#x} free; {operation}"
     result = check(tmp_path, "--kernel-src", TREE, *RELEASE, "--case", case)
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
 
 
 @pytest.mark.slow
@@ -276,7 +284,7 @@ def test_core_of_a_real_kernel_is_judged(tmp_path: Path) -> None:
     if not tree:
         pytest.skip(f"{REAL} is not set: set it to the folder of a real kernel's sources")
     result = check(tmp_path, "--kernel-src", tree)
-    assert result.kind in (Kind.PASS, Kind.FAIL) and result.survivors == (), result.out
+    assert result.kind in (VerdictKind.PASS, VerdictKind.FAIL) and result.survivors == (), result.out
 
 
 @pytest.mark.parametrize(
@@ -297,7 +305,7 @@ def test_owners_of_blocks_that_are_made_for_another_kernel_are_left_out_and_the_
 ) -> None:
     tree = edited(same_place(), old, new, "ownership.rs")
     result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", ONE_PIECE)
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
     assert f"not judged: block.rs, block_meta.rs, ownership.rs, cow.rs (without {without}" in result.out
     [lack] = result.report["lacks"]
     assert lack.startswith(without)

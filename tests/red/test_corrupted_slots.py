@@ -17,7 +17,7 @@ from frame_harness.histories.commands import Op
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import Corruption
 from frame_harness.histories.lockstep import OwnHost
-from frame_harness.histories.matrix import CorruptionRunner, Row
+from frame_harness.histories.matrix import CorruptionRunner, MatrixRow
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
@@ -77,8 +77,8 @@ def test_kernel_itself_notices_what_it_trips_over() -> None:
 
 
 def test_matrix_names_who_notices() -> None:
-    noticed = Row(CORRUPTIONS[0], (Op.ALLOC,), ("W-LINK-IN-TABLE", "W-LINK-SYMMETRIC"))
-    unnoticed = Row(CORRUPTIONS[0], (), ())
+    noticed = MatrixRow(CORRUPTIONS[0], (Op.ALLOC,), ("W-LINK-IN-TABLE", "W-LINK-SYMMETRIC"))
+    unnoticed = MatrixRow(CORRUPTIONS[0], (), ())
     assert cells(noticed)[3:] == ("alloc", "LINK-IN-TABLE, LINK-SYMMETRIC")
     assert cells(unnoticed)[3:] == ("", NOBODY)
     assert summary([noticed, unnoticed]).endswith("1 violate invariants, 1 are noticed by nobody")

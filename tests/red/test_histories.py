@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.campaign import Tally, campaign
+from frame_harness.histories.campaign import HistoryTally, campaign
 from frame_harness.histories.commands import decode
 from frame_harness.histories.lockstep import Lockstep, OwnHost
 from frame_harness.histories.script_play import play_script
@@ -34,7 +34,7 @@ def host(subject: Subject, profile: str = "dev", machine: str = "q35") -> OwnHos
     return OwnHost(build(subject, profile), load_machine(machine))
 
 
-def first_finding(subject: Subject, seed: int) -> Tally:
+def first_finding(subject: Subject, seed: int) -> HistoryTally:
     return campaign(host(subject), seed, lambda tally: not tally.found and tally.commands < A_MINUTE)
 
 

@@ -15,9 +15,9 @@ from frame_harness.histories import campaign as campaigns
 from frame_harness.histories.ahead import Ahead, Mismatch
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, campaign, is_played_both_ways
-from frame_harness.histories.differences import Difference
+from frame_harness.histories.differences import HistoryDifference
 from frame_harness.histories.generator import Generator
-from frame_harness.histories.history import Failure, play_again, play_random
+from frame_harness.histories.history import HistoryFailure, play_again, play_random
 from frame_harness.histories.lockstep import Lockstep, OwnHost
 from frame_harness.histories.steps import Step
 from frame_harness.image.build import build
@@ -45,7 +45,7 @@ def host(subject: Subject) -> OwnHost:
     return OwnHost(build(subject, "release"), load_machine("microvm"))
 
 
-def one_by_one(lockstep: Lockstep, seed: str) -> Failure | None:
+def one_by_one(lockstep: Lockstep, seed: str) -> HistoryFailure | None:
     """The same history as `play_random` plays, without any batch."""
     written: list[Step] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -63,7 +63,7 @@ def one_by_one(lockstep: Lockstep, seed: str) -> Failure | None:
     return play_again(lockstep, written)
 
 
-def told(failure: Failure | None) -> object:
+def told(failure: HistoryFailure | None) -> object:
     return failure and (failure.clause, failure.difference, failure.commands, failure.blame, failure.seen)
 
 
@@ -130,7 +130,7 @@ def once(wrong: Mismatch) -> Callable[[Ahead], Mismatch | None]:
     return spoilt
 
 
-SLOT = Difference(
+SLOT = HistoryDifference(
     "slot", "slot of frame 0x1000, flags", "0x1", "0x2", pfn=Pfn(1), field="flags", values=(1, 2)
 )
 

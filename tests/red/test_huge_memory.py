@@ -9,7 +9,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.scenarios import Scenario
-from frame_harness.histories.whole_memory import Watched
+from frame_harness.histories.whole_memory import WatchedMemory
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 
@@ -30,7 +30,7 @@ def test_every_whole_memory_clause_holds_on_64_gib() -> None:
     machine = load_machine("q35").override(limits=LIMITS)
     with Kernel.boot(build(frame_module(), "release"), machine, ram=RAM) as kernel:
         assert kernel.frames >= RAM >> 12
-        watched = ShortLife(Watched(kernel), seed=64).live()
+        watched = ShortLife(WatchedMemory(kernel), seed=64).live()
         for id_, clause in CLAUSES.items():
             if "W" in clause.kind:
                 watched.require(id_)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.doors import (
     CHECK,
     GONE_S,
@@ -214,4 +214,4 @@ def test_a_failing_fixture_leaves_no_qemu_and_is_an_error(deed: str, later: str,
         status, out = door.end()
         assert (status, door.left_behind()) == (1, ()), out
     _, verdict = evidence_of(tmp_path)
-    assert verdict.kind is Kind.ERROR
+    assert verdict.kind is VerdictKind.ERROR

@@ -15,7 +15,7 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.image.build import build
-from frame_harness.judge.exit_codes import Kind, exit_code
+from frame_harness.judge.exit_codes import VerdictKind, exit_code
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import Judged, check, write_machine
 from tests.support.mutants import Edit, mutated
@@ -44,7 +44,7 @@ def judged(folder: Path, red: str, *, cpu_s: float = 3.0) -> Judged:
     assert result.survivors == ()
     assert result.kind is not None, result.out
     assert result.status == exit_code(result.kind)
-    assert result.kind is not Kind.PASS
+    assert result.kind is not VerdictKind.PASS
     # Whatever the guest did, its evidence opens and says the same.
     archive = Archive.open(folder / OUT)
     assert archive.verdict(FRAME_METADATA).kind is result.kind
@@ -70,12 +70,12 @@ def shows_where(out: str, doing: str, *functions: str) -> bool:
 
 def test_a_kernel_that_panics_at_boot_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "panic")
-    assert (result.kind, result.says("red kernel: panic before the banner")) == (Kind.CRASH, True)
+    assert (result.kind, result.says("red kernel: panic before the banner")) == (VerdictKind.CRASH, True)
 
 
 def test_a_kernel_that_panics_in_a_request_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "panic-request")
-    assert (result.kind, result.says("red kernel: panic in a request")) == (Kind.CRASH, True)
+    assert (result.kind, result.says("red kernel: panic in a request")) == (VerdictKind.CRASH, True)
     failure = left(tmp_path)
     assert "red kernel: panic in a request" in failure.console
     guest = failure.guests[-1]
@@ -128,12 +128,12 @@ def test_a_stray_pointer_into_a_guard_page_is_no_stack_overflow(tmp_path: Path) 
 
 def test_a_triple_fault_is_never_a_pass(tmp_path: Path) -> None:
     result = judged(tmp_path, "triple-fault")
-    assert (result.kind, result.says("triple fault")) == (Kind.CRASH, True)
+    assert (result.kind, result.says("triple fault")) == (VerdictKind.CRASH, True)
 
 
 def test_a_hang_with_interrupts_off_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "hang-cli")
-    assert (result.kind, result.says("halted for good, interrupts off")) == (Kind.TIMEOUT, True)
+    assert (result.kind, result.says("halted for good, interrupts off")) == (VerdictKind.TIMEOUT, True)
     assert shows_where(result.out, "CPU 0: halted at", "exit.rs:", "kernel_main"), result.out
     failure = left(tmp_path)
     assert any("HLT=1" in line for line in failure.guests[-1].registers)
@@ -142,98 +142,104 @@ def test_a_hang_with_interrupts_off_is_a_timeout(tmp_path: Path) -> None:
 
 def test_a_silent_hang_before_the_banner_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "hang-silent")
-    assert (result.kind, result.says("the banner: every CPU is halted for good")) == (Kind.TIMEOUT, True)
+    assert (result.kind, result.says("the banner: every CPU is halted for good")) == (
+        VerdictKind.TIMEOUT,
+        True,
+    )
 
 
 def test_a_kernel_that_spins_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "hang-spin", cpu_s=1.5)
-    assert (result.kind, result.says("the guest used up its CPU time")) == (Kind.TIMEOUT, True)
+    assert (result.kind, result.says("the guest used up its CPU time")) == (VerdictKind.TIMEOUT, True)
     assert shows_where(result.out, "CPU 0: running at", "red::after_banner", "kernel_main"), result.out
 
 
 def test_a_flood_of_log_lines_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "flood")
-    assert (result.kind, result.says("the guest printed without end")) == (Kind.TIMEOUT, True)
+    assert (result.kind, result.says("the guest printed without end")) == (VerdictKind.TIMEOUT, True)
 
 
 def test_a_flood_instead_of_a_reply_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "flood-reply")
-    assert (result.kind, result.says("the guest printed without end")) == (Kind.TIMEOUT, True)
+    assert (result.kind, result.says("the guest printed without end")) == (VerdictKind.TIMEOUT, True)
 
 
 def test_binary_garbage_instead_of_a_banner_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "garbage")
-    assert (result.kind, result.says("the banner: every CPU is halted for good")) == (Kind.TIMEOUT, True)
+    assert (result.kind, result.says("the banner: every CPU is halted for good")) == (
+        VerdictKind.TIMEOUT,
+        True,
+    )
     assert "\x1b" not in result.out and result.out.replace("\n", "").isprintable()
 
 
 def test_a_perfect_transcript_before_exit_status_1_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "wrong-exit")
-    assert (result.kind, result.codes) == (Kind.ERROR, {"exit"})
+    assert (result.kind, result.codes) == (VerdictKind.ERROR, {"exit"})
     assert result.report["clauses"]["CONST-01"]["outcome"] == "held"
 
 
 def test_a_perfect_transcript_before_a_reset_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "wrong-exit-zero")
-    assert (result.kind, result.codes) == (Kind.CRASH, {"exit"})
+    assert (result.kind, result.codes) == (VerdictKind.CRASH, {"exit"})
     assert result.report["clauses"]["CONST-01"]["outcome"] == "held"
 
 
 def test_a_perfect_transcript_before_the_code_of_a_failure_is_a_fail(tmp_path: Path) -> None:
     result = judged(tmp_path, "wrong-exit-fail")
-    assert (result.kind, result.codes) == (Kind.FAIL, {"exit"})
+    assert (result.kind, result.codes) == (VerdictKind.FAIL, {"exit"})
     assert result.report["clauses"]["CONST-01"]["outcome"] == "held"
 
 
 def test_a_kernel_that_reports_success_unasked_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "leaves")
-    assert (result.kind, result.says("nobody asked it to exit")) == (Kind.CRASH, True), result.out
+    assert (result.kind, result.says("nobody asked it to exit")) == (VerdictKind.CRASH, True), result.out
 
 
 def test_a_selftest_that_claims_more_checks_than_it_ran_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "ktap-claims-more")
-    assert (result.kind, result.says("selftest: results: expected")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("selftest: results: expected")) == (VerdictKind.ERROR, True)
 
 
 def test_a_selftest_without_checks_is_no_tests(tmp_path: Path) -> None:
     result = judged(tmp_path, "ktap-zero")
-    assert (result.kind, result.codes) == (Kind.NO_TESTS, {"no-selftest"})
+    assert (result.kind, result.codes) == (VerdictKind.NO_TESTS, {"no-selftest"})
 
 
 def test_the_reply_to_another_request_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "wrong-seq")
-    assert (result.kind, result.says("expected =1, got =2")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("expected =1, got =2")) == (VerdictKind.ERROR, True)
 
 
 def test_a_second_reply_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "double-reply")
-    assert (result.kind, result.says("expected =2, got =1")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("expected =2, got =1")) == (VerdictKind.ERROR, True)
 
 
 def test_no_reply_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "no-reply")
-    assert (result.kind, result.says("every CPU is halted for good")) == (Kind.TIMEOUT, True)
+    assert (result.kind, result.says("every CPU is halted for good")) == (VerdictKind.TIMEOUT, True)
 
 
 def test_the_banner_of_another_start_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "stale-nonce")
-    assert (result.kind, result.says("banner: nonce: expected")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("banner: nonce: expected")) == (VerdictKind.ERROR, True)
 
 
 def test_the_banner_of_another_build_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "stale-build-id")
-    assert (result.kind, result.says("banner: build-id: expected")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("banner: build-id: expected")) == (VerdictKind.ERROR, True)
 
 
 def test_code_of_another_profile_is_an_error_that_is_told_once(tmp_path: Path) -> None:
     result = judged(tmp_path, "other-profile")
     words = "expected debug assertions off, got debug assertions on"
-    assert (result.kind, " ".join(result.out.split()).count(words)) == (Kind.ERROR, 1), result.out
+    assert (result.kind, " ".join(result.out.split()).count(words)) == (VerdictKind.ERROR, 1), result.out
 
 
 def test_a_dump_that_says_other_than_ram_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "lie-dump")
-    assert (result.kind, result.says("slot table: frame 0x0: expected")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("slot table: frame 0x0: expected")) == (VerdictKind.ERROR, True)
     assert "dump-witness" in result.codes
     failure = left(tmp_path)
     assert [one.line for one in failure.guests[-1].commands if one.line.startswith("dump")]
@@ -242,18 +248,18 @@ def test_a_dump_that_says_other_than_ram_is_an_error(tmp_path: Path) -> None:
 
 def test_one_corrupt_byte_of_a_dump_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "corrupt-dump")
-    assert (result.kind, result.says("dump: crc: expected")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("dump: crc: expected")) == (VerdictKind.ERROR, True)
     assert "dumps" in result.codes
 
 
 def test_a_guest_without_ram_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "no-ram")
-    assert (result.kind, result.says("expected usable RAM, got none")) == (Kind.CRASH, True)
+    assert (result.kind, result.says("expected usable RAM, got none")) == (VerdictKind.CRASH, True)
 
 
 def test_a_red_kernel_that_nobody_wrote_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "benign")
-    assert (result.kind, result.says("no such kernel: benign")) == (Kind.CRASH, True)
+    assert (result.kind, result.says("no such kernel: benign")) == (VerdictKind.CRASH, True)
 
 
 def test_a_kernel_that_cannot_misbehave_refuses_to_be_asked_to(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from frame_harness.frame_metadata.layouts import META_SLOT
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.doors import Judged, check
 
 FINDINGS = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08", "VT-03", "FRAME-03"}
@@ -32,7 +32,7 @@ def test_findings_of_a_real_frame_rs_are_these_until_a_baseline_knows_them(
     real: Path, tmp_path: Path
 ) -> None:
     fresh = judged(tmp_path, real)
-    assert (fresh.status, fresh.kind, fresh.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), fresh.out
+    assert (fresh.status, fresh.kind, fresh.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), fresh.out
     assert fresh.violated == FINDINGS
     assert HOLDS in outcomes(fresh, "held")
     assert all(f"> {line} " in fresh.out for line in lines_of_findings(fresh)), fresh.out
@@ -45,7 +45,7 @@ def test_findings_of_a_real_frame_rs_are_these_until_a_baseline_knows_them(
     entries = [f'[[finding]]\nid = "{id_}"\nreason = "audited"\n' for id_ in sorted({*FINDINGS, HOLDS})]
     baseline.write_text("\n".join(entries))
     known = judged(tmp_path, real, "--baseline", baseline)
-    assert (known.status, known.kind, known.survivors) == (ExitCode.PASS, Kind.PASS, ()), known.out
+    assert (known.status, known.kind, known.survivors) == (ExitCode.PASS, VerdictKind.PASS, ()), known.out
     assert outcomes(known, "known") == FINDINGS and known.violated == set()
     assert known.says("6 known findings") and all(known.says(id_) for id_ in FINDINGS)
     assert known.says("1 entry of the baseline fires no longer")

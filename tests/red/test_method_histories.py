@@ -13,7 +13,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.histories.method_history import check
-from frame_harness.histories.method_stage import SLOTS, Stage, Unforeseen
+from frame_harness.histories.method_stage import SLOTS, MethodStage, Unforeseen
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
@@ -90,7 +90,7 @@ def test_a_clause_that_the_bug_leaves_alone_is_held(kernel: Kernel, boot: Callab
 def test_rounds_that_run_ahead_are_those_that_run_one_by_one(kernel: Kernel) -> None:
     """Both ways draw the same calls, get the same answers, and stop at the same one."""
     slot = dict.fromkeys(kernel.image.subject.contract.slot.widths, 0)
-    stage = Stage(kernel, [slot] * SLOTS, "GUARD-02")
+    stage = MethodStage(kernel, [slot] * SLOTS, "GUARD-02")
     by_one = stage.play_random(random.Random(1), CALLS)
     ahead = stage.play_ahead(kernel.program, random.Random(1), CALLS)
     assert ahead is not None and by_one is not None
@@ -100,7 +100,7 @@ def test_rounds_that_run_ahead_are_those_that_run_one_by_one(kernel: Kernel) -> 
 def test_what_breaks_another_clause_is_left_to_a_history_of_single_rounds(kernel: Kernel) -> None:
     slot = dict.fromkeys(kernel.image.subject.contract.slot.widths, 0)
     with pytest.raises(Unforeseen):
-        Stage(kernel, [slot] * SLOTS, "GUARD-01").play_ahead(kernel.program, random.Random(4), CALLS)
+        MethodStage(kernel, [slot] * SLOTS, "GUARD-01").play_ahead(kernel.program, random.Random(4), CALLS)
 
 
 def test_what_does_not_show_again_is_told_with_all_its_calls(kernel: Kernel) -> None:

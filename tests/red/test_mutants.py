@@ -17,7 +17,7 @@ from frame_harness.base.resources import shim_dir
 from frame_harness.contract.clauses import ClauseKind
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.doors import Judged, check
 from tests.support.frame_mutants import MUTANTS, ONE_OF_MANY
 from tests.support.mutants import Batch, apply, batches
@@ -48,7 +48,7 @@ def test_every_bug_is_found(batch: Batch, tmp_path: Path) -> None:
     )  # fmt: skip
     missed = {mutant.name: mutant.clauses - result.violated for mutant in batch.mutants}
     assert {name: clauses for name, clauses in missed.items() if clauses} == {}, result.out
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def with_bugs(tmp_path: Path, name: str, bugs: Sequence[ShimMutant], selection: 
     result = check(
         tmp_path, "--machine", "microvm", "--profile", "release", "-n", "1", "-k", selection, env=env
     )
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     return result
 
 

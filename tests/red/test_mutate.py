@@ -32,7 +32,7 @@ from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation_testing import suite as suite_module
 from frame_harness.mutation_testing.records import How, Kill
 from frame_harness.mutation_testing.reference import Reference, reference_of
-from frame_harness.mutation_testing.suite import STORMS_AGAIN, Seen, Suite, functions_of
+from frame_harness.mutation_testing.suite import STORMS_AGAIN, MutantSeen, Suite, functions_of
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.suite import run_suite
 from tests.support.mutants import broken
@@ -100,7 +100,7 @@ def places() -> tuple[int, ...]:
 
 def judged(
     edits: Sequence[tuple[str, str]], own: Sequence[tuple[str, str]] = (), alike: Sequence[str] = ()
-) -> Seen:
+) -> MutantSeen:
     """What checks show of a module with some edits, beside one with others."""
     image = image_of(edits)
     suite = Suite(requested(image), reference(own), mutant())

@@ -13,7 +13,7 @@ from frame_harness.image.compiler import Toolchain
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.diagrams import OrderingTrace
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from frame_harness.orderings.checker import check_orderings
 from frame_harness.orderings.report import OrderingReport, OrderingViolation
 from frame_harness.orderings.traces import trace_of
@@ -164,7 +164,9 @@ def test_a_weakened_accessor_gets_a_verdict(tmp_path: Path) -> None:
         tmp_path, "--frame-rs", subject, "--machine", "microvm", "--profile", "release", "-n", "1",
         "-k", f"{id_} and compiled_code",
     )  # fmt: skip
-    assert (result.status, result.kind, result.violated) == (ExitCode.FAIL, Kind.FAIL, {id_}), result.out
+    assert (result.status, result.kind, result.violated) == (ExitCode.FAIL, VerdictKind.FAIL, {id_}), (
+        result.out
+    )
     [finding] = result.report["findings"]
     trace = convert(finding["diagram"], OrderingTrace)
     assert [(one.cpu, one.at) for one in trace.events if one.weak] == [(1, finding["at"])]

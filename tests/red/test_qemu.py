@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.judge.exit_codes import ExitCode, Kind, exit_code
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind, exit_code
 from tests.support.doors import Judged, announced, busy, check, close_check, open_check, write_machine
 from tests.support.fake_qemu import TALKS_QMP
 
@@ -47,7 +47,10 @@ def judged(folder: Path, qemu: Path | str) -> Judged:
 
 def test_a_qemu_that_exits_with_0_at_once_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, shell(tmp_path, "exit 0"))
-    assert (result.kind, result.says("ended at once with status 0: it said nothing")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("ended at once with status 0: it said nothing")) == (
+        VerdictKind.ERROR,
+        True,
+    )
 
 
 def test_a_qemu_in_the_path_that_exits_at_once_is_an_error(tmp_path: Path) -> None:
@@ -56,19 +59,19 @@ def test_a_qemu_in_the_path_that_exits_at_once_is_an_error(tmp_path: Path) -> No
     write_program(folder, "#!/bin/sh\nexit 0\n", name="qemu-system-x86_64")
     path = f"{folder}:{os.environ['PATH']}"
     result = check(tmp_path, "--machine", "microvm", *ONE_CHECK, env={"PATH": path})
-    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, VerdictKind.ERROR, ())
     assert result.says("ended at once with status 0")
 
 
 def test_a_qemu_that_refuses_is_an_error_in_its_own_words(tmp_path: Path) -> None:
     result = judged(tmp_path, shell(tmp_path, "echo 'qemu: no such machine: microvm' >&2; exit 1"))
-    assert result.kind is Kind.ERROR
+    assert result.kind is VerdictKind.ERROR
     assert result.says("ended at once with status 1: qemu: no such machine: microvm")
 
 
 def test_a_qemu_that_ignores_everything_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, shell(tmp_path, "trap '' TERM INT HUP\nexec tail -f /dev/null"))
-    assert (result.kind, result.says("used no CPU time for")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("used no CPU time for")) == (VerdictKind.ERROR, True)
 
 
 def test_garbage_on_both_sockets_is_an_error(tmp_path: Path) -> None:
@@ -77,22 +80,22 @@ def test_garbage_on_both_sockets_is_an_error(tmp_path: Path) -> None:
     )
     text = TALKS_QMP.partition("def send(")[0] + noise
     result = judged(tmp_path, write_program(tmp_path, f"#!{sys.executable} -S\n{text}"))
-    assert (result.kind, result.says("not QMP")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("not QMP")) == (VerdictKind.ERROR, True)
 
 
 def test_a_qemu_whose_console_stays_silent_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, talker(tmp_path, "signal.pause()"))
-    assert (result.kind, result.says("used no CPU time")) == (Kind.TIMEOUT, True)
+    assert (result.kind, result.says("used no CPU time")) == (VerdictKind.TIMEOUT, True)
 
 
 def test_a_qemu_that_exits_like_a_guest_that_passed_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, talker(tmp_path, "os._exit(33)"))
-    assert (result.kind, result.says("guest gone")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("guest gone")) == (VerdictKind.ERROR, True)
 
 
 def test_a_qemu_that_dies_by_a_signal_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, talker(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)"))
-    assert (result.kind, result.says("signal SIGSEGV")) == (Kind.ERROR, True)
+    assert (result.kind, result.says("signal SIGSEGV")) == (VerdictKind.ERROR, True)
 
 
 def test_a_missing_qemu_is_a_usage_error_of_the_machine_s_file(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_a_missing_qemu_is_a_usage_error_of_the_machine_s_file(tmp_path: Path) -
 
 def test_a_file_that_is_no_program_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, write_program(tmp_path, "\x00\x01no program"))
-    assert result.kind is Kind.ERROR
+    assert result.kind is VerdictKind.ERROR
     assert "Traceback" not in result.out
 
 
@@ -123,5 +126,5 @@ def test_a_qemu_that_is_killed_in_the_middle_of_a_check_is_an_error(
             assert busy(pid, 1.0), "QEMU ended by itself"
             os.kill(pid, signum)
             result = close_check(door, tmp_path)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, VerdictKind.ERROR, ())
     assert result.says("killed by a signal that the harness did not send") or result.says("host-signal")

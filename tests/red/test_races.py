@@ -18,7 +18,7 @@ from frame_harness.guest.errors import GuestCrashed, SubjectPanic
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.diagrams import Interleaving, StormRates
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from frame_harness.machine.definition import load_machine
 from frame_harness.pictures import interleaving
 from tests.support.doors import Judged, check, write_machine
@@ -114,7 +114,7 @@ def test_a_forced_interleaving_finds_a_seeded_race_every_time(name: str, tmp_pat
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, "--profile", "both", "-n", "1",
         "-k", f"interleavings and {words}",
     )  # fmt: skip
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ())
     assert result.violated == {id_}
     for diagram in diagrams(result):
         expect_recorded(diagram)
@@ -127,7 +127,7 @@ def test_what_takes_another_cpu_is_found_at_once(name: str, tmp_path: Path) -> N
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here(edits), "--profile",
         "release", "-n", "1", "-k", words,
     )  # fmt: skip
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     assert result.violated == ids, result.out
 
 
@@ -141,7 +141,7 @@ def test_whatever_is_touched_twice_is_found_by_a_derived_interleaving(profile: s
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", all_touched_twice(), "--profile",
         profile, "-n", "1", "-k", "test_s_races",
     )  # fmt: skip
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     assert result.violated == set().union(*(ids for _, ids in TOUCHED_TWICE.values())), result.out
     for diagram in diagrams(result):
         assert not diagram.alone
@@ -155,7 +155,7 @@ def test_what_two_calls_on_two_frames_mix_up_in_a_static_is_found(name: str, tmp
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here(edits), "--profile",
         "release", "-n", "1", "-k", "test_s_races",
     )  # fmt: skip
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     assert result.violated == ids, result.out
     for diagram in diagrams(result):
         assert "::" in diagram.hold.field, "it is held at a static"
@@ -170,7 +170,7 @@ def test_what_is_touched_twice_passes_every_check_of_another_kind(tmp_path: Path
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", all_touched_twice(), "--profile",
         "release", "-k", "not test_s_races and not storms and not test_s_histories and not orderings",
     )  # fmt: skip
-    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, VerdictKind.PASS, ()), result.out
 
 
 def test_cleared_hooks_silent_stores_waits_are_told_from_locks(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_cleared_hooks_silent_stores_waits_are_told_from_locks(tmp_path: Path) -
         broken_here([*ASKED_TWICE, *SILENT_STORE, *LOCKED, *HANGS]), "--profile", "release", "-n", "1",
         "-k", "test_s_races and (VT-04 or GUARD-09 or LAYOUT-02 or FRAME-08) or test_a_flag_that",
     )  # fmt: skip
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     assert result.violated == {"VT-04", "GUARD-09", "FRAME-08"}, result.out
     assert result.report["clauses"]["LAYOUT-02"]["outcome"] == "held"
     (poison,) = (one for one in result.report["findings"] if one["clause"] == "GUARD-09")
@@ -197,7 +197,7 @@ def test_references_that_are_counted_under_a_lock_are_judged(tmp_path: Path) -> 
         "--profile", "release", "-n", "1",
         "-k", "test_no_reference_is_lost_between_two_cpus or test_forced_into_each_other",
     )  # fmt: skip
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
     assert result.report["clauses"]["REF-04"]["outcome"] == "held"
 
 

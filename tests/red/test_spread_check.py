@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.builtin_mutants import BUILTIN_MUTANTS
 from tests.support.clusters import remote, scheduler, worker
 from tests.support.doors import (
@@ -130,9 +130,9 @@ def test_a_run_whose_task_is_lost_is_never_a_pass(there: tuple[str, Door], tmp_p
     killer.chmod(0o755)
     words = ("--machine", write_machine(tmp_path, qemu=killer), "--machine", "microvm", *ONE_CHECK)
     found = check(tmp_path, *words, "--scheduler", there[0])
-    assert (found.status, found.kind) == (ExitCode.ERROR, Kind.ERROR), found.out
+    assert (found.status, found.kind) == (ExitCode.ERROR, VerdictKind.ERROR), found.out
     assert "run: not evaluated: its task died, twice: its process was killed" in found.out, found.out
-    [reason] = [one for one in found.report["reasons"] if one["kind"] == Kind.ERROR]
+    [reason] = [one for one in found.report["reasons"] if one["kind"] == VerdictKind.ERROR]
     assert reason["run"]["machine"] == "impatient"
     assert "go on with --resume" in found.out
     runs = {run["run"]["machine"]: len(run["checks"]) for run in found.report["runs"]}
@@ -151,10 +151,10 @@ def test_without_its_scheduler_a_check_ends_and_names_the_run_that_is_missing(tm
         announcer.next_pid()
         serving.process.kill()
         found = close_check(command, tmp_path)
-    assert (found.status, found.kind) == (ExitCode.ERROR, Kind.ERROR), found.out
+    assert (found.status, found.kind) == (ExitCode.ERROR, VerdictKind.ERROR), found.out
     assert "Traceback" not in found.out
     assert f"run: not evaluated: scheduler: {address}: is gone" in found.out, found.out
-    [reason] = [one for one in found.report["reasons"] if one["kind"] == Kind.ERROR]
+    [reason] = [one for one in found.report["reasons"] if one["kind"] == VerdictKind.ERROR]
     assert reason["run"]["machine"] == "impatient"
     shutil.rmtree(kept_in(found.out))
 

@@ -23,7 +23,7 @@ from frame_harness.image.errors import ImageError
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.steering.campaign import Campaign
-from frame_harness.steering.features import Kind
+from frame_harness.steering.features import FeatureKind
 from frame_harness.steering.player import Player
 from tests.support.deep_faults import ASLEEP, FAULTS, first_met, player
 from tests.support.mutants import broken
@@ -63,7 +63,7 @@ def test_a_sound_module_has_no_findings_and_branches_are_reached(builtin: Player
     campaign = Campaign(builtin, 7)
     tally = campaign.run(lambda tally: tally.commands < COMMANDS)
     assert not tally.found and not tally.unconfirmed
-    assert len([each for each in campaign.corpus.features if each[0] == Kind.BRANCH]) > 60
+    assert len([each for each in campaign.corpus.features if each[0] == FeatureKind.BRANCH]) > 60
     assert 0 < tally.blind_commands < tally.commands
 
 

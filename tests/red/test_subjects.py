@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
 from tests.support.mutants import Edit, broken_here, mutated
 from tests.support.same_place import same_place
@@ -69,13 +69,13 @@ def test_reserved_bytes_by_any_other_name_are_no_finding(tmp_path: Path) -> None
     result = check(
         tmp_path, "--frame-rs", subject, "--profile", "release", "--machine", "microvm", *selection
     )
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
 
 
 def test_a_file_that_does_not_compile_is_an_error_in_rustc_s_words(tmp_path: Path) -> None:
     subject = mutated(tmp_path, (("pub const PAGE_SIZE: u64 = 1 << 12;", "pub const PAGE_SIZE: u64 = one;"),))
     result = check(tmp_path, "--frame-rs", subject, *ONE_CHECK)
-    assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR)
+    assert (result.status, result.kind) == (ExitCode.ERROR, VerdictKind.ERROR)
     assert "error[E0425]: cannot find value `one` in this scope" in result.out
     assert f"{subject}:" in result.out.replace("\n", "").replace(" ", "")
     assert "Traceback" not in result.out and result.survivors == ()
@@ -91,7 +91,7 @@ def test_a_changed_layout_is_a_fail_that_shows_the_64_bytes(
 ) -> None:
     subject = broken_here(edits)
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *LAYOUT)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ())
     assert result.violated == {"LAYOUT-02"}
     checks = [each for run in result.report["runs"] for each in run["checks"]]
     [layout_map] = [each["exhibit"] for each in checks if each["exhibit"]]
@@ -114,7 +114,7 @@ def test_what_breaks_before_the_first_check_blames_its_own_clauses_alone(tmp_pat
     subject = broken_here((PICKY, KERNEL_S_ONLY))
     arguments = ("--machine", write_machine(tmp_path), "--frame-rs", subject, "--profile", "release")
     result = check(tmp_path, *arguments, "-n", "1", "-k", "CONST-01 or REF-02")
-    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
     assert result.codes == {"layout-witness", "violation"}
     assert result.says("set_order panics: order 17 is too large"), result.out
     clauses = result.report["clauses"]
@@ -152,7 +152,7 @@ def test_a_file_that_is_no_module_is_an_error_in_rustc_s_words(
     path = tmp_path / "frame.rs"
     path.write_bytes(content)
     result = check(tmp_path, "--frame-rs", path, *ONE_CHECK)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, VerdictKind.ERROR, ())
     assert result.says(words), result.out
     assert "Traceback" not in result.out
 
@@ -170,7 +170,7 @@ def test_a_file_that_changes_while_it_is_judged_is_an_error(left: str, tmp_path:
             else:
                 subject.unlink()
             result = close_check(door, tmp_path)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, VerdictKind.ERROR, ())
     assert result.says("changed while it was judged")
 
 
@@ -207,7 +207,7 @@ def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None
     """What the others here differ from."""
     subject = mutated(same_place(), ())
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *ONE_CHECK)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, VerdictKind.PASS, ())
     assert result.report["subject"]["sha256"] == frame_module().sha256
 
 
@@ -218,7 +218,7 @@ def test_a_module_that_denies_warnings_is_judged_though_the_shim_leaves_some_of_
     text = subject.read_text(encoding="utf-8")
     subject.write_text(f"#![deny(warnings)]\n{text}\npub fn used_by_the_kernel() {{}}\n", encoding="utf-8")
     result = check(tmp_path, "--frame-rs", subject, "--machine", "microvm", *ONE_CHECK)
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
 
 
 def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path:
     subject = broken_here((*QUIET, LEAK))
     checks = ("--profile", "release", "-n", "1", "-k", "REF-07 or GUARD-08")
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *checks)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, VerdictKind.PASS, ()), result.out
 
 
 FIRST_OF_INIT = "    let frames = frames_covering(total_ram);\n    if"
@@ -246,7 +246,9 @@ def test_a_module_that_panics_at_init_is_told_once(tmp_path: Path) -> None:
     machines = ("--machine", write_machine(tmp_path), "--machine", "q35")
     checks = ("--profile", "release", "-n", "1", "-k", "CONST-01 or REF-01 or ALLOC-09")
     result = check(tmp_path, "--frame-rs", subject, *machines, *checks)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, Kind.CRASH, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, VerdictKind.CRASH, ()), (
+        result.out
+    )
     assert result.out.count("frame::init_metadata_array+") == 1, result.out
     assert result.says(f"{subject}:") and result.says("what a pity")
     assert result.violated == {"ARRAY-03"}, result.out
@@ -283,7 +285,9 @@ def test_a_module_that_hangs_at_init_is_a_timeout_with_its_clause(tmp_path: Path
     result = check(
         tmp_path, "--frame-rs", subject, *machines, "--profile", "release", "-n", "1", "-k", "REF-01"
     )
-    assert (result.status, result.kind, result.survivors) == (ExitCode.TIMEOUT, Kind.TIMEOUT, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.TIMEOUT, VerdictKind.TIMEOUT, ()), (
+        result.out
+    )
     assert result.violated == {"ARRAY-03"}, result.out
     assert result.out.count("preflight: timeout") == 1, result.out
     assert result.says("limit 0.2 s where other guests hung before"), result.out
@@ -294,7 +298,9 @@ def test_a_method_that_hangs_costs_its_whole_limit_twice(tmp_path: Path) -> None
     subject = mutated(same_place(), (LOOP,))
     checks = ("--profile", "release", "-n", "1", "-k", "(REF or CONST) and not test_s_ and not test_w_")
     result = check(tmp_path, "--frame-rs", subject, "--machine", write_machine(tmp_path, cpu_s=2.0), *checks)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.TIMEOUT, Kind.TIMEOUT, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.TIMEOUT, VerdictKind.TIMEOUT, ()), (
+        result.out
+    )
     [run] = result.report["runs"]
     hung = [one for one in run["checks"] if one["outcome"] == "timeout"]
     whole = [one for one in hung if "limit 2 s of QEMU's CPU time" in one["message"]]
@@ -312,7 +318,7 @@ def test_a_method_that_ends_qemu_is_a_crash_where_a_debugger_holds_it_too(value:
     result = check(
         tmp_path, "--frame-rs", subject, "--machine", "microvm", "--profile", "release", "-k", checks
     )
-    assert (result.status, result.kind) == (ExitCode.CRASH, Kind.CRASH), result.out
+    assert (result.status, result.kind) == (ExitCode.CRASH, VerdictKind.CRASH), result.out
 
 
 def test_a_run_whose_guests_all_die_in_one_method_is_stopped(tmp_path: Path) -> None:
@@ -341,7 +347,9 @@ VAST: tuple[Edit, ...] = (
 def test_an_image_that_ram_cannot_hold_is_called_that(tmp_path: Path) -> None:
     arguments = ("--machine", write_machine(tmp_path), "--frame-rs", mutated(same_place(), VAST))
     result = check(tmp_path, *arguments, *ONE_CHECK)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, VerdictKind.ERROR, ()), (
+        result.out
+    )
     assert result.says("image too large: frame.rs (release): expected")
     assert result.says("16 MiB, all that a kernel's image may have, got")
     assert result.says("frame::VAST is 67,108,864") and result.says("next: make the static smaller")

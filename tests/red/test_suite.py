@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.doors import announced, busy, check, close_check, evidence_of, open_check, open_pytest
 from tests.support.doors import write_machine as machine_in
 
@@ -31,7 +31,7 @@ def test_three(kernel):
 
 def test_a_selection_that_matches_nothing_is_no_tests(tmp_path: Path) -> None:
     result = check(tmp_path, "--machine", "microvm", *RELEASE, "-k", "nosuch")
-    assert (result.status, result.kind, result.survivors) == (ExitCode.NO_TESTS, Kind.NO_TESTS, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.NO_TESTS, VerdictKind.NO_TESTS, ())
     assert result.says("no check matches -k")
 
 
@@ -44,7 +44,7 @@ def test_a_selection_that_makes_no_sense_is_a_usage_error(tmp_path: Path) -> Non
 def test_checks_that_are_all_skipped_are_skip(tmp_path: Path) -> None:
     """The only checks of that name need a machine that was not chosen."""
     result = check(tmp_path, "--machine", "microvm", *RELEASE, "-k", "behind_the_pci_hole")
-    assert (result.status, result.kind, result.survivors) == (ExitCode.SKIP, Kind.SKIP, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.SKIP, VerdictKind.SKIP, ())
 
 
 def test_a_worker_that_is_killed_leaves_an_error(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_worker_that_is_killed_leaves_an_error(tmp_path: Path) -> None:
             assert worker is not None and worker.pid != door.process.pid
             worker.kill()
             result = close_check(door, tmp_path)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, VerdictKind.ERROR, ())
 
 
 def test_checks_that_never_ran_because_their_worker_died_are_an_error(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_checks_that_never_ran_because_their_worker_died_are_an_error(tmp_path: 
         assert door.left_behind() == ()
     evidence, verdict = evidence_of(tmp_path)
     assert status == 1, out
-    assert verdict.kind is Kind.ERROR
+    assert verdict.kind is VerdictKind.ERROR
     [run] = evidence.runs
     assert len(run.planned) == 3 and "test_user.py::test_two" not in run.finished
 
@@ -81,7 +81,7 @@ def test_a_qemu_that_is_killed_during_a_request_is_an_error(tmp_path: Path) -> N
         status, out = door.end()
         assert door.left_behind() == ()
     _, verdict = evidence_of(tmp_path)
-    assert (status, verdict.kind) == (1, Kind.ERROR), out
+    assert (status, verdict.kind) == (1, VerdictKind.ERROR), out
     assert "exit" in {reason.code for reason in verdict.reasons}
 
 
@@ -92,7 +92,7 @@ def test_a_panic_that_halts_the_guest_of_a_check_is_a_crash(tmp_path: Path) -> N
         status, out = door.end()
         assert door.left_behind() == ()
     _, verdict = evidence_of(tmp_path)
-    assert (status, verdict.kind) == (1, Kind.CRASH), out
+    assert (status, verdict.kind) == (1, VerdictKind.CRASH), out
 
 
 def test_a_guest_that_is_asked_to_exit_as_a_failure_is_no_pass(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_guest_that_is_asked_to_exit_as_a_failure_is_no_pass(tmp_path: Path) -
         assert door.left_behind() == ()
     _, verdict = evidence_of(tmp_path)
     assert status == 1, out
-    assert verdict.kind in (Kind.CRASH, Kind.FAIL)
+    assert verdict.kind in (VerdictKind.CRASH, VerdictKind.FAIL)
 
 
 def test_a_machine_with_a_typo_is_a_usage_error_that_names_the_nearest_key(tmp_path: Path) -> None:
@@ -140,4 +140,4 @@ def test_a_baseline_does_not_excuse_a_guest_that_exits_badly(tmp_path: Path) -> 
     baseline.write_text('[[finding]]\nid = "CONST-01"\nreason = "known"\n')
     arguments = ("--machine", machine_in(tmp_path), "--baseline", baseline, "-k", "CONST-01")
     result = check(tmp_path, *arguments, *RELEASE, "--red", "wrong-exit")
-    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, VerdictKind.ERROR, ())

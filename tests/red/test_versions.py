@@ -14,7 +14,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.image import build
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import ROOT, SOURCES, Judged, check
 from tests.support.mutants import broken, mutated
@@ -35,7 +35,7 @@ def test_a_version_is_judged_by_the_names_that_it_has(tmp_path: Path) -> None:
     subject = broken(BEFORE_MOVABLE)
     selected = "CONST or ALLOC-02 or ALLOC-08 or ALLOC-09 or GUARD-08"
     result = check(tmp_path, "--frame-rs", subject, *RUN, "-k", selected)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, VerdictKind.PASS, ()), result.out
     for id_ in ("CONST-04", "ALLOC-02", "ALLOC-08"):
         assert outcome(result, id_) == (
             "not-evaluated",
@@ -51,7 +51,7 @@ def test_a_much_older_version_is_judged_where_it_has_something_to_judge(tmp_path
         "REF-07 or REF-01 or REF-08 or ALLOC-15 or ARRAY-12 or FREE-01 or GEN-01 or GUARD-02 or LAYOUT-02"
     )
     result = check(tmp_path, "--frame-rs", OLDER, *RUN, "-k", selection)
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
     held = {id_ for id_, one in result.report["clauses"].items() if one["outcome"] == "held"}
     assert {"REF-07", "REF-01", "REF-08", "ALLOC-15", "ARRAY-12", "FREE-01"} <= held
     for id_ in ("GEN-01", "GUARD-02", "LAYOUT-02"):
@@ -62,12 +62,14 @@ def test_a_bug_of_an_older_version_is_found(tmp_path: Path) -> None:
     subject = tmp_path / "frame.rs"
     subject.write_text(OLDER.read_text(encoding="utf-8").replace(*FORGED), encoding="utf-8")
     result = check(tmp_path, "--frame-rs", subject, *RUN, "-k", "REF-07 or GEN-01")
-    assert (result.status, result.kind, result.violated) == (ExitCode.FAIL, Kind.FAIL, {"REF-07"}), result.out
+    assert (result.status, result.kind, result.violated) == (ExitCode.FAIL, VerdictKind.FAIL, {"REF-07"}), (
+        result.out
+    )
 
 
 def test_a_selection_that_is_not_in_a_version_is_no_pass(tmp_path: Path) -> None:
     result = check(tmp_path, "--frame-rs", OLDER, *RUN, "-k", "GEN-01 or VT-02")
-    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
+    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, VerdictKind.UNJUDGEABLE), result.out
     assert "it lacks MetaSlot.generation" in result.out.splitlines()[-1]
 
 
@@ -76,7 +78,11 @@ def test_what_cannot_be_judged_is_one_line_with_a_status_of_its_own(text: str, t
     subject = tmp_path / "frame.rs"
     subject.write_text(text)
     result = check(tmp_path, "--frame-rs", subject, *RUN)
-    assert (result.status, result.kind, result.survivors) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE, ())
+    assert (result.status, result.kind, result.survivors) == (
+        ExitCode.UNJUDGEABLE,
+        VerdictKind.UNJUDGEABLE,
+        (),
+    )
     *progress, line = result.out.splitlines()  # a busy machine says what takes long
     assert all(
         "frame.rs for its names" in step or "depends on" in step or "another build" in step
@@ -112,7 +118,7 @@ def test_a_module_with_modules_of_its_own_is_judged_in_place(tmp_path: Path) -> 
         assert any("the frame module's own heap has 262144 bytes" in line for line in kernel.console_tail(20))
         assert kernel.call("purpose.zero kernel")["v"] == 0
     result = check(tmp_path, "--frame-rs", subject, *RUN, "-k", "REF-09 or REF-01 or FRAME-02")
-    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
 
     slot = subject.with_name("frame") / "slot.rs"
     text = slot.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 
 from frame_harness.concurrency import smp
 from frame_harness.contract.layout import StructLayout
-from frame_harness.contract.methods import Method
+from frame_harness.contract.methods import SlotMethod
 from frame_harness.frame_guest import memory_view
 from frame_harness.frame_metadata import frame_states, surface
 from frame_harness.frame_metadata.constants import Constants
@@ -134,7 +134,7 @@ def test_a_method_of_a_slot_has_the_name_that_it_has_in_the_module() -> None:
 
 
 @pytest.mark.parametrize("method", {one.name: one for one in SLOT_METHODS}.values(), ids=lambda one: one.name)
-def test_an_operand_of_a_method_has_the_name_of_its_parameter(method: Method) -> None:
+def test_an_operand_of_a_method_has_the_name_of_its_parameter(method: SlotMethod) -> None:
     (found,) = re.findall(rf"pub (?:const )?fn {method.name}\(&self(?:, )?([^)]*)\)", FRAME)
     named = [SHORT_PARAMETERS.get((method.name, one), one) for one in re.findall(r"(\w+):", found)]
     assert [operand.name for operand in method.operands] == named
@@ -191,7 +191,9 @@ def test_kinds_of_the_memory_map_have_the_same_names() -> None:
 
 def test_kinds_of_a_core_s_map_have_the_same_names_and_numbers() -> None:
     numbers = re.findall(r"pub const (\w+): Self = Self\((\d)\)", text_of("src/boot/region.rs"))
-    assert {one.name: int(one) for one in maps.Kind} == {name.upper(): int(value) for name, value in numbers}
+    assert {one.name: int(one) for one in maps.RegionKind} == {
+        name.upper(): int(value) for name, value in numbers
+    }
 
 
 def test_purposes_have_the_same_names() -> None:

@@ -19,7 +19,7 @@ import psutil
 
 from frame_harness.archive.runs import VARIABLE
 from frame_harness.judge.evidence import Evidence, decode
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.verdict import Verdict
 from frame_harness.machine.definition import DEFAULT_QEMU
 from frame_harness.machine.firmware import find_qemu
@@ -79,7 +79,7 @@ class Judged:
 
     status: int
     out: str
-    kind: Kind | None
+    kind: VerdictKind | None
     report: dict[str, Any] = field(default_factory=dict)
     survivors: tuple[psutil.Process, ...] = ()
 
@@ -200,7 +200,7 @@ def close_check(door: Door, folder: Path) -> Judged:
     left = tuple(door.living())
     file = folder / "report.json"
     report = json.loads(file.read_text()) if file.exists() else {}
-    return Judged(status, out, Kind(report["verdict"]) if report else None, report, left)
+    return Judged(status, out, VerdictKind(report["verdict"]) if report else None, report, left)
 
 
 def check(

@@ -15,7 +15,7 @@ from frame_harness.coverage.lines import (
 )
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, SubjectInfo
 from frame_harness.mutation.mutants import Mutant, Operator
-from frame_harness.mutation_testing.records import Fate, How, Judged, Kill
+from frame_harness.mutation_testing.records import Fate, How, JudgedMutant, Kill
 from frame_harness.mutation_testing.reference import KnownResult, Reference
 
 RUN = RunKey("microvm", "release")
@@ -77,10 +77,10 @@ def result(check: str, outcome: Outcome, *broken: str, **changes: Any) -> CheckR
     return replace(made, **changes)
 
 
-def judged(fate: Fate = Fate.SURVIVED, **changes: Any) -> Judged:
+def judged(fate: Fate = Fate.SURVIVED, **changes: Any) -> JudgedMutant:
     """What became of the mutant."""
     kill = Kill(how=How.FINDING, run=RUN, check=INC, clauses=("REF-07",), message="count")
-    made = Judged(
+    made = JudgedMutant(
         key=mutant().key, fate=fate, kill=kill if fate is Fate.KILLED else None, checks=4, cpu_s=1.5
     )
     return replace(made, **changes)

@@ -12,12 +12,12 @@ from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.memory_state import MemoryState
-from frame_harness.html_report.memory import Memory
+from frame_harness.html_report.memory import CheckMemory
 from frame_harness.html_report.page import dumps
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import CheckInRun, Evidence, FieldValues, Outcome
 from frame_harness.judge.verdict import judge
-from frame_harness.pictures.life import Life
+from frame_harness.pictures.life import DrawnLife
 from tests.support.synthetic import SMALL, healthy_state
 from tests.unit.evidence_samples import LIFE, RANGE, RELEASE, SUBJECT, TABLE, VTABLE, healthy, with_outcome
 
@@ -61,7 +61,7 @@ def hostile() -> Evidence:
     return replace(evidence, subject=subject, selection=HOSTILE)
 
 
-def memory(state: MemoryState, pfn: Pfn = PFN) -> Memory:
+def memory(state: MemoryState, pfn: Pfn = PFN) -> CheckMemory:
     """A frame that is poisoned before the last command, and live after it."""
     before, after = state.copied(), state.copied()
     for slots, flags, guard, refcount in (
@@ -70,8 +70,8 @@ def memory(state: MemoryState, pfn: Pfn = PFN) -> Memory:
     ):
         slots["flags"][pfn], slots["guard"][pfn], slots["refcount"][pfn] = flags, guard, refcount
     lived = np.stack([state.slots[[pfn]], before.slots[[pfn]], after.slots[[pfn]]])
-    life = Life((pfn,), lived, ("buddy.alloc 0x0 unmovable", "alloc new"))
-    return Memory(before, after, (pfn,), {pfn: bytes([0x2A]) * 4096}, life, console=f"1.0  {HOSTILE}\n")
+    life = DrawnLife((pfn,), lived, ("buddy.alloc 0x0 unmovable", "alloc new"))
+    return CheckMemory(before, after, (pfn,), {pfn: bytes([0x2A]) * 4096}, life, console=f"1.0  {HOSTILE}\n")
 
 
 def key_of(check: str) -> CheckInRun:

@@ -18,7 +18,7 @@ from frame_harness.frame_metadata.memory_state import (
     cached_frames,
     digest_frames,
 )
-from frame_harness.histories.corruptions import ORDER, Scene, middle_of
+from frame_harness.histories.corruptions import ORDER, CorruptionScene, middle_of
 from tests.support.synthetic import SMALL, healthy_state
 
 N_CPUS, MOST_CACHED = 8, 512
@@ -69,7 +69,7 @@ def frames_of(state: MemoryState) -> dict[str, Pfn]:
 
 
 @dataclass(frozen=True)
-class MadeUp(Scene):
+class MadeUp(CorruptionScene):
     """The rows of a made-up state, private."""
 
     state: MemoryState

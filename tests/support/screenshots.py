@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from frame_harness.cli.check import Request, examine
+from frame_harness.cli.check import CheckRequest, examine
 from frame_harness.cli.reporting import Examined, keep, show
 from frame_harness.publishing.reports import PAGE
 from frame_harness.publishing.run_archive import archive_of_a_run
@@ -60,7 +60,7 @@ def main() -> None:
         bugs = [one for one in (*ALLOCATION, *REFERENCES, *GUARDS) if one.name in BUGS]
         subject = broken([edit for one in bugs for edit in one.edits])
         select = select or " or ".join(sorted(clause for one in bugs for clause in one.clauses))
-    request = Request(frame_rs=subject, machines=(asked.machine,), profile=asked.profile, select=select)
+    request = CheckRequest(frame_rs=subject, machines=(asked.machine,), profile=asked.profile, select=select)
     with archive_of_a_run(asked.out / "run") as kept:
         assert kept is not None
         with Progress(console_for()) as progress:

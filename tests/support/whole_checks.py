@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.judge.exit_codes import Kind, exit_code
+from frame_harness.judge.exit_codes import VerdictKind, exit_code
 from tests.support.blame import first_finding
 from tests.support.doors import Judged, check
 from tests.support.edit_place import changed_items
@@ -30,7 +30,7 @@ OR_FIRST = {
     "take-poison-last-and-generation": frozenset({"REF-04"}),
 }
 
-VERDICTS = frozenset({Kind.FAIL, Kind.CRASH})
+VERDICTS = frozenset({VerdictKind.FAIL, VerdictKind.CRASH})
 """Of a broken subject. None of the bugs here makes a guest hang, so TIMEOUT is none of them."""
 
 
@@ -112,7 +112,7 @@ def whole_check(case: WholeCase, folder: Path, *arguments: str) -> Judged:
 
 def expect_broken(case: WholeCase, result: Judged) -> None:
     """Require that the subject is blamed, never the harness, and that each declared clause is named."""
-    stopped = [reason for reason in result.report.get("reasons", []) if reason["kind"] == Kind.ERROR]
+    stopped = [reason for reason in result.report.get("reasons", []) if reason["kind"] == VerdictKind.ERROR]
     assert stopped == [], result.out
     assert result.kind in VERDICTS, result.out
     assert (result.status, result.survivors) == (exit_code(result.kind), ()), result.out

@@ -18,8 +18,8 @@ from frame_harness.contract.contract import Contract, TablePromise
 from frame_harness.contract.functions import Functions
 from frame_harness.contract.invariant import Invariant, Invariants, Sighting, frames_finding
 from frame_harness.contract.layout import RESERVED, FieldLayout, Layouts, StructLayout
-from frame_harness.contract.methods import CallEnd, Method, Operand, Slot
-from frame_harness.contract.preflight import Moment, Preflight
+from frame_harness.contract.methods import CallEnd, Operand, Slot, SlotMethod
+from frame_harness.contract.preflight import Preflight, PreflightMoment
 from frame_harness.contract.versions import Versions
 
 HERE: Final = Path(__file__).resolve().parent
@@ -85,7 +85,7 @@ def _is_free_for_somebody(before: Slot, arguments: Sequence[int]) -> bool:
 
 OWNER = Operand("owner", tuple(value for value in around(64) if value != NOBODY))
 METHODS = (
-    Method(
+    SlotMethod(
         "take",
         ("TINY-02",),
         _take,
@@ -96,10 +96,10 @@ METHODS = (
         part="free",
         by_field={"owner": "TINY-02", "turns": "TINY-06"},
     ),
-    Method("take", ("TINY-03",), _take, (OWNER,), ("owner",), where=_is_held, part="held"),
-    Method("put", ("TINY-04",), _put, stored=("owner", "turns"), where=_is_held),
-    Method("put", ("TINY-05",), _put, stored=("owner",), where=_is_free, part="free"),
-    Method("turns", ("TINY-06",), _turns, stored=("turns",), accessor=True),
+    SlotMethod("take", ("TINY-03",), _take, (OWNER,), ("owner",), where=_is_held, part="held"),
+    SlotMethod("put", ("TINY-04",), _put, stored=("owner", "turns"), where=_is_held),
+    SlotMethod("put", ("TINY-05",), _put, stored=("owner",), where=_is_free, part="free"),
+    SlotMethod("turns", ("TINY-06",), _turns, stored=("turns",), accessor=True),
 )
 
 
@@ -162,12 +162,12 @@ class TinyGuest(Protocol):
     def call(self, command: str, *arguments: int | str) -> object: ...
 
 
-def _moments(guest: TinyGuest) -> Iterator[Moment]:
-    yield Moment(Table(guest.slots(), at_start=True))
+def _moments(guest: TinyGuest) -> Iterator[PreflightMoment]:
+    yield PreflightMoment(Table(guest.slots(), at_start=True))
     for number in range(1, 5):
         guest.call("slot.take", number << 12, 0x1122_3344_5566_7788 + number)
     guest.call("slot.put", 0x2000)
-    yield Moment(Table(guest.slots(), at_start=False))
+    yield PreflightMoment(Table(guest.slots(), at_start=False))
 
 
 PREFLIGHT = Preflight[TinyGuest](

@@ -15,7 +15,7 @@ import msgspec
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.contract import layout_map
-from frame_harness.contract.methods import Method
+from frame_harness.contract.methods import SlotMethod
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.checks import ClauseViolated, expect
@@ -98,13 +98,13 @@ def _judge(invariant: str, table: Table) -> None:
         )
 
 
-def _of(method: Method) -> tuple[str, ...]:
+def _of(method: SlotMethod) -> tuple[str, ...]:
     """The clauses of which the boundary cases of a method can find one broken."""
     general = [TINY.layouts.general] if method.accessor else []
     return tuple(dict.fromkeys([*method.clauses, *method.by_field.values(), *general]))
 
 
-def boundaries_of(method: Method) -> Check:
+def boundaries_of(method: SlotMethod) -> Check:
     """Every operand and every stored value at its boundaries, one call each."""
     name, blames = f"boundaries[{method.id}]", TINY.path_of(method)
     return Check(name, _of(method), Level.CALL, lambda kernel, _: play(kernel, method), blames)

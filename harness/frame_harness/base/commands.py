@@ -33,7 +33,7 @@ _GUARD: Final = f"trap '' TERM INT HUP; read -r _; kill -s TERM 0; sleep {GRACE_
 REPEAT_S = 5.0  # how often the line is renewed after that
 
 
-class Step:
+class SlowStep:
     """Says what is under way once it takes longer than two seconds, then again whenever five have passed.
 
     The clock is a thread's, so that a tool that prints nothing is reported all the same.
@@ -57,7 +57,7 @@ class Step:
         """Seconds since the step began."""
         return time.monotonic() - self._started
 
-    def __enter__(self) -> Step:
+    def __enter__(self) -> SlowStep:
         if self._say is not None:
             self._thread.start()
         return self
@@ -119,7 +119,7 @@ def run(
     Args:
         umask: of the command; the caller's when negative.
     """
-    with Step(what, say) as step, contextlib.ExitStack() as stack:
+    with SlowStep(what, say) as step, contextlib.ExitStack() as stack:
         try:
             group = stack.enter_context(_guarded_group())
             child = subprocess.Popen(
@@ -187,7 +187,7 @@ def _end_group(group: int, child: subprocess.Popen[str]) -> None:
             continue
 
 
-def _drain(child: subprocess.Popen[str], step: Step, how_far: HowFar | None) -> tuple[str, str]:
+def _drain(child: subprocess.Popen[str], step: SlowStep, how_far: HowFar | None) -> tuple[str, str]:
     """Read both streams at once: a tool that fills the pipe nobody reads would wait for ever."""
 
     def read(stream: IO[str], into: list[str]) -> None:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from frame_harness.base.commands import Finished, Say, Step, run
+from frame_harness.base.commands import Finished, Say, SlowStep, run
 from frame_harness.base.errors import MissingToolError
 
 # Debian's matched set: a compiler, its cargo, the sources of its core library.
@@ -138,7 +138,7 @@ def _renew_lists(say: Say | None) -> str:
         locked = re.search(r"Could not get lock (\S+/lists/lock)", finished.err)
         if locked is None:
             break
-        with Step(finished.last_words(), say), Path(locked[1]).open("ab") as lock:
+        with SlowStep(finished.last_words(), say), Path(locked[1]).open("ab") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)
     # W: Failed to fetch http://…/InRelease  Could not connect to 127.0.0.1:9 (127.0.0.1).
     complaints = re.findall(r"^[WE]: (.+)", finished.err, flags=re.MULTILINE)

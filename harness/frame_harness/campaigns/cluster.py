@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say, Step
+from frame_harness.base.commands import Say, SlowStep
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.campaigns.dask_settings import load_dask
@@ -55,7 +55,7 @@ def local_cluster(workers: int | None, say: Say | None) -> Iterator[Client]:
     count = workers or len(os.sched_getaffinity(0))
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(scratch())
-        with only_for_the_command(), Step("starting workers", say):
+        with only_for_the_command(), SlowStep("starting workers", say):
             cluster = stack.enter_context(
                 LocalCluster(
                     n_workers=count,

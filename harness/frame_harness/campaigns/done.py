@@ -10,7 +10,7 @@ from frame_harness.base.record import Record
 from frame_harness.campaigns.plan import R
 
 
-class Reason(StrEnum):
+class LossReason(StrEnum):
     """Why a task came to no result."""
 
     DIED = "died"
@@ -21,18 +21,18 @@ class Reason(StrEnum):
 class Lost(Record, frozen=True, kw_only=True):
     """A task whose process died, hung or ran out of memory, twice."""
 
-    reason: Reason
+    reason: LossReason
     detail: str = ""
 
     @property
     def words(self) -> str:
         """Both, as what is told of the task."""
-        how = "ran out of memory" if self.reason is Reason.MEMORY else str(self.reason)
+        how = "ran out of memory" if self.reason is LossReason.MEMORY else str(self.reason)
         return f"its task {how}, twice: {self.detail}".removesuffix(": ")
 
 
 @dataclass(frozen=True)
-class Done(Generic[R]):
+class DoneTask(Generic[R]):
     """A task with what became of it."""
 
     key: str

@@ -12,18 +12,18 @@ from typing import Any, Final, Generic
 
 import msgspec
 
-from frame_harness.base.commands import Step
+from frame_harness.base.commands import SlowStep
 from frame_harness.base.digests import sha256_of
 from frame_harness.campaigns.dask_settings import load_dask
-from frame_harness.campaigns.done import Done, Lost
+from frame_harness.campaigns.done import DoneTask, Lost
 from frame_harness.campaigns.executors import Executor, InThisProcess
 from frame_harness.campaigns.files import known
 from frame_harness.campaigns.journal import Journal
 from frame_harness.campaigns.plan import P, Plan, R, Settings
-from frame_harness.campaigns.progress import Progress
-from frame_harness.campaigns.tasks import Came, Outcome, Raised, Work
+from frame_harness.campaigns.progress import CampaignProgress
+from frame_harness.campaigns.tasks import Came, Raised, TaskOutcome, Work
 
-__all__ = ["Done", "Lost", "Plan", "Running", "Settings", "campaign"]
+__all__ = ["DoneTask", "Lost", "Plan", "Running", "Settings", "campaign"]
 
 TRIES: Final = 2
 """A process that dies, hangs or runs out of memory may do so for what else the machine does."""
@@ -60,7 +60,7 @@ def campaign(plan: Plan[P, R], settings: Settings) -> Iterator[Running[P, R]]:
             stack.enter_context(journal.open(resume=settings.resume))
         stack.enter_context(known(files))
         executor = _executor(plan, settings, files, stack)
-        step = stack.enter_context(Step(plan.name, settings.say))
+        step = stack.enter_context(SlowStep(plan.name, settings.say))
         yield Running(plan, journal, executor, step)
 
 
@@ -101,14 +101,16 @@ class _Task:
 class Running(Generic[P, R]):
     """A campaign that takes tasks."""
 
-    def __init__(self, plan: Plan[P, R], journal: Journal[R], executor: Executor, step: Step) -> None:
+    def __init__(self, plan: Plan[P, R], journal: Journal[R], executor: Executor, step: SlowStep) -> None:
         self._plan, self._journal, self._executor, self._step = plan, journal, executor, step
         self._tasks: dict[str, _Task] = {}
         self._names: dict[str, str] = {}
         self._keys: set[str] = set()
         self._kept: deque[str] = deque()
         self._waiting: deque[str] = deque()
-        self.progress: Final = Progress(open_ended=plan.open_ended, has_findings=plan.is_finding is not None)
+        self.progress: Final = CampaignProgress(
+            open_ended=plan.open_ended, has_findings=plan.is_finding is not None
+        )
 
     def submit(self, key: str, payload: P, *, needs_compiler: bool = False) -> None:
         """Have a task done, unless its result is kept.
@@ -139,7 +141,7 @@ class Running(Generic[P, R]):
         """How many more tasks workers could begin now; who makes tasks one by one need not make more."""
         return self._executor.room - len(self._waiting) - len(self._kept)
 
-    def results(self) -> Iterator[Done[R]]:
+    def results(self) -> Iterator[DoneTask[R]]:
         """Yield what becomes of each task, kept results first; meanwhile more may be submitted.
 
         Raises:
@@ -147,7 +149,7 @@ class Running(Generic[P, R]):
         """
         while self._kept or self._tasks:
             if self._kept:
-                done = Done(key := self._kept.popleft(), self._journal.kept[key])
+                done = DoneTask(key := self._kept.popleft(), self._journal.kept[key])
                 self.progress.kept += 1
             else:
                 self._start_some()
@@ -168,22 +170,22 @@ class Running(Generic[P, R]):
             self._names[name] = key
             self._executor.start(name, task.payload, needs_compiler=task.needs_compiler)
 
-    def _taken(self, name: str, outcome: Outcome) -> Done[R] | None:
+    def _taken(self, name: str, outcome: TaskOutcome) -> DoneTask[R] | None:
         """Return what an outcome means; None where the task is begun again."""
         key = self._names[name]
         task = self._tasks.pop(key)
         if isinstance(outcome, Raised):
             raise outcome.again()
         if isinstance(outcome, Came):
-            return Done(key, msgspec.json.decode(outcome.result, type=self._plan.result))
+            return DoneTask(key, msgspec.json.decode(outcome.result, type=self._plan.result))
         if task.tries < TRIES:
             self._tasks[key] = replace(task, tries=task.tries + 1)
             self._waiting.appendleft(key)
             self.progress.again += 1
             return None
-        return Done(key, Lost(reason=outcome.reason, detail=outcome.detail))
+        return DoneTask(key, Lost(reason=outcome.reason, detail=outcome.detail))
 
-    def _count(self, done: Done[R]) -> None:
+    def _count(self, done: DoneTask[R]) -> None:
         if isinstance(done.result, Lost):
             self.progress.lost += 1
         elif self._plan.is_finding is not None and self._plan.is_finding(done.result):

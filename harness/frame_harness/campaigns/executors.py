@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from frame_harness.campaigns import files
-from frame_harness.campaigns.tasks import Came, Outcome, Work
+from frame_harness.campaigns.tasks import Came, TaskOutcome, Work
 
 
 class Executor(Protocol):
@@ -29,7 +29,7 @@ class Executor(Protocol):
         """Let tasks find a file by the sum of its bytes."""
         ...
 
-    def ended(self) -> tuple[str, Outcome]:
+    def ended(self) -> tuple[str, TaskOutcome]:
         """Wait until a task ends; return its name with its outcome."""
         ...
 
@@ -54,7 +54,7 @@ class InThisProcess:
         """Remember where a file lies, without reading it."""
         files.remember(sha256, path)
 
-    def ended(self) -> tuple[str, Outcome]:
+    def ended(self) -> tuple[str, TaskOutcome]:
         """Do the task that waits longest; what it raises is raised, IndexError where none waits."""
         name, payload = self._waiting.popleft()
         return name, Came(msgspec.json.encode(self._work.function(pickle.loads(payload))))

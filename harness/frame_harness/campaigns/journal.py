@@ -16,7 +16,7 @@ import msgspec
 from frame_harness.base.disk import make_folder, write_whole, writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record, decode_json
-from frame_harness.campaigns.done import Done, Lost
+from frame_harness.campaigns.done import DoneTask, Lost
 from frame_harness.campaigns.plan import Plan, R
 from frame_harness.campaigns.version import version
 
@@ -186,7 +186,7 @@ class Journal(Generic[R]):
             if self._plan.is_final(result):
                 self.kept[line.key] = result
 
-    def keep(self, done: Done[R]) -> None:
+    def keep(self, done: DoneTask[R]) -> None:
         """Write a result down, whole, before anybody hears of it."""
         if self._stream is None:
             return

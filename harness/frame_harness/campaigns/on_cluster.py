@@ -15,8 +15,8 @@ from distributed import Client, Future, KilledWorker
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.campaigns.cluster import NO_WORKERS_S
-from frame_harness.campaigns.done import Reason
-from frame_harness.campaigns.tasks import Ended, Outcome, Work
+from frame_harness.campaigns.done import LossReason
+from frame_harness.campaigns.tasks import Ended, TaskOutcome, Work
 from frame_harness.campaigns.version import version
 from frame_harness.campaigns.worker_plugin import COMPILER, FILES, TaskPlugin, do_task, package_resource
 
@@ -36,8 +36,8 @@ class OnCluster:
         """
         self._client, self._address, self._shares_files = client, address, shares_files
         self._name = f"frame-harness-{uuid.uuid4().hex[:12]}"
-        self._ended: queue.SimpleQueue[tuple[str, Future[Outcome]]] = queue.SimpleQueue()
-        self._open: dict[str, Future[Outcome]] = {}
+        self._ended: queue.SimpleQueue[tuple[str, Future[TaskOutcome]]] = queue.SimpleQueue()
+        self._open: dict[str, Future[TaskOutcome]] = {}
         self._compiling: set[str] = set()
         self._looked = self._seen = self._seen_compiler = time.monotonic()
         self._slots = 0
@@ -81,7 +81,7 @@ class OnCluster:
         """Give the scheduler a file's path, or its bytes where workers do not see the command's files."""
         self._client.set_metadata([FILES, sha256], str(path) if self._shares_files else path.read_bytes())
 
-    def ended(self) -> tuple[str, Outcome]:
+    def ended(self) -> tuple[str, TaskOutcome]:
         """Wait until a task ends; raises `HarnessError` where the scheduler or all workers are gone."""
         while True:
             self._look_again()
@@ -94,7 +94,7 @@ class OnCluster:
             self._compiling.discard(name)
             return name, outcome
 
-    def _outcome(self, future: Future[Outcome]) -> Outcome:
+    def _outcome(self, future: Future[TaskOutcome]) -> TaskOutcome:
         while True:
             try:
                 return future.result(timeout=LOOK_S)
@@ -102,7 +102,7 @@ class OnCluster:
                 self._look_again()
             except KilledWorker as error:
                 died = f"the workers that had it died, the last one was {error.last_worker}"
-                return Ended(Reason.DIED, died)
+                return Ended(LossReason.DIED, died)
             except (Exception, asyncio.CancelledError) as error:  # Ctrl-C is none of them
                 if future.status in ("cancelled", "lost"):
                     raise self._gone() from error

@@ -7,7 +7,7 @@ import time
 from frame_harness.base.text import plural
 
 
-class Progress:
+class CampaignProgress:
     """Counts what became of tasks."""
 
     def __init__(self, *, open_ended: bool = False, has_findings: bool = True) -> None:

@@ -25,8 +25,8 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import adopt_orphans, die_with_parent, end_children
 from frame_harness.base.pipes import value_heard
 from frame_harness.campaigns import files
-from frame_harness.campaigns.done import Reason
-from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
+from frame_harness.campaigns.done import LossReason
+from frame_harness.campaigns.tasks import Came, Ended, Fetched, Raised, TaskOutcome, Wanted, Work
 from frame_harness.campaigns.usage import Usage, limit_this_task, usage_of
 
 LOOK_S: Final = 0.5
@@ -83,7 +83,7 @@ class _Task:
     def __init__(self, control: Connection, work: Work, payload: bytes, limit_bytes: int | None) -> None:
         self._control, self._work, self._payload, self._limit_bytes = control, work, payload, limit_bytes
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> TaskOutcome:
         # A task that is ended cannot remove its temporary files: they lie in a folder of its own.
         try:
             with scratch("task") as folder:
@@ -91,7 +91,7 @@ class _Task:
         except HarnessError as error:
             return Raised.of(error)
 
-    def _forked(self, folder: Path) -> Outcome:
+    def _forked(self, folder: Path) -> TaskOutcome:
         self._ours, theirs = Pipe()
         server = os.getpid()
         self._pid = os.fork()
@@ -109,8 +109,8 @@ class _Task:
             os.close(pidfd)
             self._ours.close()
 
-    def _wait(self, pidfd: int) -> Outcome:
-        watch = Watch(self._work.limit_s, self._limit_bytes, time.monotonic())
+    def _wait(self, pidfd: int) -> TaskOutcome:
+        watch = TaskWatch(self._work.limit_s, self._limit_bytes, time.monotonic())
         look_at = time.monotonic() + LOOK_S
         while True:
             ready = wait([self._control, self._ours, pidfd], max(0.0, look_at - time.monotonic()))
@@ -125,11 +125,11 @@ class _Task:
                 if over := watch.over(usage_of(self._pid), time.monotonic()):
                     return over
 
-    def _heard(self) -> Outcome | None:
+    def _heard(self) -> TaskOutcome | None:
         """Return what the task came to, if it said so; answer what it asks for."""
         try:
             while self._ours.poll():
-                message: Outcome | Wanted = value_heard(self._ours)
+                message: TaskOutcome | Wanted = value_heard(self._ours)
                 if not isinstance(message, Wanted):
                     return message
                 self._control.send(message)
@@ -140,7 +140,7 @@ class _Task:
         return None
 
 
-class Watch:
+class TaskWatch:
     """Says when a task is beyond what it may use."""
 
     def __init__(self, limit_s: float, limit_bytes: int | None, began: float) -> None:
@@ -151,13 +151,13 @@ class Watch:
         """Judge by CPU time once the limit is over: a loaded host makes a task slower, it does not hang."""
         if self._limit_bytes is not None and use.n_bytes > self._limit_bytes:
             detail = f"{use.n_bytes >> 20} MiB, of {self._limit_bytes >> 20} MiB that the worker has"
-            return Ended(Reason.MEMORY, detail)
+            return Ended(LossReason.MEMORY, detail)
         if now < self._look_at:
             return None
         spent_s, self._cpu_s = use.cpu_s - self._cpu_s, use.cpu_s
         if use.cpu_s >= self._limit_s or spent_s < IDLE * self._limit_s:
             return Ended(
-                Reason.HUNG, f"no result after {self._limit_s:g} s; it used {use.cpu_s:.1f} s of CPU time"
+                LossReason.HUNG, f"no result after {self._limit_s:g} s; it used {use.cpu_s:.1f} s of CPU time"
             )
         self._look_at = now + self._limit_s
         return None
@@ -167,9 +167,9 @@ def _death(pid: int) -> Ended:
     """Say how a task's process ended that sent nothing."""
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status == -signal.SIGKILL:
-        return Ended(Reason.DIED, "its process was killed; the kernel does that when memory runs out")
+        return Ended(LossReason.DIED, "its process was killed; the kernel does that when memory runs out")
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    return Ended(Reason.DIED, f"its process ended with {how}")
+    return Ended(LossReason.DIED, f"its process ended with {how}")
 
 
 # ---- in the process of a task ------------------------------------------------------------------------------
@@ -191,12 +191,12 @@ def _do(work: Work, payload: bytes, connection: Connection, server: int, folder:
         os._exit(status)
 
 
-def _outcome(work: Work, payload: bytes) -> Outcome:
+def _outcome(work: Work, payload: bytes) -> TaskOutcome:
     try:
         result: Any = work.function(pickle.loads(payload))
         return Came(msgspec.json.encode(result))
     except MemoryError:
-        return Ended(Reason.MEMORY, "Python got no more memory")
+        return Ended(LossReason.MEMORY, "Python got no more memory")
     except BaseException as error:  # whatever it is, the command has to hear of it
         return Raised.of(error)
 

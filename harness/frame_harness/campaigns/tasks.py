@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.campaigns.done import Reason
+from frame_harness.campaigns.done import LossReason
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Came:
 class Ended:
     """The process came to no result."""
 
-    reason: Reason
+    reason: LossReason
     detail: str
 
 
@@ -75,7 +75,7 @@ class Raised:
         return error
 
 
-Outcome = Came | Ended | Raised
+TaskOutcome = Came | Ended | Raised
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from frame_harness.base.digests import sha256_of
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.pipes import value_heard
 from frame_harness.campaigns import files
-from frame_harness.campaigns.done import Reason
+from frame_harness.campaigns.done import LossReason
 from frame_harness.campaigns.task_server import IDLE_SERVER_S
-from frame_harness.campaigns.tasks import Ended, Fetched, Outcome, Wanted, Work
+from frame_harness.campaigns.tasks import Ended, Fetched, TaskOutcome, Wanted, Work
 from frame_harness.campaigns.version import version
 from frame_harness.image.toolchain import find_toolchain
 
@@ -104,19 +104,19 @@ class TaskPlugin(WorkerPlugin):
             if server is not None:
                 server.hang_up()
 
-    def do(self, key: str, payload: bytes) -> Outcome:
+    def do(self, key: str, payload: bytes) -> TaskOutcome:
         """Do a task in a process of its own; called in a thread for tasks."""
         limit = self._worker.memory_manager.memory_limit
         limit_bytes = int(limit / self._worker.state.nthreads) if limit else None
         try:
             server, lives = self._take(key), False
         except OSError as error:
-            return Ended(Reason.DIED, f"no process for tasks could be started: {error.strerror}")
+            return Ended(LossReason.DIED, f"no process for tasks could be started: {error.strerror}")
         try:
             outcome = server.do(payload, limit_bytes, self._fetched)
             lives = True
         except (EOFError, ConnectionError):
-            outcome = Ended(Reason.DIED, "the process of its worker that does tasks is gone")
+            outcome = Ended(LossReason.DIED, "the process of its worker that does tasks is gone")
         finally:
             with self._lock:
                 del self._busy[key]
@@ -194,7 +194,7 @@ class Server:
         """Whether it can be asked; it ends by itself when it was not for a while."""
         return self._process.poll() is None and time.monotonic() < self._asked + IDLE_SERVER_S / 2
 
-    def do(self, payload: bytes, limit_bytes: int | None, fetched: Any) -> Outcome:
+    def do(self, payload: bytes, limit_bytes: int | None, fetched: Any) -> TaskOutcome:
         """Have a task done, answer what it asks for.
 
         Raises:
@@ -202,7 +202,7 @@ class Server:
         """
         self._connection.send((payload, limit_bytes))
         while True:
-            message: Outcome | Wanted = value_heard(self._connection)
+            message: TaskOutcome | Wanted = value_heard(self._connection)
             if not isinstance(message, Wanted):
                 self._asked = time.monotonic()
                 return message
@@ -225,7 +225,7 @@ class Server:
         self._connection.close()
 
 
-def do_task(campaign: str, key: str, payload: bytes) -> Outcome:
+def do_task(campaign: str, key: str, payload: bytes) -> TaskOutcome:
     """Do a task; the function that dask calls on a worker."""
     plugin = cast(TaskPlugin, get_worker().plugins[campaign])
     return plugin.do(key, payload)

@@ -18,7 +18,7 @@ ASKED_FOR = ("suite",)
 """Measurements that take longer than all others together; made where they are named."""
 
 
-class Measurement(Protocol):
+class BenchModule(Protocol):
     """A module of this package."""
 
     def measure(self) -> Iterator[Row]: ...
@@ -43,7 +43,7 @@ def bench(names: Sequence[str], console: Console) -> bool:
     rows = [
         row
         for name in names or MODULES
-        for row in cast("Measurement", importlib.import_module(f"frame_harness.bench.{name}")).measure()
+        for row in cast("BenchModule", importlib.import_module(f"frame_harness.bench.{name}")).measure()
     ]
     console.print(table_of(rows, earlier()))
     remember(rows)

@@ -58,7 +58,7 @@ DEFAULT_MACHINES = ("microvm", "q35", "pc")
 
 
 @dataclass(frozen=True)
-class Request:
+class CheckRequest:
     """What to judge, on what, and where the reports go.
 
     Attributes:
@@ -107,7 +107,7 @@ Order = Callable[[Sequence[Image]], frozenset[CheckInRun]]
 """Given the images of a run, says which checks are made before the others."""
 
 
-def check(request: Request) -> ExitCode:
+def check(request: CheckRequest) -> ExitCode:
     """Judge a subject, print the report, return the process exit status.
 
     Raises:
@@ -136,7 +136,7 @@ def _save_lines(file: Path | None, coverage: Coverage | None) -> None:
 
 
 def examine(
-    request: Request, progress: Progress, order: Order | None = None, archive: Path | None = None
+    request: CheckRequest, progress: Progress, order: Order | None = None, archive: Path | None = None
 ) -> Examined:
     """Judge a subject.
 
@@ -166,7 +166,7 @@ def examine(
     return Examined(evidence, verdict, known, subject, required, made.images, made.notes)
 
 
-def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
+def asked_for(request: CheckRequest) -> tuple[Subject, dict[str, Machine]]:
     """The subject and the machines of a request that makes sense.
 
     Raises:
@@ -187,7 +187,7 @@ def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
     return subject, machines
 
 
-def _evidence(request: Request, asked: SessionRequest, progress: Progress, order: Order | None) -> Made:
+def _evidence(request: CheckRequest, asked: SessionRequest, progress: Progress, order: Order | None) -> Made:
     """Build, then run the suite; whatever ends that early is part of the evidence."""
     began, build_s, subject = time.monotonic(), 0.0, asked.subject
     steps: dict[str, float] = {}
@@ -253,7 +253,9 @@ def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
     return Evidence(subject=info_of(subject), planned_runs=(), errors=troubles)
 
 
-def _run_suite(request: Request, asked: SessionRequest, progress: Progress, notes: list[str]) -> Evidence:
+def _run_suite(
+    request: CheckRequest, asked: SessionRequest, progress: Progress, notes: list[str]
+) -> Evidence:
     """Run pytest on the suite; what it saw so far when it was interrupted.
 
     Args:
@@ -291,7 +293,7 @@ def _run_suite(request: Request, asked: SessionRequest, progress: Progress, note
 
 
 @contextmanager
-def _maker(request: Request, asked: SessionRequest, progress: Progress) -> Iterator[SpreadRuns | None]:
+def _maker(request: CheckRequest, asked: SessionRequest, progress: Progress) -> Iterator[SpreadRuns | None]:
     """What gives the runs to workers, for the time of a block; None where processes of this one make them.
 
     Raises:

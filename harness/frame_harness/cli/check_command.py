@@ -136,9 +136,9 @@ def check_command(
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
     _refuse_alone({"--case": case or None, "--since": since or None, "--seed": seed})
-    from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
+    from frame_harness.cli.check import CheckRequest, check  # noqa: PLC0415  the other commands start faster without it
 
-    request = Request(
+    request = CheckRequest(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
         files=files, lcov=lcov, coverage=coverage, workers=guests or workers, last_failed=last_failed,
         red=red, where=where,

@@ -21,7 +21,7 @@ _UNITS: Final = ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"))
 
 
 @dataclass(frozen=True)
-class Look:
+class ConsoleLook:
     """How a state is drawn."""
 
     sign: str
@@ -47,7 +47,8 @@ _STYLES: Final = {
 }
 _OWN_SIGNS: Final = {FrameState.HOLE: ".", FrameState.FREE: "-"}
 LOOKS: Final = {
-    state: Look(_OWN_SIGNS.get(state) or look_of(state).sign, style) for state, style in _STYLES.items()
+    state: ConsoleLook(_OWN_SIGNS.get(state) or look_of(state).sign, style)
+    for state, style in _STYLES.items()
 }
 """The signs are those of pictures, but for holes and free blocks: here one sign stands for every order."""
 # One such frame among a million others is what a reader looks for.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from frame_harness.base.commands import Say, Step
+from frame_harness.base.commands import Say, SlowStep
 from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.profiles import STEERING
@@ -22,9 +22,9 @@ from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.machine.firmware import require_host
-from frame_harness.steering.campaign import Campaign, Found, Kept
-from frame_harness.steering.corpus import Corpus, Entry, fewest
-from frame_harness.steering.features import Kind
+from frame_harness.steering.campaign import Campaign, FoundCause, Kept
+from frame_harness.steering.corpus import Corpus, CorpusEntry, fewest
+from frame_harness.steering.features import FeatureKind
 from frame_harness.steering.folder import PREFIX, name_of, read, reason, script_of, scripts
 from frame_harness.steering.lifting import Lifted
 from frame_harness.steering.player import Player
@@ -36,9 +36,9 @@ class SavedCorpus:
 
     folder: Path | None
     player: Player
-    _saved: dict[Path, Entry] = field(default_factory=dict)
+    _saved: dict[Path, CorpusEntry] = field(default_factory=dict)
 
-    def play_all(self, campaign: Campaign, say: Callable[[Found], None], note: Say) -> None:
+    def play_all(self, campaign: Campaign, say: Callable[[FoundCause], None], note: Say) -> None:
         """Begin a campaign with what the folder holds; what cannot be played is left out.
 
         Raises:
@@ -47,7 +47,7 @@ class SavedCorpus:
         files = list(scripts(self.folder)) if self.folder is not None and self.folder.is_dir() else []
         if not files or self.player.counting is None:
             return
-        with Step(f"playing {plural(len(files), 'script')} of {self.folder}", note):
+        with SlowStep(f"playing {plural(len(files), 'script')} of {self.folder}", note):
             for path in files:
                 try:
                     script = _playable(path, self.player.judged.machine)
@@ -58,7 +58,7 @@ class SavedCorpus:
                     continue
                 campaign.begin_with(history, played, say)
 
-    def keep(self, entry: Entry) -> None:
+    def keep(self, entry: CorpusEntry) -> None:
         """Save a history as it is kept."""
         counting, machine = self.player.counting, self.player.judged.machine
         if self.folder is None or counting is None:
@@ -84,7 +84,7 @@ class SavedCorpus:
 
     def summary(self, corpus: Corpus) -> None:
         """Say what was reached, and where that is kept."""
-        reached = len({feature[1] for feature in corpus.features if feature[0] == Kind.BRANCH})
+        reached = len({feature[1] for feature in corpus.features if feature[0] == FeatureKind.BRANCH})
         total = len(self.player.branches.of_subject)
         where = f"in {self.folder}" if self.folder else "for this run; --corpus DIR keeps them"
         click.echo(f"{reached} of {total} branches of the module ran; {len(corpus)} histories kept {where}")
@@ -139,10 +139,10 @@ def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
     if player.counting is None:
         raise UsageError("minimize", detail="no branches are counted", next_step="leave out --blind")
     entries: dict[int, Path] = {}
-    found: list[Entry] = []
+    found: list[CorpusEntry] = []
     stayed = 0
     files = [path for path in scripts(folder) if path.name.startswith(PREFIX)]
-    with Step(f"playing {plural(len(files), 'script')}", say):
+    with SlowStep(f"playing {plural(len(files), 'script')}", say):
         for path in files:
             try:
                 script = _playable(path, player.judged.machine)
@@ -155,7 +155,7 @@ def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
                 say(f"stays: {path}: {played.failure.clause}: {played.failure.difference.line}")
                 stayed += 1
                 continue
-            entry = Entry(
+            entry = CorpusEntry(
                 played.steps, played.commands, script.boot_config, path.name, frozenset(played.reached)
             )
             entries[id(entry)] = path

@@ -10,11 +10,11 @@ import click
 
 from frame_harness.base.commands import speaker
 from frame_harness.base.text import plural
-from frame_harness.cli.check import DEFAULT_MACHINES, Request, asked_for
+from frame_harness.cli.check import DEFAULT_MACHINES, CheckRequest, asked_for
 from frame_harness.cli.last_broken import broken_last
-from frame_harness.debugging.holding import Hold, where_to_hold
+from frame_harness.debugging.holding import HeldCheck, where_to_hold
 from frame_harness.debugging.recorder import record
-from frame_harness.debugging.session import Failure, first_failure
+from frame_harness.debugging.session import FailedCheck, first_failure
 from frame_harness.image.build import build
 from frame_harness.judge.evidence import Outcome
 from frame_harness.judge.exit_codes import ExitCode
@@ -38,7 +38,7 @@ class DebugRequest:
         Raises:
             HarnessError: a wrong path or machine; the module does not compile.
         """
-        request = Request(
+        request = CheckRequest(
             frame_rs=self.frame_rs, machines=self.machines or DEFAULT_MACHINES, profile=self.profile
         )
         subject, machines = asked_for(request)
@@ -59,7 +59,7 @@ def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | N
     if isinstance(failure, ExitCode):
         return failure
     where = where_to_hold(asked, failure, at, before_last=before_last)
-    then = Hold(asked, failure, where, click.echo, vscode).run()
+    then = HeldCheck(asked, failure, where, click.echo, vscode).run()
     if then is None:
         click.echo("it passed this time")
         return ExitCode.PASS
@@ -87,7 +87,7 @@ def make_recording(request: DebugRequest) -> ExitCode:
     return ExitCode.FAIL
 
 
-def found(request: DebugRequest, asked: SessionRequest) -> Failure | ExitCode:
+def found(request: DebugRequest, asked: SessionRequest) -> FailedCheck | ExitCode:
     """The first failure of the checks that are asked for, shown; where none fails, that is said.
 
     Then the status is PASS, or NO_TESTS where no check looked at anything.

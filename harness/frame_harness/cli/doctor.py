@@ -29,7 +29,7 @@ GUEST_BYTES = 512 * MIB  # what a run of the suite keeps resident at most: two g
 
 
 @dataclass(frozen=True)
-class Line:
+class DoctorLine:
     """One thing that was looked at.
 
     Attributes:
@@ -41,19 +41,19 @@ class Line:
     missing: str = ""
 
 
-def examine(say: Say | None = None) -> list[Line]:
+def examine(say: Say | None = None) -> list[DoctorLine]:
     """Look at everything that a run needs, even after the first thing is missing."""
-    looks: list[tuple[str, Callable[[], Line]]] = [
+    looks: list[tuple[str, Callable[[], DoctorLine]]] = [
         ("python", _python),
         ("packages", _packages),
         ("qemu", _qemu),
         ("firmware", _firmware),
-        ("rust", lambda: Line("rust", find_toolchain(say=say).describe().removeprefix("toolchain: "))),
+        ("rust", lambda: DoctorLine("rust", find_toolchain(say=say).describe().removeprefix("toolchain: "))),
         ("cargo", _cargo),
         ("linker", _linker),
         ("accelerator", _accelerator),
         ("memory", _memory),
-        ("cpus", lambda: Line("cpus", f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}")),
+        ("cpus", lambda: DoctorLine("cpus", f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}")),
         ("build folder", _build_folder),
     ]
     return [_look(name, look) for name, look in looks]
@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--rust", action="store_true", help="only find the Rust toolchain, or install one")
     say = speaker(sys.stderr)
     if parser.parse_args().rust:
-        lines = [_look("rust", lambda: Line("rust", find_toolchain(say=say, install=True).describe()))]
+        lines = [_look("rust", lambda: DoctorLine("rust", find_toolchain(say=say, install=True).describe()))]
         print("\n".join(line.missing or line.found for line in lines), file=sys.stderr)
     else:
         lines = examine(say)
@@ -73,7 +73,7 @@ def main() -> int:
     return int(any(line.missing for line in lines))
 
 
-def render(lines: list[Line]) -> str:
+def render(lines: list[DoctorLine]) -> str:
     """Return the report as people read it."""
     width = max(len(line.name) for line in lines)
     shown: list[str] = []
@@ -86,26 +86,26 @@ def render(lines: list[Line]) -> str:
     return "\n".join(shown)
 
 
-def _look(name: str, look: Callable[[], Line]) -> Line:
+def _look(name: str, look: Callable[[], DoctorLine]) -> DoctorLine:
     try:
         return look()
     except HarnessError as error:
-        return Line(name, "", str(error))
+        return DoctorLine(name, "", str(error))
     except OSError as error:
-        return Line(name, "", f"{error}\nnext: see that this file can be read and written")
+        return DoctorLine(name, "", f"{error}\nnext: see that this file can be read and written")
 
 
-def _python() -> Line:
+def _python() -> DoctorLine:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Line("python", f"{version}, {sys.executable}")
+    return DoctorLine("python", f"{version}, {sys.executable}")
 
 
-def _packages() -> Line:
+def _packages() -> DoctorLine:
     """Compare what is installed with the lock: other versions may work, but are not what was tested."""
     try:
         required = importlib.metadata.requires("frame-harness") or []
     except importlib.metadata.PackageNotFoundError:
-        return Line("packages", "", "frame-harness itself is not installed\nnext: make setup")
+        return DoctorLine("packages", "", "frame-harness itself is not installed\nnext: make setup")
     lock = Path(__file__).with_name("requirements.lock").read_text(encoding="utf-8")
     # A pin of the lock: name==1.2.3, then a backslash and its hashes
     pins = dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", lock, flags=re.MULTILINE))
@@ -113,7 +113,7 @@ def _packages() -> Line:
     needed = [_normal(re.split(r"[<>=!~;\[ ]", text)[0]) for text in required if "extra ==" not in text]
     others = [difference for name in needed if (difference := _difference(name, pins.get(name, "?")))]
     found = f"{len(needed) - len(others)} of {len(needed)} in the version that was tested"
-    return Line("packages", "\n".join([found, *others]))
+    return DoctorLine("packages", "\n".join([found, *others]))
 
 
 def _difference(name: str, tested: str) -> str:
@@ -128,21 +128,23 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _qemu() -> Line:
+def _qemu() -> DoctorLine:
     program = find_qemu(load_machine("q35").qemu)
     try:
         version = qemu_version(program)  # such as: QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)
     except MachineError as error:
-        return Line("qemu", "", f"{program} {error.detail}\nnext: {error.next_step}")
-    return Line("qemu", f"{version.removeprefix('QEMU emulator version ')}, {program}")
+        return DoctorLine("qemu", "", f"{program} {error.detail}\nnext: {error.next_step}")
+    return DoctorLine("qemu", f"{version.removeprefix('QEMU emulator version ')}, {program}")
 
 
-def _firmware() -> Line:
+def _firmware() -> DoctorLine:
     found = find_qboot(find_qemu(load_machine("q35").qemu))
-    return Line("firmware", str(found) if found else f"SeaBIOS; without {QBOOT} a boot takes twice as long")
+    return DoctorLine(
+        "firmware", str(found) if found else f"SeaBIOS; without {QBOOT} a boot takes twice as long"
+    )
 
 
-def _cargo() -> Line:
+def _cargo() -> DoctorLine:
     """Say what is taken from the user's configuration, and what a build here does not obey."""
     cargo_home()  # refuses what it cannot set aside
     shown: list[str] = []
@@ -154,30 +156,30 @@ def _cargo() -> Line:
             f"{verb} {', '.join(names)}" for verb, names in (("uses", taken), ("ignores", ignored)) if names
         ]
         shown += [f"{'; '.join(words)} of {file}"] if words else []
-    return Line("cargo", "\n".join(shown) or "no configuration of yours")
+    return DoctorLine("cargo", "\n".join(shown) or "no configuration of yours")
 
 
-def _linker() -> Line:
+def _linker() -> DoctorLine:
     tried = LINKER.try_out()
     if tried.status != 0:
         todo = f"apt-get install {' '.join(LINKER.packages)}"
-        return Line("linker", "", f"{LINKER.purpose}: {tried.last_words()}\nnext: {todo}")
-    return Line("linker", shutil.which(LINKER.program) or LINKER.program)
+        return DoctorLine("linker", "", f"{LINKER.purpose}: {tried.last_words()}\nnext: {todo}")
+    return DoctorLine("linker", shutil.which(LINKER.program) or LINKER.program)
 
 
-def _accelerator() -> Line:
+def _accelerator() -> DoctorLine:
     """Opening proves nothing: there are machines where KVM opens, then never runs the firmware."""
     kvm = Path("/dev/kvm")
     if not kvm.exists():
-        return Line("accelerator", "tcg; no /dev/kvm")
+        return DoctorLine("accelerator", "tcg; no /dev/kvm")
     try:
         os.close(os.open(kvm, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        return Line("accelerator", f"tcg; /dev/kvm does not open ({error.strerror})")
-    return Line("accelerator", "tcg; /dev/kvm opens, but is used only on request (--accel)")
+        return DoctorLine("accelerator", f"tcg; /dev/kvm does not open ({error.strerror})")
+    return DoctorLine("accelerator", "tcg; /dev/kvm opens, but is used only on request (--accel)")
 
 
-def _memory() -> Line:
+def _memory() -> DoctorLine:
     """Guest RAM is a memfd where the kernel has that, which /dev/shm's size does not limit."""
     text = Path("/proc/meminfo").read_text(encoding="ascii")
     # MemAvailable:   24318432 kB
@@ -187,8 +189,8 @@ def _memory() -> Line:
     shared = f"/dev/shm {_with_free_space(shm, name='')}" if shm.is_dir() else "no /dev/shm"
     found = f"{_round(available)} available; memfd {'works' if _memfd_works() else 'does not work'}; {shared}"
     if available < GUEST_BYTES:
-        return Line("memory", "", f"{found}\nnext: free at least {format_bytes(GUEST_BYTES)}")
-    return Line("memory", found)
+        return DoctorLine("memory", "", f"{found}\nnext: free at least {format_bytes(GUEST_BYTES)}")
+    return DoctorLine("memory", found)
 
 
 def _memfd_works() -> bool:
@@ -205,16 +207,16 @@ def _with_free_space(folder: Path, name: str | None = None) -> str:
     return f"{shown}{', ' if shown else ''}{_round(usage.free)} free of {_round(usage.total)}"
 
 
-def _build_folder() -> Line:
+def _build_folder() -> DoctorLine:
     """Where builds are kept; a folder that cannot be written serves nobody."""
     folder = resources.build_dir()
     found = f"{_with_free_space(folder)}; {cache_limit.described()}"
     try:
         with tempfile.TemporaryFile(dir=folder):
-            return Line("build folder", found)
+            return DoctorLine("build folder", found)
     except OSError as error:
         todo = "set FRAME_HARNESS_CACHE to a folder that you may write"
-        return Line("build folder", "", f"{folder}: {error.strerror}\nnext: {todo}")
+        return DoctorLine("build folder", "", f"{folder}: {error.strerror}\nnext: {todo}")
 
 
 def _round(n_bytes: int) -> str:

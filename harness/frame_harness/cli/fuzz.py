@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from frame_harness.base.commands import Step
+from frame_harness.base.commands import SlowStep
 from frame_harness.base.disk import make_folder, write_whole, writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.profiles import STEERING
@@ -33,7 +33,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.firmware import require_host
-from frame_harness.steering.campaign import Campaign, Found, Tally
+from frame_harness.steering.campaign import Campaign, FoundCause, SteeringTally
 from frame_harness.steering.folder import read
 from frame_harness.steering.player import Player
 
@@ -104,9 +104,9 @@ def fuzz(request: FuzzRequest) -> ExitCode:
             _minimize(request, player)
             return status
         saved.play_all(campaign, say, _say)
-        with Step("fuzz", _say) as step:
+        with SlowStep("fuzz", _say) as step:
 
-            def go_on(tally: Tally) -> bool:
+            def go_on(tally: SteeringTally) -> bool:
                 step.at(_how_far(tally, len(campaign.corpus)))
                 if request.commands is not None:
                     return tally.commands < request.commands
@@ -147,7 +147,7 @@ def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _how_far(tally: Tally, kept: int) -> str:
+def _how_far(tally: SteeringTally, kept: int) -> str:
     return f"{plural(tally.commands, 'command')}, {kept} kept, {len(tally.found)} found"
 
 
@@ -162,7 +162,7 @@ class _Saving:
     request: FuzzRequest
     corpus: SavedCorpus
 
-    def __call__(self, found: Found) -> None:
+    def __call__(self, found: FoundCause) -> None:
         self.script(found.script, found.length)
 
     def script(self, script: Script, length: int) -> None:
@@ -196,7 +196,7 @@ def _is_shorter(path: Path, script: Script) -> bool:
         return False  # somebody else's file, or a damaged one: this one takes its place
 
 
-def _summary(tally: Tally, seconds: float) -> None:
+def _summary(tally: SteeringTally, seconds: float) -> None:
     names = ", ".join(CLAUSES.in_order(tally.clauses)) or "nothing"
     causes = f" ({plural(len(tally.found), 'cause')})" if len(tally.found) > len(tally.clauses) else ""
     again = sum(tally.again.values())

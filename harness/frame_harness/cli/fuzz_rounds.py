@@ -29,9 +29,9 @@ from frame_harness.steering.folder import name_of
 from frame_harness.steering.player import Player
 from frame_harness.steering.rounds import (
     ROUND_COMMANDS,
-    Played,
-    Round,
+    PlayedRound,
     Rounds,
+    RoundTask,
     is_finding,
     play_round,
     text_of,
@@ -58,14 +58,14 @@ def fuzz_in_rounds(
     """
     judged, counting = player.judged.image, player.counting.image if player.counting else None
     each = ROUND_COMMANDS if asked.commands is None else min(ROUND_COMMANDS, asked.commands)
-    first = Round(
+    first = RoundTask(
         seed=str(asked.seed), commands=each, judged=SentImage.of(judged),
         counting=None if counting is None else SentImage.of(counting), machine=player.judged.machine,
     )  # fmt: skip
     images = [image for image in (judged, counting) if image is not None]
     identity = _identity(asked.seed, first, saved.folder)
-    plan: Plan[Round, Played] = Plan(
-        "fuzz", play_round, Played, identity, tuple(one.elf for one in images), is_finding=is_finding,
+    plan: Plan[RoundTask, PlayedRound] = Plan(
+        "fuzz", play_round, PlayedRound, identity, tuple(one.elf for one in images), is_finding=is_finding,
         open_ended=asked.commands is None, seed=asked.seed,
     )  # fmt: skip
     rounds = Rounds(first)
@@ -87,7 +87,7 @@ def fuzz_in_rounds(
     return _ending(rounds, found=bool(rounds.scripts or begun.tally.found))
 
 
-def _identity(seed: int, first: Round, corpus: Path | None) -> str:
+def _identity(seed: int, first: RoundTask, corpus: Path | None) -> str:
     """What results depend on. The number of rounds is not among it: a campaign may be made longer.
 
     Of the corpus only its place: what it holds grows by the campaign itself.

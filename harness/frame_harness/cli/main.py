@@ -77,14 +77,14 @@ def watch_command(
     workers: int | None,
 ) -> NoReturn:
     """Judge a subject each time it is saved, until Ctrl-C; tell what is newly broken and newly held."""
-    from frame_harness.cli.check import Request  # noqa: PLC0415  the other commands start faster without it
+    from frame_harness.cli.check import CheckRequest  # noqa: PLC0415  the other commands start faster without it
     from frame_harness.cli.core import CoreRequest  # noqa: PLC0415
     from frame_harness.cli.watch import watch  # noqa: PLC0415
 
     if kernel_src is not None:
         refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines, "-n": workers})
         sys.exit(int(watch(CoreRequest(kernel_src, profile=profile, select=select, baseline=baseline))))
-    request = Request(
+    request = CheckRequest(
         frame_rs=frame_rs, machines=machines, profile=profile, select=select, baseline=baseline,
         workers=workers,
     )  # fmt: skip

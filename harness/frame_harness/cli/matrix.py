@@ -10,7 +10,7 @@ from rich.table import Table
 
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
-from frame_harness.histories.matrix import Row, matrix
+from frame_harness.histories.matrix import MatrixRow, matrix
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
@@ -46,7 +46,7 @@ def show_matrix(
     return ExitCode.FAIL if unexpected else ExitCode.PASS
 
 
-def cells(row: Row) -> tuple[str, str, str, str, str]:
+def cells(row: MatrixRow) -> tuple[str, str, str, str, str]:
     """One row of the table; it is marked where nobody noticed."""
     corruption = row.corruption
     ids = ", ".join(id_.removeprefix("W-") for id_ in row.invariants)
@@ -55,7 +55,7 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     return corruption.kind, corruption.field, corruption.change, panics, ids or nobody
 
 
-def table_of(rows: Iterable[Row]) -> Table:
+def table_of(rows: Iterable[MatrixRow]) -> Table:
     """The rows as a table for a terminal, no column narrower than `LEAST_WIDTHS` says."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for column, width in zip(COLUMNS, LEAST_WIDTHS, strict=True):
@@ -65,7 +65,7 @@ def table_of(rows: Iterable[Row]) -> Table:
     return table
 
 
-def markdown_of(rows: Iterable[Row]) -> Iterator[str]:
+def markdown_of(rows: Iterable[MatrixRow]) -> Iterator[str]:
     """The rows as lines of a table in Markdown, its two head lines first."""
     yield "| " + " | ".join(COLUMNS) + " |"
     yield "|---" * len(COLUMNS) + "|"
@@ -73,7 +73,7 @@ def markdown_of(rows: Iterable[Row]) -> Iterator[str]:
         yield "| " + " | ".join(cells(row)) + " |"
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[MatrixRow]) -> str:
     """How many are noticed by whom."""
     kernel = sum(bool(row.panics) for row in rows)
     invariants = sum(bool(row.invariants) for row in rows)

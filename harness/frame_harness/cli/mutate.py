@@ -30,7 +30,7 @@ from frame_harness.mutation.mutants import Mutant, applied
 from frame_harness.mutation_testing import explained, score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
 from frame_harness.mutation_testing.page import dumps as page
-from frame_harness.mutation_testing.records import Fate, MutantReport, Report, Share
+from frame_harness.mutation_testing.records import Fate, MutantReport, MutationReport, Share
 from frame_harness.mutation_testing.terminal import print_mutant, print_report
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
@@ -131,7 +131,7 @@ def _tell(one: MutantReport) -> None:
         click.echo(f"{one.judged.fate}: {mutant.key} {mutant.operator} {mutant.function}", err=True)
 
 
-def _publish(report: Report, ground: Ground, request: MutateRequest, console: Console) -> None:
+def _publish(report: MutationReport, ground: Ground, request: MutateRequest, console: Console) -> None:
     print_report(report, console, f"{program()} mutate {request.command}--again".strip())
     files: dict[Path, str] = {}
     if request.json is not None:

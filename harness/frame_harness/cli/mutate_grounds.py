@@ -19,7 +19,7 @@ from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.profiles import profiles_named
 from frame_harness.base.record import Record
-from frame_harness.cli.check import Request, asked_for, examine
+from frame_harness.cli.check import CheckRequest, asked_for, examine
 from frame_harness.cli.core import MACHINE, REQUEST_CPU_S, CoreRequest, examine_core
 from frame_harness.cli.reporting import Examined
 from frame_harness.frame_metadata.subject import frame_module, modules_of
@@ -28,7 +28,7 @@ from frame_harness.image.placed import KERNEL_S_NAME
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import RunKey
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.identity import identity_of
 from frame_harness.memory_core.contract import MEMORY_CORE
@@ -44,7 +44,9 @@ from frame_harness.report.progress import Progress
 
 _FOLDER: Final = "mutation"
 TEXTS: Final = "texts"
-_NOT_JUDGED: Final = frozenset({Kind.ERROR, Kind.INTERRUPTED, Kind.UNJUDGEABLE, Kind.SKIP})
+_NOT_JUDGED: Final = frozenset(
+    {VerdictKind.ERROR, VerdictKind.INTERRUPTED, VerdictKind.UNJUDGEABLE, VerdictKind.SKIP}
+)
 
 
 Begins = Callable[[str], None]
@@ -81,7 +83,7 @@ class FrameGround:
         Raises:
             HarnessError: it makes no sense, or nothing can be said about the module itself.
         """
-        request = Request(
+        request = CheckRequest(
             frame_rs=self.frame_rs, machines=self.machines, profile=self.profile, workers=self.workers,
             coverage=True,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from frame_harness.base.text import plural
 from frame_harness.base.units import Paddr
 from frame_harness.cli.debug import DebugRequest, found
 from frame_harness.debugging.recorder import record
-from frame_harness.debugging.recording import ELF, NOTE, Recording, folder_of, load
+from frame_harness.debugging.recording import ELF, NOTE, RecordingNote, folder_of, load
 from frame_harness.debugging.rewind import LastWrite, last_write
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.image import Image
@@ -49,7 +49,7 @@ def _address(text: str) -> Paddr | None:
         ) from None  # fmt: skip
 
 
-def _recorded(request: DebugRequest) -> tuple[Path, Recording] | None:
+def _recorded(request: DebugRequest) -> tuple[Path, RecordingNote] | None:
     """The recording of the first check that fails, made now unless this very kernel's is there."""
     asked = request.of_a_session()
     failure = found(request, asked)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.baseline_file import load_baseline
-from frame_harness.cli.check import Request, asked_for, examine
+from frame_harness.cli.check import CheckRequest, asked_for, examine
 from frame_harness.cli.core import CoreRequest, examine_core, remember_core, selected
 from frame_harness.cli.endings import ending
 from frame_harness.cli.last_broken import broken_last, remember
@@ -34,18 +34,18 @@ from frame_harness.session.request import info_of
 from frame_harness.session.runs import BUILD
 from frame_harness.session.selection import require_selection
 from frame_harness.session.suite import run_suite
-from frame_harness.watching.content import Place
+from frame_harness.watching.content import WatchedPlace
 from frame_harness.watching.loop import Before
 from frame_harness.watching.messages import (
     Began,
     Built,
     BuiltImage,
-    Came,
+    CheckCame,
     Doing,
-    Judged,
     Looked,
     Noted,
     Refused,
+    RoundJudged,
     Tell,
 )
 
@@ -56,7 +56,7 @@ Answerable = Mapping[CheckInRun, frozenset[str]]
 class FrameRounds:
     """Judges a frame module again and again."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: CheckRequest) -> None:
         """Collect the checks once: they do not depend on the module's text.
 
         Raises:
@@ -78,11 +78,11 @@ class FrameRounds:
         return self._checks.of
 
     @property
-    def place(self) -> Place:
+    def place(self) -> WatchedPlace:
         """The module, and its own modules, which lie where rustc looks for them in a kernel."""
         path = self._subject.path
         folders = (path.with_suffix(""),) if path.name == KERNEL_S_NAME else ()
-        return Place((path,), folders=folders)
+        return WatchedPlace((path,), folders=folders)
 
     def judge(self, before: Before, tell: Tell) -> None:
         """Judge the module as it is now, and say what is seen."""
@@ -138,12 +138,12 @@ class CoreRounds:
             raise nothing_selected(request.select)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> WatchedPlace:
         """The core's files, with those of the ownership of blocks, which may come or go, and own modules."""
         folder = self._subject.path
         needed = tuple(folder / name for name in NEEDED)
         others = tuple(folder / name for name in OWNERSHIP)
-        return Place(needed, others, tuple(file.with_suffix("") for file in (*needed, *others)))
+        return WatchedPlace(needed, others, tuple(file.with_suffix("") for file in (*needed, *others)))
 
     def judge(self, before: Before, tell: Tell) -> None:
         """Judge the core as it is now, and say what is seen."""
@@ -187,11 +187,11 @@ def _ends_of(path: str) -> Iterable[str]:
     return ("::".join(names[at:]) for at in range(len(names)))
 
 
-def _judged(found: Examined) -> Judged:
+def _judged(found: Examined) -> RoundJudged:
     """What is told of it; a report of `check` advises to run the command again, which a save does here."""
     errors = tuple(replace(one, next="") if one.what == BUILD else one for one in found.evidence.errors)
     evidence = replace(found.evidence, errors=errors)
-    return Judged(evidence=evidence, verdict=found.verdict, known=found.known)
+    return RoundJudged(evidence=evidence, verdict=found.verdict, known=found.known)
 
 
 def _changed(before: Sequence[BuiltImage], images: Sequence[Image]) -> frozenset[str] | None:
@@ -270,7 +270,7 @@ class _Telling(Progress):
         pass  # the count of those that came to their end says enough
 
     def result(self, result: CheckResult) -> None:
-        self._tell(Came(result=result))
+        self._tell(CheckCame(result=result))
         self._seen.append(result)
         check = CheckInRun(run=result.run, check=result.check)
         if self._so_far is not None and check in self._left:

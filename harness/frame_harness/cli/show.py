@@ -23,7 +23,7 @@ from frame_harness.report.terminal import console_for, print_parts, verdict_line
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class ShownEntry:
     """A finding, or a check that came to no end; with what its guests left, where they left anything."""
 
     result: CheckResult
@@ -53,18 +53,18 @@ def show(folder: Path | None, number: int | None) -> ExitCode:
     return ExitCode.PASS
 
 
-def entries_of(archive: Archive, verdict: Verdict) -> list[Entry]:
+def entries_of(archive: Archive, verdict: Verdict) -> list[ShownEntry]:
     """Findings in the order of the report, then checks that came to no end and left something."""
-    found = [Entry(one.first, one, archive.failure_of_finding(one)) for one in verdict.findings]
+    found = [ShownEntry(one.first, one, archive.failure_of_finding(one)) for one in verdict.findings]
     stopped = [
-        Entry(result, None, failure)
+        ShownEntry(result, None, failure)
         for result in archive.evidence.checks
         if result.outcome in BROKEN_OFF and (failure := archive.failure_of(result))
     ]
     return found + stopped
 
 
-def _chosen(entries: Sequence[Entry], number: int) -> Entry:
+def _chosen(entries: Sequence[ShownEntry], number: int) -> ShownEntry:
     if not 1 <= number <= len(entries):
         raise UsageError(
             "show", str(number), expected=f"a number from 1 to {len(entries)}" if entries else "no number",
@@ -73,14 +73,14 @@ def _chosen(entries: Sequence[Entry], number: int) -> Entry:
     return entries[number - 1]
 
 
-def _list(archive: Archive, verdict: Verdict, entries: Sequence[Entry], console: Console) -> None:
+def _list(archive: Archive, verdict: Verdict, entries: Sequence[ShownEntry], console: Console) -> None:
     print_parts([show_text.entry_lines(entries)] if entries else [], console)
     for note in archive.header.notes:
         console.print(f"not kept: {note}", soft_wrap=True)
     console.print(verdict_line(archive.evidence, verdict), crop=False, soft_wrap=True)
 
 
-def _ask(archive: Archive, entries: Sequence[Entry], console: Console) -> None:
+def _ask(archive: Archive, entries: Sequence[ShownEntry], console: Console) -> None:
     """Show one entry after the other in a pager, until the user has seen enough."""
     following = 1
     while True:

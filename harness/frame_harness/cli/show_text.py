@@ -32,7 +32,7 @@ _WIDE: Final = ("XMM", "FPR", "FCW", "YMM")
 _TIMES: Final = "{:>11.6f} s  "
 
 
-class Shown(Protocol):
+class ShownText(Protocol):
     """What is shown of an entry."""
 
     @property
@@ -45,12 +45,12 @@ class Shown(Protocol):
     def failure(self) -> FailureFolder | None: ...
 
 
-def entry_lines(entries: Sequence[Shown]) -> RenderableType:
+def entry_lines(entries: Sequence[ShownText]) -> RenderableType:
     """One line for each, with its number."""
     return Group(*(_line(number, entry) for number, entry in enumerate(entries, start=1)))
 
 
-def _line(number: int, entry: Shown) -> RenderableType:
+def _line(number: int, entry: ShownText) -> RenderableType:
     finding, result = entry.finding, entry.result
     left = "" if entry.failure is None else f"  {_left(entry.failure)}"
     if finding is None:
@@ -73,7 +73,7 @@ def _left(failure: FailureFolder) -> str:
     return ", ".join(name for name, there in kept.items() if there)
 
 
-def entry_parts(entry: Shown, archive: Archive) -> Iterator[RenderableType]:
+def entry_parts(entry: ShownText, archive: Archive) -> Iterator[RenderableType]:
     """Everything that is kept of an entry, in parts."""
     context = FindingContext(archive.evidence.subject, contract_of(archive).slot, archive.copies)
     if entry.finding:

@@ -15,7 +15,7 @@ import msgspec
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
-from frame_harness.campaigns.engine import Done, Lost, Plan, Running, Settings, campaign
+from frame_harness.campaigns.engine import DoneTask, Lost, Plan, Running, Settings, campaign
 from frame_harness.campaigns.images import SentImage
 from frame_harness.cli.campaign_options import IN_THE_COMMAND, NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.storm_turns import Turn, Turned, is_broken, play_turn
@@ -183,7 +183,7 @@ class _Turns:
             return time.monotonic() < self._until
         return tally.planned_s < request.seconds / len(self._tallies)
 
-    def take(self, done: Done[Turned]) -> None:
+    def take(self, done: DoneTask[Turned]) -> None:
         """Count what a guest did; show what it broke."""
         if isinstance(done.result, Lost):
             name, seed = done.key.rsplit("/", 1)

@@ -13,7 +13,7 @@ from functools import partial
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import adopt_orphans, end_children
 from frame_harness.base.pipes import heard
-from frame_harness.cli.check import Request
+from frame_harness.cli.check import CheckRequest
 from frame_harness.cli.core import CoreRequest
 from frame_harness.cli.rounds import CoreRounds, FrameRounds, guarded
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -21,12 +21,12 @@ from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.report.terminal import console_for
 from frame_harness.watching.content import Content
 from frame_harness.watching.file_events import FileEvents
-from frame_harness.watching.loop import Before, Ended, Event, Loop, Saved
+from frame_harness.watching.loop import Before, Event, Loop, RoundEnded, Saved
 from frame_harness.watching.process import Round, unstopped
 from frame_harness.watching.screen import Screen
 
 
-def watch(request: Request | CoreRequest) -> ExitCode:
+def watch(request: CheckRequest | CoreRequest) -> ExitCode:
     """Judge a subject on each save until Ctrl-C; return the status of the text as it is then.
 
     INTERRUPTED where that text was not judged to its end.
@@ -96,7 +96,7 @@ def _events(loop: Loop, keep: set[int], signals: socket.socket) -> Iterator[Even
                 yield Saved()
             elif under_way is not None:
                 said = under_way.next()
-                yield Ended(under_way.last_words()) if said is None else said
+                yield RoundEnded(under_way.last_words()) if said is None else said
     finally:
         events.close()
 

@@ -9,7 +9,7 @@ from frame_harness.contract.clauses import Clauses
 from frame_harness.contract.functions import Functions
 from frame_harness.contract.invariant import Invariants
 from frame_harness.contract.layout import Layouts, StructLayout
-from frame_harness.contract.methods import Method
+from frame_harness.contract.methods import SlotMethod
 from frame_harness.contract.preflight import Preflight
 from frame_harness.contract.versions import Versions
 
@@ -50,7 +50,7 @@ class Contract:
     clauses: Clauses
     layouts: Layouts
     slot: StructLayout
-    methods: tuple[Method, ...]
+    methods: tuple[SlotMethod, ...]
     functions: Functions
     versions: Versions
     invariants: Invariants[Any, Any, Any]
@@ -61,7 +61,7 @@ class Contract:
     dumped: bool = False
     explanations: str | None = None
 
-    def path_of(self, method: Method) -> str:
+    def path_of(self, method: SlotMethod) -> str:
         """The path of a slot's method, as `MetaSlot::dec_ref`."""
         return f"{self.slot.name}::{method.name}"
 

@@ -129,7 +129,7 @@ class Invariant(Generic[C]):
 
 
 @dataclass(frozen=True)
-class Report(Generic[P]):
+class InvariantReport(Generic[P]):
     """Every invariant's answer about one state.
 
     Args:
@@ -200,10 +200,10 @@ class Invariants(Mapping[str, Invariant[C]], Generic[S, C, P]):
     def _by_id(self) -> dict[str, Invariant[C]]:
         return {invariant.id: invariant for invariant in self.each}
 
-    def check_all(self, state: S, previous: S | P | None = None) -> Report[P]:
+    def check_all(self, state: S, previous: S | P | None = None) -> InvariantReport[P]:
         """Judge every invariant on columns that are computed once."""
         columns = self.columns(state, previous)
-        return Report({one.id: one.judge(columns) for one in self.each}, columns.past)
+        return InvariantReport({one.id: one.judge(columns) for one in self.each}, columns.past)
 
 
 def frames_finding(

@@ -10,7 +10,7 @@ State = TypeVar("State")
 
 
 @dataclass(frozen=True)
-class Call:
+class LinearCall:
     """One operation of one CPU.
 
     Attributes:
@@ -34,16 +34,16 @@ class Sequential(Generic[State]):
         key: tells states apart.
     """
 
-    apply: Callable[[State, Call], tuple[State, int]]
+    apply: Callable[[State, LinearCall], tuple[State, int]]
     key: Callable[[State], Hashable]
 
 
 def linearization(
-    histories: Sequence[Sequence[Call]],
+    histories: Sequence[Sequence[LinearCall]],
     start: State,
     rules: Sequential[State],
     ends_well: Callable[[State], bool],
-) -> list[Call] | None:
+) -> list[LinearCall] | None:
     """Return one order that explains every result, None when there is none.
 
     The order keeps that of each CPU, and never puts a call before one that had ended when it began (Herlihy,
@@ -55,7 +55,7 @@ def linearization(
         ends_well: whether the state that is left is the one that was found.
     """
     dead: set[tuple[tuple[int, ...], Hashable]] = set()
-    stack: list[tuple[tuple[int, ...], State, list[Call]]] = [(tuple(0 for _ in histories), start, [])]
+    stack: list[tuple[tuple[int, ...], State, list[LinearCall]]] = [(tuple(0 for _ in histories), start, [])]
     while stack:
         done, state, order = stack.pop()
         place = (done, rules.key(state))

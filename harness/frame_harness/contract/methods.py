@@ -66,7 +66,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Method:
+class SlotMethod:
     """A method of a slot with what it does; several may declare one command, each a clause's share.
 
     Attributes:
@@ -150,7 +150,7 @@ def operand(name: str, bits: int) -> Operand:
     return Operand(name, around(bits))
 
 
-def covered(methods: Iterable[Method], slot: StructLayout) -> dict[str, dict[str, set[int]]]:
+def covered(methods: Iterable[SlotMethod], slot: StructLayout) -> dict[str, dict[str, set[int]]]:
     """The values of each operand that the cases send, by command."""
     sent: dict[str, dict[str, set[int]]] = {}
     for method in methods:

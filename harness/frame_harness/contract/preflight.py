@@ -33,7 +33,7 @@ class AddressPromise:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class PreflightMoment:
     """A state for the invariants of the contract, and an earlier one of that guest where there is one."""
 
     state: Any
@@ -57,7 +57,7 @@ class Preflight(Generic[G]):
             contract says nothing of them that no invariant says.
     """
 
-    moments: Callable[[G], Iterator[Moment]]
+    moments: Callable[[G], Iterator[PreflightMoment]]
     lend: Callable[[G], AbstractContextManager[Paddr]]
     commands: tuple[str, ...]
     address: AddressPromise | None = None

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
 from frame_harness.debugging.gdb_command import GdbCommand
 from frame_harness.debugging.guests import POWER_ON, HeldGuests, Position, TracedGuests
-from frame_harness.debugging.session import Failure, again
+from frame_harness.debugging.session import FailedCheck, again
 from frame_harness.debugging.sockets import socket_folder
 from frame_harness.debugging.stops import Stops, stops_at, stops_beside, stops_of
 from frame_harness.debugging.waiting import until_attached, until_left
 from frame_harness.machine.guest import Guest
 from frame_harness.session.request import SessionRequest
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
-class Where:
+class HoldPlace:
     """Where a check is held, with the places where gdb stops then.
 
     Attributes:
@@ -32,7 +30,9 @@ class Where:
     note: str = ""
 
 
-def where_to_hold(request: SessionRequest, failure: Failure, place: str, *, before_last: bool) -> Where:
+def where_to_hold(
+    request: SessionRequest, failure: FailedCheck, place: str, *, before_last: bool
+) -> HoldPlace:
     """Find the last command in which the finding's code runs.
 
     Args:
@@ -50,21 +50,23 @@ def where_to_hold(request: SessionRequest, failure: Failure, place: str, *, befo
         )  # fmt: skip
     last, nowhere = failure.at, Stops("", ())
     if before_last:
-        return Where(last, nowhere)
+        return HoldPlace(last, nowhere)
     if place:
-        return Where(Position(last.guest, min(last.command, 0)), stops_at(place, failure.image))
+        return HoldPlace(Position(last.guest, min(last.command, 0)), stops_at(place, failure.image))
     stops = stops_of(failure.result, failure.image)
     if not stops.vaddrs:
         beside = stops_beside(failure.result.function, failure.command(last), failure.image)
-        return Where(last, beside, "the compiler left no code of the finding's line" if stops.words else "")
+        return HoldPlace(
+            last, beside, "the compiler left no code of the finding's line" if stops.words else ""
+        )
     if last.command == POWER_ON:
-        return Where(last, stops)
+        return HoldPlace(last, stops)
     traced = TracedGuests(last.guest, stops.vaddrs)
     if again(request, failure, traced) is None:
         raise _passed(failure)
     if reached := [at for at in traced.reached if at.guest == last.guest and at <= last]:
-        return Where(reached[-1], stops)
-    return Where(
+        return HoldPlace(reached[-1], stops)
+    return HoldPlace(
         Position(last.guest, POWER_ON),
         stops,
         "no command of the check runs it: perhaps the guest does while it boots",
@@ -72,7 +74,7 @@ def where_to_hold(request: SessionRequest, failure: Failure, place: str, *, befo
 
 
 @dataclass
-class Hold:
+class HeldCheck:
     """One check that is made under a debugger.
 
     Attributes:
@@ -80,12 +82,12 @@ class Hold:
     """
 
     request: SessionRequest
-    failure: Failure
-    where: Where
+    failure: FailedCheck
+    where: HoldPlace
     say: Say
     vscode: Path | None = None
 
-    def run(self) -> Failure | None:
+    def run(self) -> FailedCheck | None:
         """Make the check; returns how it failed this time, None where it passed.
 
         Raises:
@@ -131,7 +133,7 @@ class Hold:
             until_left(guest)
 
 
-def _standing(failure: Failure, at: Position) -> str:
+def _standing(failure: FailedCheck, at: Position) -> str:
     commands = failure.commands[at.guest]
     which = f" {at.guest + 1} of {len(failure.commands)}" if len(failure.commands) > 1 else ""
     if at.command == POWER_ON:
@@ -139,7 +141,7 @@ def _standing(failure: Failure, at: Position) -> str:
     return f"guest{which} stands before command {at.command + 1} of {len(commands)}: {commands[at.command]}"
 
 
-def _passed(failure: Failure) -> HarnessError:
+def _passed(failure: FailedCheck) -> HarnessError:
     return HarnessError(
         "check", failure.check.check, detail="it went another way when it was made again",
         next_step="a race does that: `storm --again` repeats one until it shows",

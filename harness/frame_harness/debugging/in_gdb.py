@@ -141,7 +141,7 @@ def zone_bytes(index: int) -> bytes:
     return read(Vaddr(base + facts["offset"] + index * facts["bytes"]), facts["bytes"])
 
 
-class Slot(gdb.Command):  # type: ignore[misc]
+class SlotCommand(gdb.Command):  # type: ignore[misc]
     """slot PADDR: the slot of the frame at a physical address, decoded."""
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ class FreeList(gdb.Command):  # type: ignore[misc]
         gdb.write(f"{len(seen)} blocks of order {order}\n")
 
 
-class Facts(gdb.Command):  # type: ignore[misc]
+class FactsCommand(gdb.Command):  # type: ignore[misc]
     """frame-harness-facts JSON: the layout of the kernel, as the harness read it."""
 
     def __init__(self) -> None:
@@ -250,7 +250,7 @@ def of_the_user(frame: Any) -> bool:
     return table is not None and bool(table.fullname().startswith(tuple(FACTS["sources"])))
 
 
-for command in (Slot, Zones, FreeList, Facts):
+for command in (SlotCommand, Zones, FreeList, FactsCommand):
     command()
 gdb.pretty_printers.append(printer_of)
 gdb.events.stop.connect(show_subject)

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from frame_harness.base.disk import scratch
 from frame_harness.debugging.guests import CountedGuests
-from frame_harness.debugging.recording import Recording, RecordingError, folder_of, icount, keep, note_of
-from frame_harness.debugging.session import Failure, again
+from frame_harness.debugging.recording import RecordingError, RecordingNote, folder_of, icount, keep, note_of
+from frame_harness.debugging.session import FailedCheck, again
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
@@ -23,9 +23,9 @@ from frame_harness.session.request import SessionRequest
 class RecordedGuests(CountedGuests):
     """Records each guest of a check that can be recorded."""
 
-    def __init__(self, folder: Path, failure: Failure) -> None:
+    def __init__(self, folder: Path, failure: FailedCheck) -> None:
         super().__init__()
-        self.note: Recording | None = None
+        self.note: RecordingNote | None = None
         self.why_not = "its guest never came to its prompt"
         self._folder, self._failure = folder, failure
         self._machines: dict[int, Machine] = {}
@@ -67,7 +67,7 @@ class RecordedGuests(CountedGuests):
         )  # fmt: skip
 
 
-def record(request: SessionRequest, failure: Failure) -> tuple[Path, Recording]:
+def record(request: SessionRequest, failure: FailedCheck) -> tuple[Path, RecordingNote]:
     """Make a check that failed once more, recorded; returns where the recording lies.
 
     Raises:
@@ -99,7 +99,7 @@ def _refusal(machine: Machine, options: dict[str, Any]) -> str:
     return ""
 
 
-def _not(failure: Failure, why: str) -> RecordingError:
+def _not(failure: FailedCheck, why: str) -> RecordingError:
     return RecordingError(
         "recording",
         failure.check.check,

@@ -41,7 +41,7 @@ _OF_A_DEBUGGER: Final = (f"socket,id={DEBUGGER_ID},", f"chardev:{DEBUGGER_ID}")
 _ICOUNT: Final = "shift=7"
 
 
-class Recording(Record, frozen=True, kw_only=True):
+class RecordingNote(Record, frozen=True, kw_only=True):
     """What replay needs to know, beside the log and the kernel.
 
     Attributes:
@@ -126,7 +126,7 @@ def plain_machine(machine: Machine) -> dict[str, Any]:
     return dict(msgspec.to_builtins(machine))
 
 
-def keep(folder: Path, note: Recording, log: Path, elf: Path) -> None:
+def keep(folder: Path, note: RecordingNote, log: Path, elf: Path) -> None:
     """Write a recording where it stays, and let the oldest go.
 
     Raises:
@@ -142,14 +142,14 @@ def keep(folder: Path, note: Recording, log: Path, elf: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def load(folder: Path) -> Recording:
+def load(folder: Path) -> RecordingNote:
     """Read a recording's note, and prove that log and kernel are those that it was made with.
 
     Raises:
         RecordingError: there is none, or it is damaged.
     """
     try:
-        note = decode((folder / NOTE).read_bytes(), Recording)
+        note = decode((folder / NOTE).read_bytes(), RecordingNote)
         for name, expected in ((LOG, note.log_sha256), (ELF, note.elf_sha256)):
             actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             if actual != expected:
@@ -187,10 +187,10 @@ def note_of(
     commands: Sequence[str],
     machine: Machine,
     version: str,
-) -> Recording:
+) -> RecordingNote:
     """Describe a guest whose QEMU has ended and whose log is whole."""
     image, witness = kernel.image, kernel.witness
-    return Recording(
+    return RecordingNote(
         check=check,
         subject=str(image.subject.path),
         finding="",

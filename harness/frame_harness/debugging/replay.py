@@ -20,7 +20,7 @@ from frame_harness.debugging.recording import (
     ELF,
     LOG,
     NOTE,
-    Recording,
+    RecordingNote,
     diverged,
     icount,
     memory_of,
@@ -66,7 +66,7 @@ class Write:
 class Replay:
     """One run of a recording, from power-on to its end."""
 
-    def __init__(self, folder: Path, note: Recording, *, stall_s: float = STALL_S) -> None:
+    def __init__(self, folder: Path, note: RecordingNote, *, stall_s: float = STALL_S) -> None:
         self._folder, self._note, self._stall_s = folder, note, stall_s
         self._said = bytearray()
 
@@ -194,7 +194,7 @@ class Replay:
 class Patience:
     """How long a replay may go on without a write."""
 
-    def __init__(self, guest: Guest, note: Recording, stall_s: float) -> None:
+    def __init__(self, guest: Guest, note: RecordingNote, stall_s: float) -> None:
         self._guest, self._stall_s = guest, stall_s
         self._most_cpu_s = guest.machine.limits.boot_cpu_s + 10 * note.cpu_s
         self.renew()

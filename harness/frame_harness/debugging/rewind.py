@@ -7,7 +7,7 @@ from pathlib import Path
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn, paddr_to_vaddr
-from frame_harness.debugging.recording import Recording, refused
+from frame_harness.debugging.recording import RecordingNote, refused
 from frame_harness.debugging.replay import Replay, Write
 from frame_harness.guest.ending import shortened
 from frame_harness.image.image import Image
@@ -37,7 +37,7 @@ class LastWrite:
     called_from: tuple[str, ...] = ()
 
 
-def last_write(folder: Path, note: Recording, image: Image, field: str, frame: Paddr | None) -> LastWrite:
+def last_write(folder: Path, note: RecordingNote, image: Image, field: str, frame: Paddr | None) -> LastWrite:
     """Replay twice; the second time has to show the same.
 
     Args:
@@ -62,7 +62,7 @@ def last_write(folder: Path, note: Recording, image: Image, field: str, frame: P
     )  # fmt: skip
 
 
-def _place(note: Recording, field: str, frame: Paddr | None) -> tuple[Paddr, int, Paddr]:
+def _place(note: RecordingNote, field: str, frame: Paddr | None) -> tuple[Paddr, int, Paddr]:
     """Address and size of the field, and the frame whose slot it is in."""
     if field not in note.fields:
         known = ", ".join(note.fields)
@@ -78,7 +78,7 @@ def _place(note: Recording, field: str, frame: Paddr | None) -> tuple[Paddr, int
     return Paddr(note.meta_paddr + pfn * note.slot_bytes + offset), n_bytes, about
 
 
-def _during(note: Recording, write: Write) -> str:
+def _during(note: RecordingNote, write: Write) -> str:
     if write.booting:
         return "the guest booted"
     if write.command >= len(note.commands):

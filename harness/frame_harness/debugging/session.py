@@ -28,7 +28,7 @@ _NOTHING_LOOKED_AT = Facts(layout=UNREAD_LAYOUT, selftest=NO_SELFTEST, invariant
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedCheck:
     """A check that failed.
 
     Attributes:
@@ -54,7 +54,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeChecks:
     """What came of checks that were made until one failed.
 
     Attributes:
@@ -62,7 +62,7 @@ class Made:
         outcomes: of those that did not fail, how often each came; many of them may have looked at nothing.
     """
 
-    failure: Failure | None
+    failure: FailedCheck | None
     outcomes: Mapping[Outcome, int]
 
 
@@ -71,7 +71,7 @@ def first_failure(
     check: str,
     guests: CountedGuests | None = None,
     on_failure: Callable[[], None] | None = None,
-) -> Made:
+) -> MadeChecks:
     """Make the checks of a name, or of a clause, until one of them fails.
 
     Args:
@@ -92,15 +92,15 @@ def first_failure(
         raise HarnessError("suite", detail=f"pytest ended with status {status}", evidence=making.trouble)
     if not making.made:
         raise _no_such(check, making.names)
-    return Made(making.failure, making.outcomes)
+    return MadeChecks(making.failure, making.outcomes)
 
 
 def again(
     request: SessionRequest,
-    failure: Failure,
+    failure: FailedCheck,
     guests: CountedGuests,
     on_failure: Callable[[], None] | None = None,
-) -> Failure | None:
+) -> FailedCheck | None:
     """Make a check that failed once more, with other guests."""
     only = replace(request, only=frozenset({failure.check}))
     return first_failure(only, failure.check.check, guests, on_failure).failure
@@ -118,7 +118,7 @@ class _Making:
     """A plugin of pytest that chooses the checks, gives them their guests, and stops at the first failure."""
 
     def __init__(self, check: str, guests: CountedGuests, on_failure: Callable[[], None] | None) -> None:
-        self.failure: Failure | None = None
+        self.failure: FailedCheck | None = None
         self.error: HarnessError | None = None
         self.trouble = ""
         self.names: set[str] = set()
@@ -180,7 +180,7 @@ class _Making:
         at = self._guests.here if self._failed_at is None else self._failed_at
         commands = tuple(map(tuple, self._guests.commands))
         driven = at.guest in self._guests.driven
-        self.failure = Failure(result, self._ours.run(result.run).image, at, commands, driven)
+        self.failure = FailedCheck(result, self._ours.run(result.run).image, at, commands, driven)
         self._session.shouldfail = "a check failed"
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import Paddr
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Violation
-from frame_harness.contract.preflight import AddressPromise, Moment, Preflight
+from frame_harness.contract.preflight import AddressPromise, Preflight, PreflightMoment
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MISSING_FIELDS, Canary, MemoryState, mask_of_ranges
 
@@ -26,7 +26,7 @@ class Names(Protocol):
     def has(self, name: str) -> bool: ...
 
 
-class Watch(Protocol):
+class FreeFrameWatch(Protocol):
     """Remembers what the payload of free frames was."""
 
     def read(self) -> Canary: ...
@@ -57,7 +57,7 @@ class FrameGuest(Protocol):
 
     def buddy_free(self, paddr: Paddr, order: int) -> None: ...
 
-    def watch_payload(self, *, limit: int | None = None) -> Watch: ...
+    def watch_payload(self, *, limit: int | None = None) -> FreeFrameWatch: ...
 
 
 def judge_new_slots(guest: FrameGuest) -> InvariantResult:
@@ -81,7 +81,7 @@ def judge_new_slots(guest: FrameGuest) -> InvariantResult:
     return InvariantResult(NEW_SLOTS, ("ARRAY-03",), len(slots), shown, len(bad))
 
 
-def _moments(guest: FrameGuest) -> Iterator[Moment]:
+def _moments(guest: FrameGuest) -> Iterator[PreflightMoment]:
     """A freed frame in quarantine, where a frame can be poisoned; then what two allocations change."""
     sick = guest.alloc()
     poisons = guest.image.has("MetaSlot::mark_poisoned")
@@ -92,7 +92,7 @@ def _moments(guest: FrameGuest) -> Iterator[Moment]:
     before, watch = guest.state().copied(), guest.watch_payload(limit=WATCHED_FRAMES)
     guest.alloc(purpose="user")
     guest.buddy_alloc(2, "unmovable")
-    yield Moment(guest.state(canary=watch.read(), quarantined=[sick] if poisons else []), before)
+    yield PreflightMoment(guest.state(canary=watch.read(), quarantined=[sick] if poisons else []), before)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from frame_harness.contract.boundaries import around, one_bit_off
-from frame_harness.contract.methods import CallEnd, Effect, Method, Slot, operand
+from frame_harness.contract.methods import CallEnd, Effect, Slot, SlotMethod, operand
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.layouts import META_SLOT
 
@@ -29,16 +29,18 @@ def _changes(change: Callable[[Slot], Slot]) -> Effect:
     return lambda before, _arguments: (CallEnd(before | change(before)),)
 
 
-def _setter(name: str, field: str, clause: str, argument: str) -> Method:
+def _setter(name: str, field: str, clause: str, argument: str) -> SlotMethod:
     """The field holds the opposite of some values before, so a bit that is not stored is seen."""
     bits = META_SLOT.widths[field]
     ones = (1 << bits) - 1
     pairs = tuple((ones ^ value, value) for value in around(bits))
-    return Method(name, (clause,), _stores(field), (operand(argument, bits),), (field,), pairs, accessor=True)
+    return SlotMethod(
+        name, (clause,), _stores(field), (operand(argument, bits),), (field,), pairs, accessor=True
+    )
 
 
-def _getter(name: str, field: str, clause: str) -> Method:
-    return Method(name, (clause,), _loads(field), stored=(field,), accessor=True)
+def _getter(name: str, field: str, clause: str) -> SlotMethod:
+    return SlotMethod(name, (clause,), _loads(field), stored=(field,), accessor=True)
 
 
 def _swap(before: Slot, arguments: Sequence[int]) -> Outcomes:
@@ -136,22 +138,22 @@ ACCESSORS = (
 )
 
 REFERENCES = (
-    Method(
+    SlotMethod(
         "reset_refcount",
         ("REF-03",),
         _changes(lambda _: {"refcount": 0}),
         stored=("refcount",),
         calls=("set_refcount",),
     ),
-    Method("inc_ref", ("REF-01",), _inc, stored=("refcount",), where=_off_sentinel(*INC_REFUSED)),
-    Method(
+    SlotMethod("inc_ref", ("REF-01",), _inc, stored=("refcount",), where=_off_sentinel(*INC_REFUSED)),
+    SlotMethod(
         "inc_ref", ("REF-07",), _inc, stored=("refcount",), where=_at_sentinel(*INC_REFUSED), part="sentinel"
     ),
-    Method("dec_ref", ("REF-01",), _dec, stored=("refcount",), where=_off_sentinel(*DEC_REFUSED)),
-    Method(
+    SlotMethod("dec_ref", ("REF-01",), _dec, stored=("refcount",), where=_off_sentinel(*DEC_REFUSED)),
+    SlotMethod(
         "dec_ref", ("REF-07",), _dec, stored=("refcount",), where=_at_sentinel(*DEC_REFUSED), part="sentinel"
     ),
-    Method(
+    SlotMethod(
         "cas_refcount",
         ("REF-02",),
         _swap,
@@ -162,16 +164,16 @@ REFERENCES = (
 )
 
 OTHERS = (
-    Method("is_cow", ("FRAME-07",), _tells(lambda slot: bool(slot["flags"] & 1)), stored=("flags",)),
-    Method("is_dll", ("FRAME-07",), _tells(lambda slot: bool(slot["flags"] & 2)), stored=("flags",)),
-    Method(
+    SlotMethod("is_cow", ("FRAME-07",), _tells(lambda slot: bool(slot["flags"] & 1)), stored=("flags",)),
+    SlotMethod("is_dll", ("FRAME-07",), _tells(lambda slot: bool(slot["flags"] & 2)), stored=("flags",)),
+    SlotMethod(
         "is_guard_poisoned",
         ("GUARD-03",),
         _tells(lambda slot: bool(slot["guard"] & C.guard_poisoned)),
         stored=("guard", "flags"),
         calls=("get_guard",),
     ),
-    Method(
+    SlotMethod(
         "fetch_or_guard",
         ("GUARD-01",),
         _or_guard,
@@ -179,21 +181,21 @@ OTHERS = (
         ("guard",),
         tuple((WORD ^ value, value) for value in around(32)),
     ),
-    Method(
+    SlotMethod(
         "mark_poisoned",
         ("GUARD-02",),
         _changes(_poison),
         stored=("guard", "flags"),
         calls=("fetch_or_guard",),
     ),
-    Method(
+    SlotMethod(
         "reset_with_free_list_meta",
         ("GUARD-04",),
         _changes(_to_free_list),
         stored=("guard", "vtable"),
         calls=("set_vtable_bits",),
     ),
-    Method(
+    SlotMethod(
         "note_new_allocation_epoch",
         ("GEN-01",),
         _changes(_new_epoch),
@@ -202,14 +204,14 @@ OTHERS = (
         by_field={"guard": "GUARD-05", "vtable": "GUARD-05", "generation": "GEN-01"},
         calls=("set_vtable_bits", "set_guard"),
     ),
-    Method(
+    SlotMethod(
         "note_new_allocation_epoch",
         ("GUARD-05",),
         _changes(_new_epoch),
         stored=("guard", "vtable"),
         part="clears",
     ),
-    Method(
+    SlotMethod(
         "note_new_allocation_epoch",
         ("GEN-03",),
         _changes(_new_epoch),
@@ -218,7 +220,7 @@ OTHERS = (
         part="wrap",
         by_field={"guard": "GUARD-05", "vtable": "GUARD-05", "generation": "GEN-03"},
     ),
-    Method("debug_snapshot", ("ARRAY-08",), _snapshot, stored=("generation", "guard", "vtable")),
+    SlotMethod("debug_snapshot", ("ARRAY-08",), _snapshot, stored=("generation", "guard", "vtable")),
 )
 
 SLOT_METHODS = (*ACCESSORS, *REFERENCES, *OTHERS)

@@ -15,7 +15,7 @@ Values = frozenset[int] | frozenset[str]
 
 
 @dataclass(frozen=True)
-class Command:
+class ConsoleCommand:
     """One command of the subject's.
 
     Attributes:
@@ -44,49 +44,49 @@ TABLE_SIZES = _numbers(ram for ram in around(64) if 0 < ram <= 1 << 28) | _numbe
 )
 
 
-def _by_address(function: str, *more: int, **operands: frozenset[int]) -> Command:
-    return Command({"paddr": HANDED_ON | FRAME_STARTS | _numbers(more), **operands}, (function,))
+def _by_address(function: str, *more: int, **operands: frozenset[int]) -> ConsoleCommand:
+    return ConsoleCommand({"paddr": HANDED_ON | FRAME_STARTS | _numbers(more), **operands}, (function,))
 
 
-def _slot_commands() -> dict[str, Command]:
-    found: dict[str, Command] = {}
+def _slot_commands() -> dict[str, ConsoleCommand]:
+    found: dict[str, ConsoleCommand] = {}
     for method in SLOT_METHODS:
         operands: dict[str, Values] = {one.name: _numbers(one.values) for one in method.operands}
-        found[method.command] = Command({"paddr": ANY_SLOT, **operands}, (method.name,))
+        found[method.command] = ConsoleCommand({"paddr": ANY_SLOT, **operands}, (method.name,))
     return found
 
 
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, ConsoleCommand] = {
     **_slot_commands(),
-    "slot.vtable_ref": Command({"paddr": ANY_SLOT}, ("vtable_ref",)),
-    "slot.try_vtable_ref": Command({"paddr": ANY_SLOT}, ("try_vtable_ref",)),
-    "array.size": Command({"ram": _numbers(around(64))}, ("metadata_size_for",)),
-    "array.init": Command({"total_ram": TABLE_SIZES}, ("init_metadata_array",)),
+    "slot.vtable_ref": ConsoleCommand({"paddr": ANY_SLOT}, ("vtable_ref",)),
+    "slot.try_vtable_ref": ConsoleCommand({"paddr": ANY_SLOT}, ("try_vtable_ref",)),
+    "array.size": ConsoleCommand({"ram": _numbers(around(64))}, ("metadata_size_for",)),
+    "array.init": ConsoleCommand({"total_ram": TABLE_SIZES}, ("init_metadata_array",)),
     "array.get": _by_address("get_meta", *frames.addresses_inside(N_FRAMES)),
     "array.slot": _by_address(
         "get_meta_slot", *frames.addresses_inside(N_FRAMES), *frames.addresses_outside(N_FRAMES)
     ),
     "array.snapshot": _by_address("frame_meta_debug_snapshot"),
     "array.matches": _by_address("meta_generation_matches", gen=_numbers(around(32))),
-    "array.poisoned": Command({"paddr": HANDED_ON, "order": ORDERS}, ("block_phys_has_poison_guard",)),
+    "array.poisoned": ConsoleCommand({"paddr": HANDED_ON, "order": ORDERS}, ("block_phys_has_poison_guard",)),
     "array.unmap": _by_address("invoke_vtable_on_unmap"),
     "array.lastref": _by_address("invoke_vtable_on_last_ref"),
-    "alloc": Command(
+    "alloc": ConsoleCommand(
         {"zeroed": frozenset({"0", "1"}), "purpose": PURPOSES}, ("new", "zeroed", "purpose", "allocate")
     ),
-    "purpose.zero": Command(
+    "purpose.zero": ConsoleCommand(
         {"purpose": PURPOSES | frozenset({"pagetable", "kernel", "user"})}, ("requires_zero",)
     ),
-    "release": Command({"paddr": ANY_SLOT, "order": ORDERS}),
-    "trait.alloc": Command({"order": ORDERS_ASKED_FOR}),
-    "trait.free": Command({"paddr": ANY_SLOT, "order": ORDERS}),
-    "buddy.alloc": Command(
+    "release": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}),
+    "trait.alloc": ConsoleCommand({"order": ORDERS_ASKED_FOR}),
+    "trait.free": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}),
+    "buddy.alloc": ConsoleCommand(
         {"order": ORDERS_ASKED_FOR, "movable|unmovable": frozenset({"movable", "unmovable"})}
     ),
-    "buddy.free": Command({"paddr": ANY_SLOT, "order": ORDERS}),
-    "frame.containing": Command({"addr": ADDRESSES}, ("containing_address",)),
-    "frame.from_start": Command({"addr": ADDRESSES}, ("from_start_address",)),
-    "frame.range": Command(
+    "buddy.free": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}),
+    "frame.containing": ConsoleCommand({"addr": ADDRESSES}, ("containing_address",)),
+    "frame.from_start": ConsoleCommand({"addr": ADDRESSES}, ("from_start_address",)),
+    "frame.range": ConsoleCommand(
         {
             "start": _numbers(start for start, _ in (*frames.ranges(), *frames.last_ranges())),
             "end": _numbers(end for _, end in (*frames.ranges(), *frames.last_ranges())),
@@ -94,7 +94,7 @@ COMMANDS: dict[str, Command] = {
         },
         ("range_inclusive",),
     ),
-    "frame.cmp": Command(
+    "frame.cmp": ConsoleCommand(
         {
             "a": _numbers(a for a, _ in frames.pairs_of_frames()),
             "b": _numbers(b for _, b in frames.pairs_of_frames()),

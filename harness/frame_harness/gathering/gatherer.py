@@ -14,7 +14,7 @@ from frame_harness.base.units import Paddr
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_guest.memory_view import memory_in_ram, with_regions
 from frame_harness.frame_metadata.memory_state import MemoryState
-from frame_harness.gathering.replay import NotReplayed, Played, Replayer, require_same
+from frame_harness.gathering.replay import CommandReplayer, NotReplayed, PlayedAgain, require_same
 from frame_harness.gathering.taken import Taken, take, take_remains
 from frame_harness.gathering.writing import write_guest
 from frame_harness.guest.checks import ClauseViolated
@@ -53,7 +53,7 @@ class Gatherer:
     def __init__(self, archive: Path) -> None:
         self.notes: list[str] = []
         self._archive = archive
-        self._replayer = Replayer()
+        self._replayer = CommandReplayer()
         self._taken: list[Taken] = []
         """Of the check that failed and is not over yet."""
         self._told: list[Remains] = []
@@ -143,7 +143,7 @@ class Gatherer:
         played = self._played(last)
         return [*records, write_guest(self._archive, folder, "", self._with_ranges(last, played), played)]
 
-    def _played(self, taken: Taken) -> Played | None:
+    def _played(self, taken: Taken) -> PlayedAgain | None:
         """What a fresh guest shows of the same commands; None, with a note, where none can."""
         guest = taken.guest
         if not isinstance(guest, Kernel) or taken.state is None:
@@ -167,7 +167,7 @@ class Gatherer:
             return None
         return played
 
-    def _with_ranges(self, taken: Taken, played: Played | None) -> Taken:
+    def _with_ranges(self, taken: Taken, played: PlayedAgain | None) -> Taken:
         """The same with the ranges of RAM, which no guest that failed is asked for."""
         if taken.state is None:
             return taken

@@ -45,7 +45,7 @@ class NotReplayed(HarnessError):
 
 
 @dataclass(frozen=True, eq=False)
-class Played:
+class PlayedAgain:
     """What a fresh guest showed.
 
     Attributes:
@@ -62,7 +62,7 @@ class Played:
     life: Life
 
 
-class Replayer:
+class CommandReplayer:
     """Fresh guests of this process, which no run counts; `close` ends them."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Replayer:
     def play(
         self, image: Image, machine: Machine, options: dict[str, Any], sent: Sequence[Sent], *,
         died: bool, pfns: NDArray[np.int64],
-    ) -> Played:  # fmt: skip
+    ) -> PlayedAgain:  # fmt: skip
         """Play commands again.
 
         Args:
@@ -173,7 +173,7 @@ class _Steps:
         if not _equal(self._now[0].slots, self._kernel.slots()):
             self._before, self._now, self._changed_by = self._now, self._moment(), one.line
 
-    def played(self, fatal: Sent | None) -> Played:
+    def played(self, fatal: Sent | None) -> PlayedAgain:
         """All of it, once everything was played."""
         (before, payload), changed_by = (
             (self._moment(), fatal.line) if fatal else (self._before, self._changed_by)
@@ -181,7 +181,7 @@ class _Steps:
         # Lists and counters may have changed without a slot.
         end = self._state()
         life = Life(self._pfns, np.array(self._rows), tuple(self._commands), np.array(self._free))
-        return Played(before, payload, changed_by, end, life)
+        return PlayedAgain(before, payload, changed_by, end, life)
 
     def _moment(self) -> tuple[MemoryState, Payload]:
         return self._state(), payload_of(self._kernel, self._pfns)
@@ -193,7 +193,7 @@ class _Steps:
         return self._kernel.slots()[self._pfns]
 
 
-def require_same(played: Played, seen: MemoryState) -> None:
+def require_same(played: PlayedAgain, seen: MemoryState) -> None:
     """Require that a fresh guest came to the memory that was seen.
 
     Raises:

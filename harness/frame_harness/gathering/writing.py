@@ -15,7 +15,7 @@ from frame_harness.archive.writing import add_image
 from frame_harness.base.units import Pfn, pfn_to_paddr
 from frame_harness.console.protocol import quote_line
 from frame_harness.gathering.qemu_script import script
-from frame_harness.gathering.replay import Played
+from frame_harness.gathering.replay import PlayedAgain
 from frame_harness.gathering.taken import Taken
 from frame_harness.guest.backtrace import texts
 
@@ -26,7 +26,7 @@ BEFORE, AFTER, LIFE = "before.npz", "after.npz", "life.npz"
 
 
 def write_guest(
-    archive: Path, folder: Path, under: str, taken: Taken, played: Played | None = None
+    archive: Path, folder: Path, under: str, taken: Taken, played: PlayedAgain | None = None
 ) -> GuestRecord:
     """Write a guest's texts and memory.
 
@@ -95,7 +95,7 @@ def _script(archive: Path, place: Path, folder: Path, taken: Taken) -> str:
     return name
 
 
-def _memory(place: Path, folder: Path, taken: Taken, played: Played | None) -> dict[str, str]:
+def _memory(place: Path, folder: Path, taken: Taken, played: PlayedAgain | None) -> dict[str, str]:
     """Write what there is; return the names of the files by field of the record."""
     written = {}
     if taken.state is not None:

@@ -13,7 +13,7 @@ from frame_harness.base.errors import ProtocolError
 from frame_harness.base.units import Paddr, Pfn, frames_from, pfn_to_paddr
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import StructLayout
-from frame_harness.contract.methods import CallEnd, Case, Method, Slot
+from frame_harness.contract.methods import CallEnd, Case, Slot, SlotMethod
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, Values
@@ -75,7 +75,7 @@ def tell(kernel: BootedGuest, replies: Sequence[Reply], index: int) -> None:
 
 
 def play(
-    kernel: BootedGuest, method: Method, *, first_pfn: Pfn = Pfn(0), cases: Sequence[Case] | None = None
+    kernel: BootedGuest, method: SlotMethod, *, first_pfn: Pfn = Pfn(0), cases: Sequence[Case] | None = None
 ) -> int:
     """Call a method once for each of its cases, on a slot of its own; returns how many there were.
 
@@ -98,7 +98,7 @@ def play(
     return len(cases)
 
 
-def _play_part(kernel: BootedGuest, method: Method, first_pfn: Pfn, cases: Sequence[Case]) -> None:
+def _play_part(kernel: BootedGuest, method: SlotMethod, first_pfn: Pfn, cases: Sequence[Case]) -> None:
     contract, table = kernel.image.subject.contract, kernel.slots()[first_pfn : first_pfn + len(cases)]
     kept = table.copy()
     write_slots(table, cases, contract.slot)
@@ -147,7 +147,7 @@ def _reserved(slot: Any, layout: StructLayout) -> set[int]:
 
 
 def violation(
-    contract: Contract, method: Method, case: Case, reply: Reply, slot: Any, paddr: Paddr
+    contract: Contract, method: SlotMethod, case: Case, reply: Reply, slot: Any, paddr: Paddr
 ) -> ClauseViolated:
     """What a call that ended in no allowed way breaks: clauses of the method, else `OtherClauseViolated`."""
     after = {name: int(slot[name]) for name in contract.slot.widths}
@@ -186,7 +186,7 @@ def _promised(case: Case) -> Slot:
     return {name: value for name, value in first.items() if all(one[name] == value for one in others)}
 
 
-def _broken(method: Method, case: Case, reply: Reply, after: Slot, general: str) -> Sequence[str]:
+def _broken(method: SlotMethod, case: Case, reply: Reply, after: Slot, general: str) -> Sequence[str]:
     """The clauses that a wrong outcome breaks, those that the method's declaration is about first.
 
     Args:
@@ -200,7 +200,7 @@ def _broken(method: Method, case: Case, reply: Reply, after: Slot, general: str)
     return own or list(clauses) or method.clauses
 
 
-def _leaks(method: Method, case: Case, reply: Reply, after: Slot) -> bool:
+def _leaks(method: SlotMethod, case: Case, reply: Reply, after: Slot) -> bool:
     """Whether a method did its own work right, and changed a field or a byte that is none of its own."""
     own = {*method.stored}.union(*(_changed_by(one, case.before) for one in case.allowed))
     return any(

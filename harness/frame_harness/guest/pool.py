@@ -51,7 +51,7 @@ _UNSEEN: Final = ("seed", "hung_before")  # options that are not the guest's to 
 
 
 @dataclass(frozen=True)
-class Kind:
+class GuestKind:
     """What guests have in common that can take each other's place: all that they can see but the nonce."""
 
     image: str
@@ -64,7 +64,7 @@ class Prompt:
     """A guest at its prompt, as `BootedGuest.finish` meets it, for the decision whether its QEMU is kept."""
 
     pool: GuestPool
-    kind: Kind
+    kind: GuestKind
     snapshot: Snapshot
     banner: Banner
     said: bytes
@@ -175,7 +175,7 @@ class GuestPool:
         self._at_once, self._forget_boot = at_once, forget_boot
         self.refusal = ""
         """Why this QEMU makes no snapshots, where it makes none."""
-        self._asked: list[Kind] = []
+        self._asked: list[GuestKind] = []
         self._kept: list[_Kept] = []
         self._others: list[_Kept] = []
         self._wrong: list[str] = []
@@ -206,7 +206,7 @@ class GuestPool:
             raise
         return guest
 
-    def _pays(self, alike: Kind) -> bool:
+    def _pays(self, alike: GuestKind) -> bool:
         """Whether a snapshot is worth half of a start: not for kinds that are asked for once, as most are.
 
         One QEMU of a kind is enough: that its last guest's memory is still looked at does not last.
@@ -217,7 +217,7 @@ class GuestPool:
         waits = any(kept.prompt.kind == alike for kept in self._own())
         return self._at_once or not (first or waits)
 
-    def _take(self, alike: Kind) -> _Kept | None:
+    def _take(self, alike: GuestKind) -> _Kept | None:
         """Return a QEMU of a kind, if one waits whose last guest's memory nobody looks at."""
         waiting = [kept for kept in self._own() if kept.prompt.kind == alike]
         if waiting and all(kept.left() is not None for kept in waiting):
@@ -235,7 +235,7 @@ class GuestPool:
             self._others, self._kept, self._pid = self._kept, [], os.getpid()
         return self._kept
 
-    def _prepare(self, guest: BootedGuest, alike: Kind) -> None:
+    def _prepare(self, guest: BootedGuest, alike: GuestKind) -> None:
         """Keep what a guest is at its prompt."""
         channel, machine = guest.channel, guest.guest
         machine.qmp("stop")
@@ -282,7 +282,7 @@ POOL: Final = GuestPool()
 """That of this process."""
 
 
-def _kind_of(image: Image, machine: Machine, options: dict[str, Any]) -> Kind | None:
+def _kind_of(image: Image, machine: Machine, options: dict[str, Any]) -> GuestKind | None:
     """Of what kind a guest is; None: it needs a QEMU of its own."""
     seen = {name: value for name, value in options.items() if name not in _UNSEEN}
     own = seen.pop("debugger", None) is not None or seen.pop("counts_instructions", False)
@@ -294,7 +294,7 @@ def _kind_of(image: Image, machine: Machine, options: dict[str, Any]) -> Kind | 
     # KVM: nobody has shown that it forgets as much. Under TCG all that a CPU is lies in QEMU.
     if machine.accel != "tcg" or machine.ram > LARGEST_RAM:
         return None
-    return Kind(image.sha256, machine, tuple(sorted(seen.items())))
+    return GuestKind(image.sha256, machine, tuple(sorted(seen.items())))
 
 
 def _paused_where_it_stands(guest: BootedGuest) -> bool:

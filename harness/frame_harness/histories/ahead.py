@@ -26,7 +26,7 @@ from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.program import PAGE_LOOK_BYTES, Ask
 from frame_harness.guest.reply import Reply
 from frame_harness.histories.commands import Command, encode
-from frame_harness.histories.differences import Difference, of_crash, of_reply
+from frame_harness.histories.differences import HistoryDifference, of_crash, of_reply
 from frame_harness.histories.differences import of_slots as difference_of_slots
 from frame_harness.histories.interpreter import Prediction
 from frame_harness.histories.lockstep import EVERY_BYTE, Lockstep, is_refused
@@ -40,7 +40,7 @@ _SAME_WORDS = PAGE_SIZE // 8 - 1
 class Mismatch:
     """Where a batch left the model: behind which of its commands, None where only its end shows it."""
 
-    difference: Difference
+    difference: HistoryDifference
     at: int | None = None
     prediction: Prediction | None = None
 
@@ -127,7 +127,7 @@ class Ahead:
                 each.prediction, reply
             )
             if difference is None and is_refused(each.prediction, reply):
-                difference = Difference("status", f"`{reply.request}`", "an answer", reply.shown)
+                difference = HistoryDifference("status", f"`{reply.request}`", "an answer", reply.shown)
             if difference is not None:
                 yield Mismatch(difference, at, each.prediction)
                 return
@@ -142,9 +142,9 @@ class Ahead:
             if got != each.seen:
                 yield Mismatch(self._difference(each, got), at, each.prediction)
                 return
-        yield Mismatch(Difference("batch", "looks", f"{ends[-1]} bytes", f"{len(seen)}"))
+        yield Mismatch(HistoryDifference("batch", "looks", f"{ends[-1]} bytes", f"{len(seen)}"))
 
-    def _difference(self, each: Planned, got: bytes) -> Difference:
+    def _difference(self, each: Planned, got: bytes) -> HistoryDifference:
         """What is different in what was seen behind one command."""
         at = next((at for at, pair in enumerate(zip(each.seen, got, strict=False)) if pair[0] != pair[1]), 0)
         dtype, slots, pages = self._lockstep.kernel.slots().dtype, each.ask.slots, each.ask.pages
@@ -160,7 +160,7 @@ class Ahead:
         byte = self._lockstep.byte_of(pfn)
         what = f"payload of frame {pfn_to_paddr(pfn):#x}"
         wanted, found = f"all {byte:#04x}", "something else"
-        return Difference("payload", what, wanted, found, pfn=pfn, field="payload", zeroed=byte == 0)
+        return HistoryDifference("payload", what, wanted, found, pfn=pfn, field="payload", zeroed=byte == 0)
 
 
 def _page(byte: int) -> bytes:

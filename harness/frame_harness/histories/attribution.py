@@ -14,7 +14,7 @@ from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.model import AllocOptions, Fail, Panic, PanicKind, Purpose
 from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 from frame_harness.histories.commands import ALLOCATES, GIVES_BACK, TAKES, WRITES_SLOT, Command, Op, Recipe
-from frame_harness.histories.differences import Difference, Look
+from frame_harness.histories.differences import HistoryDifference, Look
 from frame_harness.histories.interpreter import Prediction
 
 SCAN = "block_phys_has_poison_guard"
@@ -101,7 +101,10 @@ class Blame:
 
 
 def blame(
-    commands: Sequence[Command], seen: Command | Look, prediction: Prediction | None, difference: Difference
+    commands: Sequence[Command],
+    seen: Command | Look,
+    prediction: Prediction | None,
+    difference: HistoryDifference,
 ) -> Blame:
     """Name clause and function of a difference that showed after the last of some commands.
 
@@ -121,7 +124,10 @@ def _called(commands: Sequence[Command]) -> frozenset[str]:
 
 
 def _candidates(
-    commands: Sequence[Command], seen: Command | Look, prediction: Prediction | None, difference: Difference
+    commands: Sequence[Command],
+    seen: Command | Look,
+    prediction: Prediction | None,
+    difference: HistoryDifference,
 ) -> Iterator[str]:
     """The clauses that it may break, the likeliest first."""
     yield from difference.served
@@ -135,7 +141,7 @@ def _candidates(
         yield _provoked(prediction, difference) or _of_command(commands, seen, prediction, difference)
 
 
-def _function(clause: str, seen: Command | Look, difference: Difference) -> str:
+def _function(clause: str, seen: Command | Look, difference: HistoryDifference) -> str:
     """The method that the command names; where it calls several, the one that answers for the field."""
     keeper = FUNCTIONS.keeper_of(difference.field)
     if isinstance(seen, Look):
@@ -154,7 +160,7 @@ def _function(clause: str, seen: Command | Look, difference: Difference) -> str:
     return RETURN if RETURN in called else min(called)
 
 
-def _of_the_end(prediction: Prediction | None, difference: Difference) -> str:
+def _of_the_end(prediction: Prediction | None, difference: HistoryDifference) -> str:
     """Some payload is wrong, and nobody saw when it happened."""
     if difference.zeroed:
         return "ALLOC-04"
@@ -162,7 +168,7 @@ def _of_the_end(prediction: Prediction | None, difference: Difference) -> str:
 
 
 def _of_command(
-    commands: Sequence[Command], last: Command, prediction: Prediction, difference: Difference
+    commands: Sequence[Command], last: Command, prediction: Prediction, difference: HistoryDifference
 ) -> str:
     if difference.kind == "payload":
         return _of_payload(last, prediction, difference)
@@ -182,14 +188,14 @@ def _of_command(
     return OF_COMMAND[last.op]
 
 
-def _escaped(prediction: Prediction, difference: Difference) -> bool:
+def _escaped(prediction: Prediction, difference: HistoryDifference) -> bool:
     """Whether a poisoned block that was given back is not in quarantine; its guard is another clause's."""
     if difference.kind == "slot":
         return difference.pfn in prediction.quarantined and difference.field != "guard"
     return bool(prediction.quarantined) and difference.kind in OF_KIND
 
 
-def _of_refused(outcome: Panic, difference: Difference) -> str:
+def _of_refused(outcome: Panic, difference: HistoryDifference) -> str:
     """The command had to panic: it did not, or it changed something all the same."""
     spoilt = difference.kind in ("slot", "payload") and difference.field != "refcount"
     if outcome.kind is PanicKind.CLAIM and spoilt:
@@ -197,7 +203,7 @@ def _of_refused(outcome: Panic, difference: Difference) -> str:
     return OF_PANIC.get(outcome.kind, "ARRAY-07")
 
 
-def _provoked(prediction: Prediction, difference: Difference) -> str:
+def _provoked(prediction: Prediction, difference: HistoryDifference) -> str:
     """The hazard that the command met, where the difference can come of it."""
     if prediction.poison_met and (
         difference.kind not in ("slot", "payload") or difference.pfn in prediction.poison_met
@@ -208,14 +214,14 @@ def _provoked(prediction: Prediction, difference: Difference) -> str:
     return "GEN-03" if _is_wrap(prediction, difference) else ""
 
 
-def _is_wrap(prediction: Prediction, difference: Difference) -> bool:
+def _is_wrap(prediction: Prediction, difference: HistoryDifference) -> bool:
     """A generation had to begin anew, and it is what differs, or the panic is about it."""
     if difference.field == "generation" and difference.kind == "slot":
         return difference.pfn in prediction.wrapped
     return bool(prediction.wrapped) and difference.got_status == "panic" and "overflow" in difference.got
 
 
-def _of_payload(last: Command, prediction: Prediction, difference: Difference) -> str:
+def _of_payload(last: Command, prediction: Prediction, difference: HistoryDifference) -> str:
     match last.operands:
         case (Recipe(calls=calls),) if difference.zeroed:
             return _of_unzeroed(calls)
@@ -232,7 +238,7 @@ def _of_unzeroed(calls: Sequence[bool | Purpose]) -> str:
     return "ALLOC-07" if False in calls[last + 1 :] else "ALLOC-06" if False in calls[:last] else "ALLOC-04"
 
 
-def _of_allocation(op: Op, prediction: Prediction, difference: Difference) -> str:
+def _of_allocation(op: Op, prediction: Prediction, difference: HistoryDifference) -> str:
     if isinstance(prediction.outcome, Fail):
         return "ALLOC-11"
     if difference.kind == "status":
@@ -246,7 +252,7 @@ def _of_allocation(op: Op, prediction: Prediction, difference: Difference) -> st
     return "ALLOC-09"
 
 
-def _other_frame(difference: Difference) -> bool:
+def _other_frame(difference: HistoryDifference) -> bool:
     """Whether a frame that had to be handed out stayed free, or the other way round."""
     if difference.kind != "slot" or difference.field != "flags" or difference.values is None:
         return False
@@ -254,13 +260,13 @@ def _other_frame(difference: Difference) -> bool:
     return expected != got
 
 
-def _of_return(prediction: Prediction, difference: Difference) -> str:
+def _of_return(prediction: Prediction, difference: HistoryDifference) -> str:
     if difference.pfn not in prediction.frames:
         return OF_RETURN.get(difference.field, "FREE-03")
     return OF_RETURN.get(difference.field, "FREE-02")
 
 
-def _of_method(op: Op, prediction: Prediction, difference: Difference) -> str:
+def _of_method(op: Op, prediction: Prediction, difference: HistoryDifference) -> str:
     """A field that the method owns has a wrong value, or another one changed."""
     field, mine = difference.field, difference.pfn in prediction.frames
     owned = mine and field in OWNED.get(op, ())

@@ -8,7 +8,7 @@ from frame_harness.base.units import Paddr, pfn_to_paddr
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.differences import Difference
+from frame_harness.histories.differences import HistoryDifference
 
 COUNTERS = ("free", "cached", "allocated", "quarantined")
 
@@ -27,23 +27,23 @@ class BuddyWords:
         self._cached = record["caches"][0]["frames"]
         self._expected_heads = np.empty_like(self._heads)
 
-    def compare(self, model: Model) -> Difference | None:
+    def compare(self, model: Model) -> HistoryDifference | None:
         """The first word that is not as predicted."""
         return self._compare_counters(model) or self.compare_lists(model)
 
-    def compare_lists(self, model: Model) -> Difference | None:
+    def compare_lists(self, model: Model) -> HistoryDifference | None:
         """The same of what can be handed out alone."""
         return self._compare_heads(model) or self._compare_caches(model)
 
-    def _compare_counters(self, model: Model) -> Difference | None:
+    def _compare_counters(self, model: Model) -> HistoryDifference | None:
         for name, found in self._counters.items():
             for zone, got in zip(model.buddy.zones, found.tolist(), strict=True):
                 expected = getattr(zone, name)
                 if expected != got:
-                    return Difference("counter", f"zone {zone.name} {name}", str(expected), str(got))
+                    return HistoryDifference("counter", f"zone {zone.name} {name}", str(expected), str(got))
         return None
 
-    def _compare_heads(self, model: Model) -> Difference | None:
+    def _compare_heads(self, model: Model) -> HistoryDifference | None:
         expected = self._expected_heads
         expected.fill(C.link_none)
         for index, zone in enumerate(model.buddy.zones):
@@ -53,9 +53,9 @@ class BuddyWords:
             return None
         at = tuple(np.argwhere(expected != self._heads)[0].tolist())
         where = f"head of zone {model.buddy.zones[at[0]].name} migratetype {at[1]} order {at[2]}"
-        return Difference("list", where, f"{int(expected[at]):#x}", f"{int(self._heads[at]):#x}")
+        return HistoryDifference("list", where, f"{int(expected[at]):#x}", f"{int(self._heads[at]):#x}")
 
-    def _compare_caches(self, model: Model) -> Difference | None:
+    def _compare_caches(self, model: Model) -> HistoryDifference | None:
         for (cpu, migratetype), frames in model.buddy.caches.items():
             length = int(self._lengths[cpu, migratetype])
             if not frames and not length:
@@ -64,7 +64,7 @@ class BuddyWords:
             got = self._cached[cpu, migratetype, :length].tolist()
             if got != expected:
                 where = f"cache of cpu {cpu} migratetype {int(migratetype)}"
-                return Difference("cache", where, _shown(expected), _shown(got))
+                return HistoryDifference("cache", where, _shown(expected), _shown(got))
         return None
 
 

@@ -25,7 +25,7 @@ WHOLE_EVERY = 4
 
 
 @dataclass
-class Tally:
+class HistoryTally:
     """What a campaign has done so far."""
 
     seed: int
@@ -37,11 +37,11 @@ class Tally:
     """That were compared with the model, those of shortening included."""
 
 
-Go = Callable[[Tally], bool]
-Say = Callable[[Shortened], None]
+Go = Callable[[HistoryTally], bool]
+SayShortened = Callable[[Shortened], None]
 
 
-def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tally:
+def campaign(host: Host, seed: int, go_on: Go, say: SayShortened = lambda _: None) -> HistoryTally:
     """Play history after history as long as `go_on` says so.
 
     The same seed plays the same histories, whatever the subject, until the first finding.
@@ -49,7 +49,7 @@ def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tal
     Args:
         say: is told of each finding once it is as short as it gets.
     """
-    tally = Tally(seed)
+    tally = HistoryTally(seed)
     with ExitStack() as stack:
         by_config: dict[str, Lockstep] = {}
         while go_on(tally):

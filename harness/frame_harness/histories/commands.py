@@ -75,7 +75,7 @@ class Recipe:
 Operand = int | Migratetype | VtableAt | Recipe
 
 
-class Kind(Enum):
+class OperandKind(Enum):
     """What an operand is, which decides how it is written."""
 
     FRAME = auto()  # a physical address
@@ -87,9 +87,9 @@ class Kind(Enum):
     RECIPE = auto()
 
 
-_HEX = (Kind.FRAME, Kind.BITS)
+_HEX = (OperandKind.FRAME, OperandKind.BITS)
 # No block has the last of these orders, and its frames can still be counted.
-_BELOW = {Kind.ORDER: 21}
+_BELOW = {OperandKind.ORDER: 21}
 
 
 # ---- commands ---------------------------------------------------------------------------------------------
@@ -98,60 +98,60 @@ _BELOW = {Kind.ORDER: 21}
 class Op(Enum):
     """A command that the model knows: its words, then the kinds of its operands."""
 
-    ALLOC = "alloc", Kind.RECIPE
-    ALLOC_ALL = "alloc.all", Kind.RECIPE
-    BUDDY_ALLOC = "buddy.alloc", Kind.COUNT, Kind.MIGRATETYPE
-    TRAIT_ALLOC = "trait.alloc", Kind.COUNT
+    ALLOC = "alloc", OperandKind.RECIPE
+    ALLOC_ALL = "alloc.all", OperandKind.RECIPE
+    BUDDY_ALLOC = "buddy.alloc", OperandKind.COUNT, OperandKind.MIGRATETYPE
+    TRAIT_ALLOC = "trait.alloc", OperandKind.COUNT
     TRAIT_ALLOC_FRAME = ("trait.alloc_frame",)
-    RELEASE = "release", Kind.FRAME, Kind.ORDER
-    BUDDY_FREE = "buddy.free", Kind.FRAME, Kind.ORDER
-    TRAIT_FREE = "trait.free", Kind.FRAME, Kind.ORDER
+    RELEASE = "release", OperandKind.FRAME, OperandKind.ORDER
+    BUDDY_FREE = "buddy.free", OperandKind.FRAME, OperandKind.ORDER
+    TRAIT_FREE = "trait.free", OperandKind.FRAME, OperandKind.ORDER
     DRAIN = ("buddy.drain",)
-    OFFER = "inject buddy.next", Kind.FRAME
-    REFUSE = "inject buddy.refuse", Kind.COUNT
-    SKIP_STAMPS = "inject buddy.nostamp", Kind.COUNT
+    OFFER = "inject buddy.next", OperandKind.FRAME
+    REFUSE = "inject buddy.refuse", OperandKind.COUNT
+    SKIP_STAMPS = "inject buddy.nostamp", OperandKind.COUNT
     CLEAR_FAULTS = ("inject clear",)
-    INC_REF = "slot.inc_ref", Kind.FRAME
-    DEC_REF = "slot.dec_ref", Kind.FRAME
-    CAS_REFCOUNT = "slot.cas_refcount", Kind.FRAME, Kind.COUNT, Kind.COUNT
-    SET_REFCOUNT = "slot.set_refcount", Kind.FRAME, Kind.BITS
-    RESET_REFCOUNT = "slot.reset_refcount", Kind.FRAME
-    SET_FLAGS = "slot.set_flags", Kind.FRAME, Kind.BITS
-    SET_ORDER = "slot.set_order", Kind.FRAME, Kind.COUNT
-    SET_NEXT = "slot.set_next", Kind.FRAME, Kind.BITS
-    SET_PREV = "slot.set_prev", Kind.FRAME, Kind.BITS
-    SET_GENERATION = "slot.set_generation", Kind.FRAME, Kind.BITS
-    META_AUX_STORE = "slot.meta_aux_store", Kind.FRAME, Kind.BITS
-    SET_VTABLE_BITS = "slot.set_vtable_bits", Kind.FRAME, Kind.BITS
-    SET_GUARD = "slot.set_guard", Kind.FRAME, Kind.BITS
-    FETCH_OR_GUARD = "slot.fetch_or_guard", Kind.FRAME, Kind.BITS
-    MARK_POISONED = "slot.mark_poisoned", Kind.FRAME
-    RESET_WITH_FREE_LIST_META = "slot.reset_with_free_list_meta", Kind.FRAME
-    NOTE_NEW_ALLOCATION_EPOCH = "slot.note_new_allocation_epoch", Kind.FRAME
-    GET_REFCOUNT = "slot.get_refcount", Kind.FRAME
-    GET_FLAGS = "slot.get_flags", Kind.FRAME
-    GET_ORDER = "slot.get_order", Kind.FRAME
-    GET_GUARD = "slot.get_guard", Kind.FRAME
-    GENERATION = "slot.generation", Kind.FRAME
-    VTABLE_BITS = "slot.vtable_bits", Kind.FRAME
-    META_AUX_LOAD = "slot.meta_aux_load", Kind.FRAME
-    NEXT = "slot.next", Kind.FRAME
-    PREV = "slot.prev", Kind.FRAME
-    IS_GUARD_POISONED = "slot.is_guard_poisoned", Kind.FRAME
-    IS_COW = "slot.is_cow", Kind.FRAME
-    IS_DLL = "slot.is_dll", Kind.FRAME
-    TRY_VTABLE_REF = "slot.try_vtable_ref", Kind.FRAME
-    VTABLE_REF = "slot.vtable_ref", Kind.FRAME
-    SNAPSHOT = "array.snapshot", Kind.FRAME
-    MATCHES = "array.matches", Kind.FRAME, Kind.COUNT
-    POISONED = "array.poisoned", Kind.FRAME, Kind.ORDER
-    UNMAP = "array.unmap", Kind.FRAME
-    LAST_REF = "array.lastref", Kind.FRAME
+    INC_REF = "slot.inc_ref", OperandKind.FRAME
+    DEC_REF = "slot.dec_ref", OperandKind.FRAME
+    CAS_REFCOUNT = "slot.cas_refcount", OperandKind.FRAME, OperandKind.COUNT, OperandKind.COUNT
+    SET_REFCOUNT = "slot.set_refcount", OperandKind.FRAME, OperandKind.BITS
+    RESET_REFCOUNT = "slot.reset_refcount", OperandKind.FRAME
+    SET_FLAGS = "slot.set_flags", OperandKind.FRAME, OperandKind.BITS
+    SET_ORDER = "slot.set_order", OperandKind.FRAME, OperandKind.COUNT
+    SET_NEXT = "slot.set_next", OperandKind.FRAME, OperandKind.BITS
+    SET_PREV = "slot.set_prev", OperandKind.FRAME, OperandKind.BITS
+    SET_GENERATION = "slot.set_generation", OperandKind.FRAME, OperandKind.BITS
+    META_AUX_STORE = "slot.meta_aux_store", OperandKind.FRAME, OperandKind.BITS
+    SET_VTABLE_BITS = "slot.set_vtable_bits", OperandKind.FRAME, OperandKind.BITS
+    SET_GUARD = "slot.set_guard", OperandKind.FRAME, OperandKind.BITS
+    FETCH_OR_GUARD = "slot.fetch_or_guard", OperandKind.FRAME, OperandKind.BITS
+    MARK_POISONED = "slot.mark_poisoned", OperandKind.FRAME
+    RESET_WITH_FREE_LIST_META = "slot.reset_with_free_list_meta", OperandKind.FRAME
+    NOTE_NEW_ALLOCATION_EPOCH = "slot.note_new_allocation_epoch", OperandKind.FRAME
+    GET_REFCOUNT = "slot.get_refcount", OperandKind.FRAME
+    GET_FLAGS = "slot.get_flags", OperandKind.FRAME
+    GET_ORDER = "slot.get_order", OperandKind.FRAME
+    GET_GUARD = "slot.get_guard", OperandKind.FRAME
+    GENERATION = "slot.generation", OperandKind.FRAME
+    VTABLE_BITS = "slot.vtable_bits", OperandKind.FRAME
+    META_AUX_LOAD = "slot.meta_aux_load", OperandKind.FRAME
+    NEXT = "slot.next", OperandKind.FRAME
+    PREV = "slot.prev", OperandKind.FRAME
+    IS_GUARD_POISONED = "slot.is_guard_poisoned", OperandKind.FRAME
+    IS_COW = "slot.is_cow", OperandKind.FRAME
+    IS_DLL = "slot.is_dll", OperandKind.FRAME
+    TRY_VTABLE_REF = "slot.try_vtable_ref", OperandKind.FRAME
+    VTABLE_REF = "slot.vtable_ref", OperandKind.FRAME
+    SNAPSHOT = "array.snapshot", OperandKind.FRAME
+    MATCHES = "array.matches", OperandKind.FRAME, OperandKind.COUNT
+    POISONED = "array.poisoned", OperandKind.FRAME, OperandKind.ORDER
+    UNMAP = "array.unmap", OperandKind.FRAME
+    LAST_REF = "array.lastref", OperandKind.FRAME
     HOOK_LOG = ("vt.log",)
     HOOK_CLEAR = ("vt.clear",)
-    FILL = "payload.fill", Kind.FRAME, Kind.BITS, Kind.FRAMES
+    FILL = "payload.fill", OperandKind.FRAME, OperandKind.BITS, OperandKind.FRAMES
 
-    def __init__(self, words: str, *kinds: Kind) -> None:
+    def __init__(self, words: str, *kinds: OperandKind) -> None:
         self.words = words
         self.kinds = kinds
 
@@ -193,9 +193,9 @@ class Command:
     def frames(self) -> tuple[Pfn, ...]:
         """The pfns that it names."""
         match self.op.kinds, self.operands:
-            case (Kind.FRAME, Kind.ORDER), (int(paddr), int(order)):
+            case (OperandKind.FRAME, OperandKind.ORDER), (int(paddr), int(order)):
                 return tuple(frames_from(paddr_to_pfn(Paddr(paddr)), 1 << order))
-            case (Kind.FRAME, *_), (int(paddr), *_):
+            case (OperandKind.FRAME, *_), (int(paddr), *_):
                 return (paddr_to_pfn(Paddr(paddr)),)
         return ()
 
@@ -215,7 +215,7 @@ def encode(command: Command) -> str:
     return " ".join([op.words, *filter(None, words)])
 
 
-def _encoded(kind: Kind, operand: Operand) -> str:
+def _encoded(kind: OperandKind, operand: Operand) -> str:
     match operand:
         case Migratetype():
             return operand.name.lower()
@@ -254,16 +254,16 @@ def decode(line: str) -> Command:
 
 
 def _decoded(op: Op, line: str, words: Sequence[str], first: int) -> Iterator[Operand]:
-    if Kind.RECIPE in op.kinds:
+    if OperandKind.RECIPE in op.kinds:
         yield _recipe(line, words[first:])
         return
     for at, kind in enumerate(op.kinds, first):
         word = words[at] if at < len(words) else ""
-        if kind is Kind.MIGRATETYPE:
+        if kind is OperandKind.MIGRATETYPE:
             yield _migratetype(line, word)
-        elif kind is Kind.BITS and (vtable := _VTABLE.fullmatch(word)):
+        elif kind is OperandKind.BITS and (vtable := _VTABLE.fullmatch(word)):
             yield VtableAt(vtable[1], int(vtable[2] or 0))
-        elif word or kind is not Kind.FRAMES:
+        elif word or kind is not OperandKind.FRAMES:
             yield _number(line, word, at, _BELOW.get(kind, 1 << 64))
     if left := words[first + len(op.kinds) :]:
         raise ScriptError("command", line, detail=f"unexpected argument: {left[0]}")

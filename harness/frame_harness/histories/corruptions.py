@@ -19,7 +19,7 @@ ORDER = 3
 
 
 @dataclass(frozen=True)
-class Scene:
+class CorruptionScene:
     """Bookkeeping as numpy rows, a guest's live ones or made up, with one frame of each kind.
 
     Args:
@@ -112,7 +112,7 @@ class Corruption:
     kind: str
     field: str
     change: str
-    edit: Callable[[Scene], None]
+    edit: Callable[[CorruptionScene], None]
     fires: frozenset[str]
     may: frozenset[str] = frozenset()
 
@@ -127,7 +127,12 @@ class Corruption:
 
 
 def corruption(
-    kind: str, field: str, change: str, edit: Callable[[Scene], None], fires: str = "", may: str = ""
+    kind: str,
+    field: str,
+    change: str,
+    edit: Callable[[CorruptionScene], None],
+    fires: str = "",
+    may: str = "",
 ) -> Corruption:
     """Anything; `fires` and `may` name invariants without their `W-`."""
     must, can = (frozenset(f"W-{name}" for name in names.split()) for names in (fires, may))
@@ -136,14 +141,14 @@ def corruption(
 
 # ---- one field of one slot --------------------------------------------------------------------------------
 
-Change = Callable[[Scene, int], int]
+Change = Callable[[CorruptionScene, int], int]
 """From what a field holds to what it is to hold."""
 
 
 def slot(kind: str, field: str, change: str, new: Change, fires: str = "", may: str = "") -> Corruption:
     """A field of a frame's slot changes."""
 
-    def edit(scene: Scene) -> None:
+    def edit(scene: CorruptionScene) -> None:
         row = scene.slots[scene.pfns[kind]]
         row[field] = new(scene, int(row[field]))
 
@@ -170,7 +175,7 @@ def link(kind: str) -> Change:
     return lambda scene, _before: scene.paddr(kind)
 
 
-def past_the_table(scene: Scene, _before: int) -> int:
+def past_the_table(scene: CorruptionScene, _before: int) -> int:
     """Make a field hold the address of the first frame that has no slot."""
     return pfn_to_paddr(Pfn(len(scene.slots)))
 
@@ -178,7 +183,7 @@ def past_the_table(scene: Scene, _before: int) -> int:
 def byte(kind: str, offset: int, fires: str) -> Corruption:
     """A reserved byte of a slot is written; its value is ours."""
 
-    def edit(scene: Scene) -> None:
+    def edit(scene: CorruptionScene) -> None:
         pfn = scene.pfns[kind]
         scene.slots[pfn : pfn + 1].view(np.uint8)[offset] = 0x5A
 
@@ -188,7 +193,7 @@ def byte(kind: str, offset: int, fires: str) -> Corruption:
 def garbage(change: str, fires: str, flags: int) -> Corruption:
     """The slot of a frame that is no RAM is written all over, with values of ours."""
 
-    def edit(scene: Scene) -> None:
+    def edit(scene: CorruptionScene) -> None:
         row = scene.slots[scene.pfns["hole"]]
         fields = {"next": 0x3039, "prev": pfn_to_paddr(Pfn(5)), "vtable": 7, "order": 200, "refcount": 9}
         fields |= {"generation": 1, "guard": 3, "meta_aux": 8, "flags": flags % 2**32}
@@ -201,10 +206,10 @@ def garbage(change: str, fires: str, flags: int) -> Corruption:
 # ---- lists ------------------------------------------------------------------------------------------------
 
 
-Address = Callable[[Scene], int]
+Address = Callable[[CorruptionScene], int]
 
 
-def first(scene: Scene) -> Paddr:
+def first(scene: CorruptionScene) -> Paddr:
     """The address that the head pointer of the corrupted list holds."""
     return scene.paddr("head")
 
@@ -212,38 +217,38 @@ def first(scene: Scene) -> Paddr:
 def head(change: str, new: Address, fires: str, old: Address = first) -> Corruption:
     """The pointer to a list's first block changes."""
 
-    def edit(scene: Scene) -> None:
+    def edit(scene: CorruptionScene) -> None:
         heads, at = scene.list_from(old(scene))
         heads[at] = new(scene)
 
     return corruption("list", "head", change, edit, fires)
 
 
-def swap_lists(scene: Scene) -> None:
+def swap_lists(scene: CorruptionScene) -> None:
     """Swaps the heads of two whole lists of one order."""
     one, other = scene.paddr("head"), scene.paddr("elsewhere")
     (heads, at), (others, there) = scene.list_from(one), scene.list_from(other)
     heads[at], others[there] = other, one
 
 
-def close_to_a_ring(scene: Scene) -> None:
+def close_to_a_ring(scene: CorruptionScene) -> None:
     """The last block of a list leads back to the first."""
     scene.slots["next"][paddr_to_pfn(scene.tail("head"))] = scene.paddr("head")
 
 
-def share_a_tail(scene: Scene) -> None:
+def share_a_tail(scene: CorruptionScene) -> None:
     """The last block of one list leads to the first of another."""
     scene.slots["next"][paddr_to_pfn(scene.tail("head"))] = scene.paddr("elsewhere")
 
 
-def unlink(scene: Scene) -> None:
+def unlink(scene: CorruptionScene) -> None:
     """Takes a block out of its list soundly: lost, nothing else."""
     scene.tie(*scene.links("listed"))
     row = scene.slots[scene.pfns["listed"]]
     row["prev"] = row["next"] = NONE
 
 
-def detach_a_ring(scene: Scene) -> None:
+def detach_a_ring(scene: CorruptionScene) -> None:
     """Takes two neighbors out of their list, leaves it sound, ties them to each other."""
     one, (before, other) = scene.paddr("listed"), scene.links("listed")
     scene.tie(before, int(scene.slots["next"][paddr_to_pfn(Paddr(other))]))
@@ -251,7 +256,7 @@ def detach_a_ring(scene: Scene) -> None:
     scene.tie(other, one)
 
 
-def shift_block(scene: Scene) -> None:
+def shift_block(scene: CorruptionScene) -> None:
     """A free block starts one frame late: its first slot is somebody's, its links lead to the second."""
     before, behind = scene.links("listed")
     late = scene.paddr("listed") + C.page_size
@@ -262,7 +267,7 @@ def shift_block(scene: Scene) -> None:
     row["flags"] = C.flag_allocated
 
 
-def split_larger(scene: Scene) -> None:
+def split_larger(scene: CorruptionScene) -> None:
     """A free block becomes two halves on their own list: all sound, but not merged."""
     heads, (migratetype, _) = scene.list_from(first(scene))
     order = next(k for k in range(C.max_order, ORDER, -1) if int(heads[migratetype, k]) != NONE)
@@ -284,7 +289,7 @@ def split_larger(scene: Scene) -> None:
 def count(kind: str, field: str, change: str, fires: str, **by: int) -> Corruption:
     """Counters of a frame's zone change."""
 
-    def edit(scene: Scene) -> None:
+    def edit(scene: CorruptionScene) -> None:
         zone = scene.zone(kind)
         for counter, more in by.items():
             zone[counter] = int(zone[counter]) + more
@@ -292,12 +297,12 @@ def count(kind: str, field: str, change: str, fires: str, **by: int) -> Corrupti
     return corruption("zone", field, change, edit, fires)
 
 
-def overlap_zones(scene: Scene) -> None:
+def overlap_zones(scene: CorruptionScene) -> None:
     """The second zone begins one frame too early; the first keeps its end."""
     scene.zones[1]["first_pfn"] = int(scene.zones[1]["first_pfn"]) - 1
 
 
-def move_zone_edge(scene: Scene) -> None:
+def move_zone_edge(scene: CorruptionScene) -> None:
     """The edge between the first two zones comes to lie inside a free block."""
     low, high = scene.zones[0], scene.zones[1]
     heads = [Paddr(int(low["heads"][0, order])) for order in range(C.max_order, ORDER, -1)]
@@ -308,7 +313,7 @@ def move_zone_edge(scene: Scene) -> None:
 def enter(change: str, paddr: Address, fires: str) -> Corruption:
     """The cache of the cached frame gets one frame more."""
 
-    def edit(scene: Scene) -> None:
+    def edit(scene: CorruptionScene) -> None:
         cache = scene.cache()
         cache["frames"][int(cache["len"])] = paddr(scene)
         cache["len"] += 1
@@ -316,11 +321,11 @@ def enter(change: str, paddr: Address, fires: str) -> Corruption:
     return corruption("cache", "frames", change, edit, fires)
 
 
-def drop_cached(scene: Scene) -> None:
+def drop_cached(scene: CorruptionScene) -> None:
     """The cache of the cached frame loses its last entry; slot and counters stay."""
     scene.cache()["len"] -= 1
 
 
-def write_payload(scene: Scene) -> None:
+def write_payload(scene: CorruptionScene) -> None:
     """One bit of the listed frame's payload changes."""
     scene.payload[8] ^= 1

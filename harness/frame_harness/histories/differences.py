@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
-from frame_harness.contract.invariant import Report
+from frame_harness.contract.invariant import InvariantReport
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import Done, Fail, Panic, PanicKind
 from frame_harness.frame_metadata.model.expected import SlotDifference
@@ -30,7 +30,7 @@ class Look(Enum):
 
 
 @dataclass(frozen=True)
-class Difference:
+class HistoryDifference:
     """One thing that is not as predicted.
 
     Args:
@@ -77,7 +77,7 @@ class Difference:
         return " ".join(f"{self.what}: {self.expected}".split())
 
 
-def of_reply(prediction: Prediction, reply: Reply) -> Difference | None:
+def of_reply(prediction: Prediction, reply: Reply) -> HistoryDifference | None:
     """The reply's status, then each number of it that the model knows."""
     outcome = prediction.outcome
     if reply.status == "err" and is_refusal(outcome):
@@ -85,7 +85,7 @@ def of_reply(prediction: Prediction, reply: Reply) -> Difference | None:
     if reply.status == "ok" and isinstance(outcome, Panic) and outcome.kind is PanicKind.REFERENCE:
         return _of_quiet_refusal(reply)
     if reply.status != expected_status(outcome):
-        return Difference(
+        return HistoryDifference(
             "status",
             f"`{reply.request}`",
             _in_words(prediction),
@@ -93,7 +93,7 @@ def of_reply(prediction: Prediction, reply: Reply) -> Difference | None:
             got_status=reply.status,
         )
     if isinstance(outcome, Fail) and reply.outcome.code != outcome.error:
-        return Difference(
+        return HistoryDifference(
             "status", f"`{reply.request}`", outcome.error, reply.outcome.code, got_status="fail"
         )
     if not isinstance(outcome, Done | Fail):
@@ -101,16 +101,18 @@ def of_reply(prediction: Prediction, reply: Reply) -> Difference | None:
     for name, value in outcome.values.items():
         if reply[name] != value:
             what = f"{name} of `{reply.request}`"
-            return Difference("value", what, f"{value:#x}", f"{reply[name]:#x}", field=name)
+            return HistoryDifference("value", what, f"{value:#x}", f"{reply[name]:#x}", field=name)
     return None
 
 
-def _of_quiet_refusal(reply: Reply) -> Difference | None:
+def _of_quiet_refusal(reply: Reply) -> HistoryDifference | None:
     """REF-07 lets a module refuse without a panic; the slot tells that it did, unless it says otherwise."""
     if "v" not in reply.outcome.fields or reply["v"] != LAST_REFERENCE:
         return None
     what = f"v of `{reply.request}`, on a frame without a reference"
-    return Difference("value", what, "a panic, or a count that is not 1", "1: the last reference", field="v")
+    return HistoryDifference(
+        "value", what, "a panic, or a count that is not 1", "1: the last reference", field="v"
+    )
 
 
 def _in_words(prediction: Prediction) -> str:
@@ -129,11 +131,11 @@ def _reply_in_words(reply: Reply) -> str:
     return words.get(reply.status, reply.status)
 
 
-def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:
+def of_slots(examples: Sequence[SlotDifference], total: int) -> HistoryDifference:
     """The first field of the first slot that differs."""
     first = examples[0]
     more = f" ({total} slots differ)" if total > 1 else ""
-    return Difference(
+    return HistoryDifference(
         "slot",
         f"slot of frame {pfn_to_paddr(first.pfn):#x}, {first.field}",
         f"{first.expected:#x}",
@@ -145,7 +147,9 @@ def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:
     )
 
 
-def of_payload(pfn: Pfn, expected: NDArray[np.uint8], got: NDArray[np.uint8], byte: int | None) -> Difference:
+def of_payload(
+    pfn: Pfn, expected: NDArray[np.uint8], got: NDArray[np.uint8], byte: int | None
+) -> HistoryDifference:
     """A frame whose content is not what it must be.
 
     Args:
@@ -155,7 +159,7 @@ def of_payload(pfn: Pfn, expected: NDArray[np.uint8], got: NDArray[np.uint8], by
     wrong = np.flatnonzero(expected != got)
     at = int(wrong[0])
     rule = "untouched" if byte is None else f"all {byte:#04x}"
-    return Difference(
+    return HistoryDifference(
         "payload",
         f"payload of frame {pfn_to_paddr(pfn):#x}",
         f"{rule} ({int(expected[at]):#04x} at {at:#x})",
@@ -166,21 +170,21 @@ def of_payload(pfn: Pfn, expected: NDArray[np.uint8], got: NDArray[np.uint8], by
     )
 
 
-def of_hooks(expected: list[str], got: list[str]) -> Difference | None:
+def of_hooks(expected: list[str], got: list[str]) -> HistoryDifference | None:
     """The first stop on a block's way back that is not as predicted."""
     for index in range(max(len(expected), len(got))):
         want, have = (stops[index] if index < len(stops) else "nothing more" for stops in (expected, got))
         if want != have:
-            return Difference("hooks", f"stop {index + 1} of the record of hooks", want, have)
+            return HistoryDifference("hooks", f"stop {index + 1} of the record of hooks", want, have)
     return None
 
 
-def of_invariants(report: Report[Past]) -> Difference | None:
+def of_invariants(report: InvariantReport[Past]) -> HistoryDifference | None:
     """The first invariant that the whole state violates."""
     for result in report:
         if result.total:
             first = result.violations[0]
-            return Difference(
+            return HistoryDifference(
                 "invariant",
                 f"{result.id}, {first.field}" + ("" if first.pfn is None else f" of pfn {first.pfn:#x}"),
                 first.expected,
@@ -192,6 +196,6 @@ def of_invariants(report: Report[Past]) -> Difference | None:
     return None
 
 
-def of_crash(failure: GuestFailure) -> Difference:
+def of_crash(failure: GuestFailure) -> HistoryDifference:
     """The difference of a guest that crashed, hung or went away; `got` says which."""
-    return Difference("crash", "guest", "an answer", failure.summary)
+    return HistoryDifference("crash", "guest", "an answer", failure.summary)

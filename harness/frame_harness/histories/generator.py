@@ -379,7 +379,7 @@ def _skip_stamp(generator: Generator) -> None:
 
 
 @dataclass(frozen=True)
-class Kind:
+class _Kind:
     """One kind of step; `provokes` names clauses that only a broken kernel puts to the test."""
 
     write: Callable[[Generator], None]
@@ -390,11 +390,11 @@ class Kind:
 
 CLAIM = ("ALLOC-10", "ALLOC-15", "FREE-08")
 KINDS = (
-    Kind(_alloc, 30, always=True), Kind(_release, 22, always=True), Kind(_take_block, 8), Kind(_drain, 3),
-    Kind(_exhaust, 1), Kind(_refer, 6), Kind(_swap_count, 3), Kind(_store_count, 1), Kind(_guard, 4),
-    Kind(_poison_held, 2), Kind(_hook, 4), Kind(_invoke, 3), Kind(_flags, 2), Kind(_hint, 2),
-    Kind(_dirty, 5), Kind(_read, 6), Kind(_reset_slot, 1), Kind(_refuse, 1),
-    Kind(_refer_beyond, 1, ("REF-07",)), Kind(_poison_free, 2, ("GUARD-08",)), Kind(_age, 2, ("GEN-03",)),
-    Kind(_misalign, 1, ("VT-03",)), Kind(_free_twice, 0.7, CLAIM), Kind(_offer, 0.7, CLAIM),
-    Kind(_skip_stamp, 0.7, CLAIM),
+    _Kind(_alloc, 30, always=True), _Kind(_release, 22, always=True), _Kind(_take_block, 8), _Kind(_drain, 3),
+    _Kind(_exhaust, 1), _Kind(_refer, 6), _Kind(_swap_count, 3), _Kind(_store_count, 1), _Kind(_guard, 4),
+    _Kind(_poison_held, 2), _Kind(_hook, 4), _Kind(_invoke, 3), _Kind(_flags, 2), _Kind(_hint, 2),
+    _Kind(_dirty, 5), _Kind(_read, 6), _Kind(_reset_slot, 1), _Kind(_refuse, 1),
+    _Kind(_refer_beyond, 1, ("REF-07",)), _Kind(_poison_free, 2, ("GUARD-08",)), _Kind(_age, 2, ("GEN-03",)),
+    _Kind(_misalign, 1, ("VT-03",)), _Kind(_free_twice, 0.7, CLAIM), _Kind(_offer, 0.7, CLAIM),
+    _Kind(_skip_stamp, 0.7, CLAIM),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from frame_harness.frame_metadata.model import Model
 from frame_harness.histories.ahead import Ahead, Mismatch
 from frame_harness.histories.attribution import Blame, blame
 from frame_harness.histories.commands import Command, Op
-from frame_harness.histories.differences import Difference, Look
+from frame_harness.histories.differences import HistoryDifference, Look
 from frame_harness.histories.interpreter import Prediction
 from frame_harness.histories.lockstep import Lockstep
 from frame_harness.histories.steps import Step
@@ -24,7 +24,7 @@ STEPS_AFTER_ABUSE = 24
 
 
 @dataclass(frozen=True)
-class Failure:
+class HistoryFailure:
     """Where a history left what was predicted.
 
     Args:
@@ -34,7 +34,7 @@ class Failure:
     """
 
     blame: Blame
-    difference: Difference
+    difference: HistoryDifference
     steps: tuple[Step, ...]
     commands: tuple[Command, ...]
     seen: Command | Look
@@ -50,7 +50,7 @@ class Failure:
 Choose = Callable[[], Step | None]
 
 
-class Writer(Protocol):
+class StepWriter(Protocol):
     """Who says which step comes next, and hears what it handed out; the random `Generator` is one."""
 
     def next(self, model: Model) -> Step | None: ...
@@ -69,16 +69,16 @@ class Watcher(Protocol):
 
 def play(
     lockstep: Lockstep, choose: Choose, note: Callable[[Step, tuple[Paddr, ...]], None] | None = None
-) -> Failure | None:
+) -> HistoryFailure | None:
     """Carry out steps from the state after boot until one is not as predicted, or there are no more."""
     lockstep.reset()
     results: dict[int, tuple[Paddr, ...]] = {}
     steps: list[Step] = []
     commands: list[Command] = []
 
-    def failure(seen: Command | Look, difference: Difference) -> Failure:
+    def failure(seen: Command | Look, difference: HistoryDifference) -> HistoryFailure:
         blamed = blame(commands, seen, lockstep.last, difference)
-        return Failure(blamed, difference, tuple(steps), tuple(commands), seen)
+        return HistoryFailure(blamed, difference, tuple(steps), tuple(commands), seen)
 
     if lockstep.at_boot is not None:
         return failure(Look.AT_BOOT, lockstep.at_boot)
@@ -104,13 +104,13 @@ def play(
 
 def play_random(
     lockstep: Lockstep,
-    generator: Writer,
+    generator: StepWriter,
     length: int,
     *,
     both_ways: bool = False,
     watcher: Watcher | None = None,
     most: int = MOST_IN_BATCH,
-) -> Failure | None:
+) -> HistoryFailure | None:
     """A history of so many steps; a shorter one when its user breaks the lists.
 
     It is played in batches. Where one is not as predicted the history is played again, one command at a time,
@@ -148,7 +148,7 @@ def play_random(
     return unlike
 
 
-def play_again(lockstep: Lockstep, steps: Sequence[Step]) -> Failure | None:
+def play_again(lockstep: Lockstep, steps: Sequence[Step]) -> HistoryFailure | None:
     """Given steps; those whose operands mean nothing are left out."""
     left = iter(steps)
     return play(lockstep, lambda: next(left, None))
@@ -160,7 +160,7 @@ def _play_ahead(
     note: Callable[[Step, tuple[Paddr, ...]], None],
     watcher: Watcher | None,
     most: int,
-) -> tuple[list[Step], Failure | None]:
+) -> tuple[list[Step], HistoryFailure | None]:
     """Play a history in batches; returns its steps, and where it was not as predicted."""
     lockstep.reset()
     results: dict[int, tuple[Paddr, ...]] = {}
@@ -168,7 +168,7 @@ def _play_ahead(
     commands: list[Command] = []
     batch = Ahead(lockstep)
 
-    def ended() -> Failure | None:
+    def ended() -> HistoryFailure | None:
         before = len(commands) - len(batch)
         wrong = batch.run()
         if wrong is None:
@@ -199,12 +199,12 @@ def _play_ahead(
 
 def _only_in_batch(
     steps: Sequence[Step], commands: Sequence[Command], before: int, wrong: Mismatch
-) -> Failure:
+) -> HistoryFailure:
     """What to tell of a history that is as predicted when it is played one command at a time."""
     until = len(commands) if wrong.at is None else before + wrong.at + 1
     seen = Look.AT_THE_END if wrong.at is None else commands[until - 1]
     difference = replace(wrong.difference, what=f"{wrong.difference.what} (in a batch, not one by one)")
     blamed = blame(commands[:until], seen, wrong.prediction, difference)
-    return Failure(
+    return HistoryFailure(
         blamed, difference, tuple(steps[:until]), tuple(commands[:until]), seen, only_in_batch=True
     )

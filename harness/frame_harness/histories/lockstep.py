@@ -24,7 +24,7 @@ from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
 from frame_harness.histories.buddy_words import BuddyWords
 from frame_harness.histories.commands import VTABLES, Command, Op, encode
 from frame_harness.histories.differences import (
-    Difference,
+    HistoryDifference,
     of_crash,
     of_hooks,
     of_invariants,
@@ -149,7 +149,7 @@ class Lockstep:
         self.payload_unknown = True
         """Whether any frame may hold something else than predicted: then all are put back, not some."""
         self.reset()
-        self.at_boot: Difference | None = self._compare_slots()
+        self.at_boot: HistoryDifference | None = self._compare_slots()
         """What is different before the first command."""
 
     @property
@@ -204,7 +204,7 @@ class Lockstep:
 
     # ---- one command -------------------------------------------------------------------------------------
 
-    def run(self, command: Command) -> tuple[Difference | None, tuple[Paddr, ...]]:
+    def run(self, command: Command) -> tuple[HistoryDifference | None, tuple[Paddr, ...]]:
         """Carry one command out in both worlds; returns what is different, and the addresses handed out.
 
         Raises:
@@ -237,7 +237,7 @@ class Lockstep:
             self.without_verdict, difference = True, None
         return difference, self.handed_out(command, prediction, touched)
 
-    def compare_all(self) -> Difference | None:
+    def compare_all(self) -> HistoryDifference | None:
         """Compare every slot, frame, list and counter."""
         return self._compare_slots() or self.buddy.compare(self.model) or self._compare_all_payload()
 
@@ -256,13 +256,13 @@ class Lockstep:
             and self.buddy.compare_lists(self.model) is None
         )
 
-    def finish(self) -> Difference | None:
+    def finish(self) -> HistoryDifference | None:
         """Look at what is too much to look at after each command: all payload, all invariants."""
         difference = self._compare_all_payload() or self.judge()
         self.payload_unknown = self.payload_unknown or difference is not None
         return difference
 
-    def judge(self) -> Difference | None:
+    def judge(self) -> HistoryDifference | None:
         """Hold all invariants against the guest, unless its user broke the lists himself."""
         if not self.interpreter.sound:
             return None
@@ -278,7 +278,7 @@ class Lockstep:
 
     # ---- comparing ---------------------------------------------------------------------------------------
 
-    def _compare_slots(self) -> Difference | None:
+    def _compare_slots(self) -> HistoryDifference | None:
         differences = self.expected.compare(self._table)
         return difference_of_slots(differences.examples, differences.total_slots) if differences else None
 
@@ -292,7 +292,9 @@ class Lockstep:
         told = self._filled.get(pfn)
         return _dirt(int(pfn)) if told is None else told
 
-    def _compare_pages(self, watched: Mapping[Pfn, bytes], prediction: Prediction) -> Difference | None:
+    def _compare_pages(
+        self, watched: Mapping[Pfn, bytes], prediction: Prediction
+    ) -> HistoryDifference | None:
         for pfn, before in watched.items():
             byte = prediction.payload.get(pfn)
             expected = before if byte is None else bytes([byte]) * PAGE_SIZE
@@ -305,7 +307,7 @@ class Lockstep:
         self._filled.update(prediction.payload)
         self._dirty.update(prediction.payload.keys() & self._pages.keys())
 
-    def _compare_all_payload(self) -> Difference | None:
+    def _compare_all_payload(self) -> HistoryDifference | None:
         """Every frame that the buddy was ever given holds one byte throughout: its dirt, or what was told."""
         expected = _dirt(self.given).astype(np.uint8)
         index = np.searchsorted(self.given, list(self._filled))
@@ -320,7 +322,7 @@ class Lockstep:
                 return of_payload(pfn, np.full(PAGE_SIZE, expected[at], np.uint8), self._pages[pfn], told)
         return None
 
-    def compare_hooks(self, prediction: Prediction, reply: Reply) -> Difference | None:
+    def compare_hooks(self, prediction: Prediction, reply: Reply) -> HistoryDifference | None:
         """The first stop on the way back of blocks that is not as predicted, where the command shows them."""
         if prediction.hooks is None:
             return None

@@ -14,7 +14,7 @@ from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.guest.bookkeeping import BookkeepingCopy
 from frame_harness.histories.commands import Command, Op, Recipe, encode
 from frame_harness.histories.corruption_table import CORRUPTIONS
-from frame_harness.histories.corruptions import ORDER, Corruption, Scene, middle_of
+from frame_harness.histories.corruptions import ORDER, Corruption, CorruptionScene, middle_of
 from frame_harness.histories.lockstep import Host
 
 # No machine has RAM at 640 KiB, where the display's memory begins on a PC (QEMU 7.2, hw/display/vga.c).
@@ -23,7 +23,7 @@ BLOCKS = 10  # of one order, every other one given back, so that a list of it ho
 
 
 @dataclass(frozen=True)
-class Row:
+class MatrixRow:
     """One corruption with all who noticed it.
 
     Args:
@@ -60,7 +60,7 @@ class CorruptionRunner:
         self.violated_before = report.violated
         self._content = self.scene.payload.copy()
 
-    def _live(self) -> Scene:
+    def _live(self) -> CorruptionScene:
         """One frame of each kind; a list of one order with several blocks, whose buddies are held."""
         kernel = self.kernel
         held, sick = kernel.alloc(), kernel.alloc()
@@ -80,7 +80,7 @@ class CorruptionRunner:
         pfns = {kind: paddr_to_pfn(paddr) for kind, paddr in paddrs.items()}
         whole = [*frames_from(pfns["listed"], 1 << ORDER)]
         pfns |= {"inside": whole[3], "last": whole[-1]}
-        return Scene(slots, zones, buddy["caches"], kernel.payload(listed), pfns)
+        return CorruptionScene(slots, zones, buddy["caches"], kernel.payload(listed), pfns)
 
     def _next_cached(self) -> Paddr:
         """The frame that the next allocation gets."""
@@ -112,7 +112,7 @@ class CorruptionRunner:
         state = self.kernel.state(canary=self._watch.read(), quarantined=self.quarantined)
         return INVARIANTS.check_all(state, self._past).violated
 
-    def row(self, corruption: Corruption) -> Row:
+    def row(self, corruption: Corruption) -> MatrixRow:
         """Let everybody look at one corruption."""
         self.corrupted(corruption)
         violated = self.look()
@@ -123,10 +123,10 @@ class CorruptionRunner:
                 panics.append(probe.op)
         self._healthy.restore()
         self.scene.payload[:] = self._content
-        return Row(corruption, tuple(panics), tuple(sorted(violated)))
+        return MatrixRow(corruption, tuple(panics), tuple(sorted(violated)))
 
 
-def matrix(host: Host, corruptions: Sequence[Corruption] = CORRUPTIONS) -> Iterator[Row]:
+def matrix(host: Host, corruptions: Sequence[Corruption] = CORRUPTIONS) -> Iterator[MatrixRow]:
     """One row for each corruption, all on one guest."""
     kernel = host.boot()
     try:

@@ -14,7 +14,7 @@ from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestFailure
-from frame_harness.histories.method_stage import SLOTS, Call, Stage, Unforeseen, Wrong
+from frame_harness.histories.method_stage import SLOTS, MethodCall, MethodStage, Unforeseen, Wrong
 from frame_harness.histories.shrink import shrink
 
 
@@ -48,9 +48,9 @@ def check(
     if found is None:
         return
 
-    def play(calls: Sequence[Call]) -> Wrong | None:
+    def play(calls: Sequence[MethodCall]) -> Wrong | None:
         with fresh() as guest:
-            wrong = Stage(guest, start, clause).play(calls)
+            wrong = MethodStage(guest, start, clause).play(calls)
             _show(guest, wrong)
             return wrong
 
@@ -72,16 +72,16 @@ def _found(
     """Play one random history; what went otherwise than expected is played again round by round."""
     drawn_from, failure = rng.getstate(), None
     if not (isinstance(kernel, Kernel) and kernel.runs_programs):
-        return Stage(kernel, start, clause).play_random(rng, n_calls)
+        return MethodStage(kernel, start, clause).play_random(rng, n_calls)
     try:
-        return Stage(kernel, start, clause).play_ahead(kernel.program, rng, n_calls)
+        return MethodStage(kernel, start, clause).play_ahead(kernel.program, rng, n_calls)
     except Unforeseen:
         pass  # it is played below, round by round
     except GuestFailure as error:
         failure = error  # perhaps of a call that was drawn for other slots than it met
     rng.setstate(drawn_from)
     with fresh() as guest:  # the other one ran calls of which the contract says nothing
-        found = Stage(guest, start, clause).play_random(rng, n_calls)
+        found = MethodStage(guest, start, clause).play_random(rng, n_calls)
     if found is None and failure is not None:
         raise failure
     return found

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, pfn_to_paddr
-from frame_harness.contract.methods import Case, Method, Slot
+from frame_harness.contract.methods import Case, Slot, SlotMethod
 from frame_harness.contract.versions import lacking
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.boundaries import is_allowed, outcomes, require_known, violation, write_slots
@@ -37,7 +37,7 @@ AHEAD = 64
 
 
 @dataclass(frozen=True)
-class Call:
+class MethodCall:
     """One call of a method of one of the history's slots; calls of one round are about different ones."""
 
     round: int
@@ -45,14 +45,14 @@ class Call:
     method: str
     arguments: tuple[int, ...]
 
-    def simpler(self) -> Iterator[Call]:
+    def simpler(self) -> Iterator[MethodCall]:
         """Yield the call with one argument replaced by each smaller value of `PLAIN`."""
         for at, value in enumerate(self.arguments):
             for plain in PLAIN:
                 if plain < value:
                     yield replace(self, arguments=(*self.arguments[:at], plain, *self.arguments[at + 1 :]))
 
-    def instead(self) -> Iterable[Call]:
+    def instead(self) -> Iterable[MethodCall]:
         """Return nothing: no other call stands in for this one."""
         return ()
 
@@ -65,7 +65,7 @@ class Unforeseen(Exception):
 class _Round:
     """Calls with the slots that they find, and those that the contract makes expect behind them."""
 
-    calls: list[Call]
+    calls: list[MethodCall]
     before: Sequence[Slot]
     after: list[Slot]
     sure: bool
@@ -77,7 +77,7 @@ class Wrong:
     """A history whose last round broke a clause; the last of `steps` did where one call is to blame."""
 
     clause: str
-    steps: tuple[Call, ...]
+    steps: tuple[MethodCall, ...]
     told: ClauseViolated
     lines: tuple[str, ...]
 
@@ -86,20 +86,20 @@ class Wrong:
 class _Made:
     """The calls of a history so far, with the guest's answers."""
 
-    calls: list[Call] = field(default_factory=list)
+    calls: list[MethodCall] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
     def wrong(self, clause: str, told: ClauseViolated) -> Wrong:
         return Wrong(clause, tuple(self.calls), told, tuple(self.lines))
 
 
-class Stage:
+class MethodStage:
     """Some slots in the middle of a table, what each holds when a history begins, the clause judged."""
 
     def __init__(self, kernel: BootedGuest, start: Sequence[Slot], clause: str) -> None:
         self.kernel, self.start, self.clause = kernel, start, clause
         self.contract = kernel.image.subject.contract
-        self.methods: dict[str, list[Method]] = {}
+        self.methods: dict[str, list[SlotMethod]] = {}
         for method in self.contract.methods:
             if not lacking(self.contract.versions.of_line(method.command), kernel.image.lacks):
                 self.methods.setdefault(method.name, []).append(method)
@@ -137,7 +137,7 @@ class Stage:
         return None
 
     def _ahead(
-        self, draw: Callable[[Sequence[Slot]], list[Call] | None], now: Sequence[Slot]
+        self, draw: Callable[[Sequence[Slot]], list[MethodCall] | None], now: Sequence[Slot]
     ) -> Iterator[_Round]:
         """Rounds up to one of which several ends are allowed, or to as many as run at a time."""
         for _ in range(AHEAD):
@@ -151,7 +151,7 @@ class Stage:
                 return
             now = after
 
-    def _ends(self, call: Call, before: Slot) -> list[Slot]:
+    def _ends(self, call: MethodCall, before: Slot) -> list[Slot]:
         """What the slot may hold behind a call."""
         ends: list[Slot] = []
         for method in self._parts(call, before):
@@ -160,24 +160,26 @@ class Stage:
                     ends.append(after)
         return ends
 
-    def _asks(self, calls: Sequence[Call]) -> Iterator[Ask]:
+    def _asks(self, calls: Sequence[MethodCall]) -> Iterator[Ask]:
         """A round's commands; behind the last one all slots are looked at, as the host does in a round."""
         first = Pfn(self.first - self._offset)
         for call in calls:
             slots = (*frames_from(first, len(self._watched())),) if call is calls[-1] else ()
             yield Ask(self._line(call), slots)
 
-    def _drawing(self, rng: random.Random, n_calls: int) -> Callable[[Sequence[Slot]], list[Call] | None]:
+    def _drawing(
+        self, rng: random.Random, n_calls: int
+    ) -> Callable[[Sequence[Slot]], list[MethodCall] | None]:
         """What draws a history of so many calls."""
         pools = self._pools()
         left = n_calls
 
-        def draw(now: Sequence[Slot]) -> list[Call]:
+        def draw(now: Sequence[Slot]) -> list[MethodCall]:
             nonlocal left
             slots = rng.sample(range(SLOTS), min(left, rng.randint(1, SLOTS)))
             left -= len(slots)
             called = [(slot, self._call(rng, now[slot], pools)) for slot in slots]
-            return [Call(left, slot, *call) for slot, call in called if call]
+            return [MethodCall(left, slot, *call) for slot, call in called if call]
 
         return lambda now: draw(now) if left else None
 
@@ -201,20 +203,20 @@ class Stage:
                 return name, arguments
         return None
 
-    def play(self, calls: Sequence[Call]) -> Wrong | None:
+    def play(self, calls: Sequence[MethodCall]) -> Wrong | None:
         """Given calls; those that the contract does not speak of, as things stand, are left out."""
         rounds = iter([list(group) for _, group in groupby(calls, lambda call: call.round)])
 
-        def take(now: Sequence[Slot]) -> list[Call] | None:
+        def take(now: Sequence[Slot]) -> list[MethodCall] | None:
             group = next(rounds, None)
             return group and [call for call in group if self._parts(call, now[call.slot])]
 
         return self._run(take)
 
-    def _parts(self, call: Call, before: Slot) -> list[Method]:
+    def _parts(self, call: MethodCall, before: Slot) -> list[SlotMethod]:
         return [method for method in self.methods[call.method] if method.where(before, call.arguments)]
 
-    def _run(self, choose: Callable[[Sequence[Slot]], list[Call] | None]) -> Wrong | None:
+    def _run(self, choose: Callable[[Sequence[Slot]], list[MethodCall] | None]) -> Wrong | None:
         watched, made = self._watched(), _Made()
         now: Sequence[Slot] = self.start
         with self._begun():
@@ -254,7 +256,7 @@ class Stage:
 
     def _judged(
         self,
-        calls: Sequence[Call],
+        calls: Sequence[MethodCall],
         replies: Sequence[Reply],
         now: Sequence[Slot],
         seen: tuple[Any, Any],
@@ -276,14 +278,14 @@ class Stage:
             return made.wrong(self.clause, told)
         return None
 
-    def _line(self, call: Call) -> str:
+    def _line(self, call: MethodCall) -> str:
         command = self.methods[call.method][0].command
         return " ".join([command, f"{self._paddr(call.slot):#x}", *(f"{v:#x}" for v in call.arguments)])
 
     def _paddr(self, slot: int) -> Paddr:
         return pfn_to_paddr(Pfn(self.first + slot))
 
-    def _judge(self, call: Call, reply: Reply, before: Slot, after: Any) -> ClauseViolated | None:
+    def _judge(self, call: MethodCall, reply: Reply, before: Slot, after: Any) -> ClauseViolated | None:
         for method in self._parts(call, before):
             case = Case(before, call.arguments, method.effect(before, call.arguments))
             if is_allowed(case, reply, after, self.contract.slot):
@@ -293,7 +295,7 @@ class Stage:
                 return told
         return None
 
-    def _strays(self, calls: Sequence[Call], before: Any, after: Any) -> ClauseViolated | None:
+    def _strays(self, calls: Sequence[MethodCall], before: Any, after: Any) -> ClauseViolated | None:
         """Whether slots changed that no call of a round is about."""
         untouched = set(range(len(before))) - {self._offset + call.slot for call in calls}
         for at in sorted(untouched):

@@ -15,7 +15,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed
-from frame_harness.histories.whole_memory import Watched
+from frame_harness.histories.whole_memory import WatchedMemory
 
 FREE = C.flag_free
 MAX_ORDER = C.max_order
@@ -31,7 +31,7 @@ WATCHED_FRAMES = 1 << 14
 class Scenario:
     """One guest, driven by what a well-behaved kernel may do: each block is freed once, by its holder."""
 
-    watched: Watched
+    watched: WatchedMemory
     seed: int
     held: dict[Paddr, int] = field(default_factory=dict)
     """Order of each block that is held, by its address."""
@@ -42,7 +42,7 @@ class Scenario:
         self._owned = np.zeros(self.kernel.frames, dtype=np.bool_)
         self._flags = self.kernel.slots()["flags"].copy()
 
-    def live(self) -> Watched:
+    def live(self) -> WatchedMemory:
         """Go through the whole life; returns what was seen of it."""
         self._watch_payload()
         self.watched.look("after boot")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from frame_harness.frame_metadata.model import ModelError
-from frame_harness.histories.history import Failure, play
+from frame_harness.histories.history import HistoryFailure, play
 from frame_harness.histories.lockstep import LineRefused, Lockstep
 from frame_harness.histories.scripts import Script, unplayable
 from frame_harness.histories.steps import Step
 
 
-def play_script(lockstep: Lockstep, script: Script, where: str = "script") -> Failure | None:
+def play_script(lockstep: Lockstep, script: Script, where: str = "script") -> HistoryFailure | None:
     """Play the commands of a script as they stand.
 
     Raises:

@@ -8,12 +8,12 @@ from operator import attrgetter
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.histories.differences import Look
-from frame_harness.histories.history import Failure, play_again
+from frame_harness.histories.history import HistoryFailure, play_again
 from frame_harness.histories.lockstep import Lockstep
 from frame_harness.histories.scripts import FoundOn, Script
 from frame_harness.histories.shrink import shrink
 
-_CLAUSE: Callable[[Failure], Hashable] = attrgetter("clause")
+_CLAUSE: Callable[[HistoryFailure], Hashable] = attrgetter("clause")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Shortened:
         length: commands of the history that found it first.
     """
 
-    failure: Failure
+    failure: HistoryFailure
     script: Script
     length: int
 
@@ -35,8 +35,11 @@ class Shortened:
 
 
 def shortest(
-    lockstep: Lockstep, failure: Failure, name: str, key: Callable[[Failure], Hashable] = _CLAUSE
-) -> Failure:
+    lockstep: Lockstep,
+    failure: HistoryFailure,
+    name: str,
+    key: Callable[[HistoryFailure], Hashable] = _CLAUSE,
+) -> HistoryFailure:
     """What the shortest history found shows in a fresh guest; the failure itself where none can be found.
 
     Args:
@@ -59,7 +62,7 @@ def shortest(
     return again
 
 
-def script_of(lockstep: Lockstep, failure: Failure, name: str, cause: str = "") -> Script:
+def script_of(lockstep: Lockstep, failure: HistoryFailure, name: str, cause: str = "") -> Script:
     """The history of a failure as a file that plays it again.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Pfn, frames_touched, pfn_to_paddr
-from frame_harness.contract.invariant import InvariantResult, InvariantStatus, Report
+from frame_harness.contract.invariant import InvariantReport, InvariantResult, InvariantStatus
 from frame_harness.frame_guest.canary import PayloadWatch
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.functions import FUNCTIONS
@@ -30,15 +30,15 @@ def broken_by(request: str) -> str:
 
 
 @dataclass(frozen=True)
-class Moment:
+class JudgedState:
     """All invariants on one state; `name` says when, such as `after exhaustion`."""
 
     name: str
-    report: Report[Past]
+    report: InvariantReport[Past]
 
 
 @dataclass
-class Watched:
+class WatchedMemory:
     """One guest with all that was seen of its memory.
 
     Args:
@@ -52,7 +52,7 @@ class Watched:
     islands: Sequence[tuple[Paddr, int]] = ()
     quarantined: list[Paddr] = field(default_factory=list)
     payload: PayloadWatch | None = None
-    moments: list[Moment] = field(default_factory=list)
+    moments: list[JudgedState] = field(default_factory=list)
     problems: dict[str, ClauseViolated] = field(default_factory=dict)
     broken: SubjectPanic | AllocFailed | None = None
 
@@ -64,11 +64,11 @@ class Watched:
         known = pfn_ranges([_frames(base, length) for base, length in (*self.islands, *_taken(kernel))])
         return replace(state, off_limits=np.concatenate([state.off_limits, known]))
 
-    def look(self, name: str) -> Report[Past]:
+    def look(self, name: str) -> InvariantReport[Past]:
         """Judge the state that the guest is in now, against the last one."""
         past: Past | None = self.moments[-1].report.past if self.moments else None
         report = INVARIANTS.check_all(self.state(), past)
-        self.moments.append(Moment(name, report))
+        self.moments.append(JudgedState(name, report))
         return report
 
     def require(self, clause: str) -> None:

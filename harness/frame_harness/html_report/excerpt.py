@@ -21,7 +21,7 @@ _LONGEST_LINE = 400
 
 
 @dataclass(frozen=True)
-class Line:
+class ExcerptLine:
     """One line of a file, as HTML; `marked` is the one that a finding names."""
 
     number: int
@@ -35,7 +35,7 @@ class Excerpt:
 
     file: str
     line: int
-    lines: tuple[Line, ...]
+    lines: tuple[ExcerptLine, ...]
 
 
 def excerpt(at: str, sources: Mapping[str, str], around: int = AROUND) -> Excerpt | None:
@@ -50,7 +50,10 @@ def excerpt(at: str, sources: Mapping[str, str], around: int = AROUND) -> Excerp
     return Excerpt(
         file,
         line,
-        tuple(Line(at, lines[at - 1], at == line) for at in range(first, min(len(lines), line + around) + 1)),
+        tuple(
+            ExcerptLine(at, lines[at - 1], at == line)
+            for at in range(first, min(len(lines), line + around) + 1)
+        ),
     )
 
 

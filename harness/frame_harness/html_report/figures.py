@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frame_harness.base.text import printable
 from frame_harness.base.units import PAGE_SIZE, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.contract.layout import StructLayout
-from frame_harness.html_report.memory import Memory
+from frame_harness.html_report.memory import CheckMemory
 from frame_harness.judge.diagrams import Interleaving, OrderingTrace, StormRates
 from frame_harness.judge.evidence import CheckResult, Level
 from frame_harness.pictures import (
@@ -53,11 +53,11 @@ class Figure:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class FigureScene:
     """A result with what is known of the memory behind it."""
 
     result: CheckResult
-    memory: Memory
+    memory: CheckMemory
     before: Moment | None
     after: Moment | None
     slot: StructLayout
@@ -68,7 +68,7 @@ class Scene:
         return None if self.result.frame is None else paddr_to_pfn(self.result.frame)
 
 
-def figures_of(scene: Scene) -> list[Figure]:
+def figures_of(scene: FigureScene) -> list[Figure]:
     """The pictures of a result, the most telling first; there is always one."""
     found = [*_diagrams(scene.result), *_of_bytes(scene), *_of_history(scene)]
     telling = any(one.rank < 3 for one in found)
@@ -94,7 +94,7 @@ def _diagrams(result: CheckResult) -> Iterator[Figure]:
     yield Figure(name, name, _safe(svg), 0)
 
 
-def _of_bytes(scene: Scene) -> Iterator[Figure]:
+def _of_bytes(scene: FigureScene) -> Iterator[Figure]:
     result = scene.result
     if result.field == PAYLOAD:
         if (wrong := _wrong_bytes(scene)) is not None:
@@ -125,7 +125,7 @@ def _axis(result: CheckResult) -> Figure | None:
     return Figure("axis", "The range, at the end of the physical address space", _safe(picture), 1)
 
 
-def _wrong_bytes(scene: Scene) -> NDArray[np.bool_] | None:
+def _wrong_bytes(scene: FigureScene) -> NDArray[np.bool_] | None:
     """Which bytes of a page are wrong, by the page itself or else by their number, where that says it."""
     values = scene.result.values
     page = None if scene.pfn is None else scene.memory.payload.get(scene.pfn)
@@ -139,7 +139,7 @@ def _wrong_bytes(scene: Scene) -> NDArray[np.bool_] | None:
     return np.ones(PAGE_SIZE, dtype=np.bool_) if count == PAGE_SIZE else None
 
 
-def _rows(scene: Scene) -> Sequence[byte_map.Row]:
+def _rows(scene: FigureScene) -> Sequence[byte_map.Row]:
     """Before, expected, got, as far as each is known; what memory shows fills what a result leaves out."""
     values, pfn = scene.result.values, scene.pfn
     before = _slot_in(scene.before, pfn)
@@ -159,7 +159,7 @@ def _slot_in(moment: Moment | None, pfn: Pfn | None) -> Mapping[str, int]:
     return (moment.slot(pfn) if moment is not None and pfn is not None else None) or {}
 
 
-def _of_history(scene: Scene) -> Iterator[Figure]:
+def _of_history(scene: FigureScene) -> Iterator[Figure]:
     known, pfn = scene.memory.life, scene.pfn
     if known is not None and known.pfns:
         shown = pfn if pfn in known.pfns else known.pfns[0]

@@ -12,9 +12,9 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, paddr_to_pfn
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.html_report.figures import split_command
-from frame_harness.html_report.memory import Memory
+from frame_harness.html_report.memory import CheckMemory
 from frame_harness.judge.evidence import CheckInRun, Evidence
-from frame_harness.pictures.life import Life
+from frame_harness.pictures.life import DrawnLife
 
 
 class KeptLife(Protocol):
@@ -101,18 +101,18 @@ class KeptRun(Protocol):
     def source(self, path: str) -> Path | None: ...
 
 
-class Memories(Mapping[CheckInRun, Memory]):
+class Memories(Mapping[CheckInRun, CheckMemory]):
     """Memory behind the failing checks of an archive, read when it is asked for and not kept."""
 
     def __init__(self, archive: KeptRun) -> None:
         self._failures = {key: one for one in archive.failures for key in one.record.keys}
 
-    def __getitem__(self, key: CheckInRun) -> Memory:
+    def __getitem__(self, key: CheckInRun) -> CheckMemory:
         failure = self._failures[key]
         try:
             return _memory_of(failure)
         except HarnessError as error:
-            return Memory(notes=(*failure.notes, error.summary))
+            return CheckMemory(notes=(*failure.notes, error.summary))
 
     def __iter__(self) -> Iterator[CheckInRun]:
         return iter(self._failures)
@@ -124,10 +124,10 @@ class Memories(Mapping[CheckInRun, Memory]):
         return key in self._failures  # without reading anything
 
 
-def _memory_of(failure: KeptFailure) -> Memory:
+def _memory_of(failure: KeptFailure) -> CheckMemory:
     pages, life = failure.payload, failure.life
     frames = failure.guests[-1].frames if failure.guests else ()
-    return Memory(
+    return CheckMemory(
         before=failure.before,
         after=failure.after,
         frames=tuple(paddr_to_pfn(frame) for frame in frames),
@@ -141,10 +141,10 @@ def _memory_of(failure: KeptFailure) -> Memory:
     )
 
 
-def _shown(life: KeptLife) -> Life:
+def _shown(life: KeptLife) -> DrawnLife:
     """Without the replies, for which a picture has no room."""
     commands = tuple(split_command(line)[0] for line in life.commands)
-    return Life(tuple(life.pfns.tolist()), life.slots, commands)
+    return DrawnLife(tuple(life.pfns.tolist()), life.slots, commands)
 
 
 def sources_in(archive: KeptRun, more: Iterable[str] = ()) -> dict[str, str]:

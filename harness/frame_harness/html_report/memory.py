@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.memory_state import MemoryState
-from frame_harness.pictures.life import Life
+from frame_harness.pictures.life import DrawnLife
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
+class CheckMemory:
     """Memory around the last command of a check's guest; all of it may be unknown.
 
     Args:
@@ -27,10 +27,10 @@ class Memory:
     after: MemoryState | None = None
     frames: tuple[Pfn, ...] = ()
     payload: Mapping[Pfn, bytes] = field(default_factory=dict)
-    life: Life | None = None
+    life: DrawnLife | None = None
     free_frames: Sequence[Sequence[int]] = ()
     console: str = ""
     notes: tuple[str, ...] = ()
 
 
-NOTHING = Memory()
+NOTHING = CheckMemory()

@@ -12,8 +12,8 @@ from frame_harness.base.units import paddr_to_pfn
 from frame_harness.contract.contract import Contract
 from frame_harness.html_report import excerpt, shell, tables
 from frame_harness.html_report.annotated import CoveredSource, annotated
-from frame_harness.html_report.figures import Figure, Scene, figures_of, split_command
-from frame_harness.html_report.memory import NOTHING, Memory
+from frame_harness.html_report.figures import Figure, FigureScene, figures_of, split_command
+from frame_harness.html_report.memory import NOTHING, CheckMemory
 from frame_harness.html_report.packing import Packed
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence
@@ -47,7 +47,7 @@ class MemoryView:
     names: tuple[str, ...]
     data: str
     overviews: tuple[tuple[str, Markup], ...]
-    legend: tuple[palette.Look, ...]
+    legend: tuple[palette.StateLook, ...]
     n_frames: int
     marked: bool
     telling: bool
@@ -85,7 +85,7 @@ def dumps(
     verdict: Verdict,
     baseline: Baseline,
     contract: Contract,
-    memories: Mapping[CheckInRun, Memory] | None = None,
+    memories: Mapping[CheckInRun, CheckMemory] | None = None,
     *,
     sources: Mapping[str, str] | None = None,
     coverage: Sequence[CoveredSource] = (),
@@ -122,7 +122,7 @@ class _Builder:
     """Makes the parts of one page; memory that several findings share is packed once."""
 
     def __init__(
-        self, contract: Contract, memories: Mapping[CheckInRun, Memory], sources: Mapping[str, str]
+        self, contract: Contract, memories: Mapping[CheckInRun, CheckMemory], sources: Mapping[str, str]
     ) -> None:
         self.packed = Packed()
         self._contract, self._memories, self._sources = contract, memories, sources
@@ -171,9 +171,9 @@ class _Builder:
         return all(view.memory is None for view in views) or ("life" not in shown and has_a_life)
 
     def figures(
-        self, result: CheckResult, memory: Memory, before: Moment | None, after: Moment | None
+        self, result: CheckResult, memory: CheckMemory, before: Moment | None, after: Moment | None
     ) -> tuple[Figure, ...]:
-        found = figures_of(Scene(result, memory, before, after, self._contract.slot))
+        found = figures_of(FigureScene(result, memory, before, after, self._contract.slot))
         return tuple({one.kind: one for one in reversed(found)}.values())[::-1]
 
     def result(self, result: CheckResult, again_at: str = "") -> ResultView:
@@ -228,7 +228,7 @@ class _Builder:
         return tuple(made)
 
 
-def _marked(result: CheckResult, memory: Memory) -> tuple[int, ...]:
+def _marked(result: CheckResult, memory: CheckMemory) -> tuple[int, ...]:
     own = () if result.frame is None else (paddr_to_pfn(result.frame),)
     return tuple(dict.fromkeys((*own, *memory.frames)))
 

@@ -48,7 +48,7 @@ class ClauseRow:
 
 
 @dataclass(frozen=True)
-class Section:
+class ClauseSection:
     """Clauses that the contract puts together."""
 
     title: str
@@ -82,7 +82,7 @@ def summary(evidence: Evidence, verdict: Verdict) -> tuple[tuple[str, str], ...]
     return tuple((label, words) for label, words in rows if words)
 
 
-def sections(contract: Contract, verdict: Verdict) -> tuple[Section, ...]:
+def sections(contract: Contract, verdict: Verdict) -> tuple[ClauseSection, ...]:
     """The contract's clauses with what became of each, by section."""
     found = []
     for letter, title in contract.clauses.sections.items():
@@ -92,7 +92,7 @@ def sections(contract: Contract, verdict: Verdict) -> tuple[Section, ...]:
             if clause.section == letter and id_ in verdict.clauses
         ]
         if rows:
-            found.append(Section(title, tuple(rows)))
+            found.append(ClauseSection(title, tuple(rows)))
     return tuple(found)
 
 

@@ -160,7 +160,7 @@ def image_invocation(subject: Subject, profile: str, toolchain: Toolchain) -> In
 
 
 @dataclass(frozen=True)
-class Built:
+class CargoOutput:
     """What cargo left: the linked file, and everything that went into it.
 
     Attributes:
@@ -176,7 +176,7 @@ class Built:
     told: str = ""
 
 
-def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say | None = None) -> Built:
+def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say | None = None) -> CargoOutput:
     """Compile the shim around a subject.
 
     Args:
@@ -202,7 +202,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
             subject=subject.name, profile=profile, first="no binary from cargo", rendered=finished.err
         )
     core = next((Path(core) for core in map(_core, messages) if core), None)
-    return Built(elf, _sources(elf), _variables(elf), core, finished.err)
+    return CargoOutput(elf, _sources(elf), _variables(elf), core, finished.err)
 
 
 def target_dir_of(toolchain: Toolchain) -> Path:

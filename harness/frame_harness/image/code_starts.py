@@ -18,7 +18,7 @@ from elftools.elf.elffile import ELFFile
 
 from frame_harness.base.units import KERNEL_VMA, Vaddr
 from frame_harness.image.demangle import demangle
-from frame_harness.image.dies import Unit, Units
+from frame_harness.image.dies import CompilationUnit, Units
 from frame_harness.image.dwarf import file_names, is_foreign
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.elf_cache import cached
@@ -118,7 +118,9 @@ def _statements(program: Any) -> Iterator[tuple[int, int, Vaddr]]:
         before = (0, 0) if state.end_sequence else here
 
 
-def _code(unit: Unit, names: _Names, dwarf: Any, files: list[str]) -> Iterator[tuple[str, str, Vaddr]]:
+def _code(
+    unit: CompilationUnit, names: _Names, dwarf: Any, files: list[str]
+) -> Iterator[tuple[str, str, Vaddr]]:
     """(path, place of the call that was inlined, address) of each function in a unit."""
     for die in unit.entries():
         if die.tag not in ("DW_TAG_subprogram", "DW_TAG_inlined_subroutine"):
@@ -133,7 +135,7 @@ def _code(unit: Unit, names: _Names, dwarf: Any, files: list[str]) -> Iterator[t
         yield names.of(die.offset), place, vaddr
 
 
-def _begin(unit: Unit, attributes: dict[str, Any], dwarf: Any) -> Vaddr | None:
+def _begin(unit: CompilationUnit, attributes: dict[str, Any], dwarf: Any) -> Vaddr | None:
     if (low := attributes.get("DW_AT_low_pc")) is not None:
         small = unit.cu["version"] >= _DWARF_5 and low < KERNEL_VMA  # then it may be the number of an address
         return Vaddr(dwarf.get_addr(unit.cu, low) if small else low) or None

@@ -51,7 +51,7 @@ class Sections:
         )
 
 
-class Unit:
+class CompilationUnit:
     """One compilation unit of an ELF file's `.debug_info`."""
 
     def __init__(self, unit: Any, sections: Sections) -> None:
@@ -170,13 +170,13 @@ class Units:
 
     def __init__(self, dwarf: Any) -> None:
         self.sections = Sections.of(dwarf)
-        self._units = [Unit(cu, self.sections) for cu in dwarf.iter_CUs()]
+        self._units = [CompilationUnit(cu, self.sections) for cu in dwarf.iter_CUs()]
         self._starts = [unit.first for unit in self._units]
 
-    def __iter__(self) -> Iterator[Unit]:
+    def __iter__(self) -> Iterator[CompilationUnit]:
         return iter(self._units)
 
-    def at(self, offset: int) -> Unit:
+    def at(self, offset: int) -> CompilationUnit:
         """Return the unit that holds the entry at an offset.
 
         Raises:

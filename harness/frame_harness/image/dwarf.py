@@ -157,7 +157,7 @@ def file_names(program: Any, comp_dir: str) -> list[str]:
 
 
 def _read_unit(
-    unit: dies.Unit,
+    unit: dies.CompilationUnit,
     shapes: types.Shapes,
     files: Callable[[], list[str]],
     structs: dict[str, types.Shape],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final, NamedTuple
 
-from frame_harness.base.commands import GRACE_S, Say, Step, tell_through
+from frame_harness.base.commands import GRACE_S, Say, SlowStep, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent
@@ -67,7 +67,7 @@ class _Other:
         """
         if self.connection is None or profile not in self.left:
             return None
-        with Step(what, say):
+        with SlowStep(what, say):
             try:
                 seconds: float = value_heard(self.connection)
             except EOFError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say, Step
+from frame_harness.base.commands import Say, SlowStep
 from frame_harness.base.disk import write_whole, writing
 from frame_harness.image import cache_limit
 
@@ -68,6 +68,6 @@ def locked(name: str, *, say: Say | None = None) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with Step("waiting for another build", say):
+            with SlowStep("waiting for another build", say):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from frame_harness.contract.layout import FieldLayout, StructLayout
-from frame_harness.image.dies import Unit, Units
+from frame_harness.image.dies import CompilationUnit, Units
 
 # A shape is JSON, so that it can be kept on disk:
 #   ["scalar", numpy code, kind]            one value
@@ -125,7 +125,7 @@ class Shapes:
         return _bytes(size)
 
 
-def variants_of(unit: Unit, offset: int) -> list[str]:
+def variants_of(unit: CompilationUnit, offset: int) -> list[str]:
     """Return the names of an enum's variants, in the order of its text; of anything else nothing."""
     names: list[str] = []
     for die in unit.children(offset):

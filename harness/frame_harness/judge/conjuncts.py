@@ -16,7 +16,7 @@ from frame_harness.judge.evidence import (
     RunEvidence,
     Witness,
 )
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.of_checks import (
     absence_is_known,
     all_skipped,
@@ -34,13 +34,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BUILD_ID = re.compile(r"[0-9a-f]{8,}")
 _GUEST_WRITTEN = {GuestEnd.PASS, GuestEnd.FAIL, GuestEnd.PANIC}
 _MISMATCH = {
-    GuestEnd.PASS: Kind.ERROR,
-    GuestEnd.FAIL: Kind.FAIL,
-    GuestEnd.TIMEOUT: Kind.TIMEOUT,
-    GuestEnd.KILLED: Kind.ERROR,
-    GuestEnd.SIGNALED: Kind.ERROR,
-    GuestEnd.REFUSED: Kind.ERROR,
-} | {end: Kind.CRASH for end in GuestEnd if end.is_crash}
+    GuestEnd.PASS: VerdictKind.ERROR,
+    GuestEnd.FAIL: VerdictKind.FAIL,
+    GuestEnd.TIMEOUT: VerdictKind.TIMEOUT,
+    GuestEnd.KILLED: VerdictKind.ERROR,
+    GuestEnd.SIGNALED: VerdictKind.ERROR,
+    GuestEnd.REFUSED: VerdictKind.ERROR,
+} | {end: VerdictKind.CRASH for end in GuestEnd if end.is_crash}
 _UNREAD = (
     ReasonCode.LAYOUT_UNREAD,
     ReasonCode.NO_SELFTEST,
@@ -56,7 +56,9 @@ def troubles(evidence: Evidence) -> Iterator[Reason]:
     for trouble in evidence.errors:
         absent = trouble.outcome is Outcome.ABSENT
         message = trouble.message if absent else f"{trouble.what}: {trouble.message}"
-        kind = Kind.UNJUDGEABLE if absent else KIND_OF_BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
+        kind = (
+            VerdictKind.UNJUDGEABLE if absent else KIND_OF_BROKEN_OFF.get(trouble.outcome, VerdictKind.ERROR)
+        )
         yield Reason(kind=kind, code=ReasonCode.TROUBLE, message=message, run=trouble.run)
 
 
@@ -65,7 +67,7 @@ def subject_is_identified(evidence: Evidence) -> Iterator[Reason]:
     if not _SHA256.fullmatch(evidence.subject.sha256):
         got = repr(evidence.subject.sha256)
         yield Reason(
-            kind=Kind.ERROR, code=ReasonCode.SUBJECT, message=f"subject: expected a sha256, got {got}"
+            kind=VerdictKind.ERROR, code=ReasonCode.SUBJECT, message=f"subject: expected a sha256, got {got}"
         )
 
 
@@ -75,7 +77,7 @@ def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
         message = "no run was planned"
         if evidence.selection:
             message = f"no check matches -k {evidence.selection!r}: `clauses` lists ids and checks"
-        yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.NO_RUNS, message=message)
+        yield Reason(kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_RUNS, message=message)
     explained = {trouble.run for trouble in evidence.errors}
     planned, happened = Counter(evidence.planned_runs), Counter(run.run for run in evidence.runs)
     for key in dict.fromkeys([*planned, *happened]):
@@ -83,32 +85,36 @@ def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
             continue
         if planned[key] != 1 or happened[key] != 1:
             message = f"run: planned {planned[key]} times, happened {happened[key]} times"
-            yield Reason(kind=Kind.ERROR, code=ReasonCode.RUNS, message=message, run=key)
+            yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.RUNS, message=message, run=key)
 
 
 def run_is_identified(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
     """The image has a sha256 and a build-id, and was built of the subject that is judged."""
     if not _SHA256.fullmatch(run.image_sha256) or not _BUILD_ID.fullmatch(run.build_id):
         message = f"image: expected sha256 and build-id, got {run.image_sha256!r} and {run.build_id!r}"
-        yield Reason(kind=Kind.ERROR, code=ReasonCode.IMAGE, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.IMAGE, message=message, run=run.run)
     if run.subject_sha256 != evidence.subject.sha256:
         built, now = run.subject_sha256[:12] or "nothing", evidence.subject.sha256[:12] or "nothing"
         message = f"subject: expected {now}, got {built}: the file changed while it was judged"
-        yield Reason(kind=Kind.ERROR, code=ReasonCode.SUBJECT_CHANGED, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.SUBJECT_CHANGED, message=message, run=run.run)
 
 
 def guests_ended_as_expected(run: RunEvidence) -> Iterator[Reason]:
     """Some guest was booted, and each ended with the status that it was asked for."""
     if run.guests_booted < 1:
-        yield Reason(kind=Kind.ERROR, code=ReasonCode.NO_GUEST, message="guests: none booted", run=run.run)
+        yield Reason(
+            kind=VerdictKind.ERROR, code=ReasonCode.NO_GUEST, message="guests: none booted", run=run.run
+        )
     ended = sum(entry.count for entry in run.exits)
     if ended != run.guests_booted or any(entry.count < 1 for entry in run.exits):
         message = f"guests: {run.guests_booted} booted, exit status known of {ended}"
-        yield Reason(kind=Kind.ERROR, code=ReasonCode.GUESTS, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.GUESTS, message=message, run=run.run)
     for entry in run.exits:
         if entry.expected not in _GUEST_WRITTEN:
             message = f"exit: {entry.expected} may not be expected: no guest writes it"
-            yield Reason(kind=Kind.ERROR, code=ReasonCode.EXIT_EXPECTATION, message=message, run=run.run)
+            yield Reason(
+                kind=VerdictKind.ERROR, code=ReasonCode.EXIT_EXPECTATION, message=message, run=run.run
+            )
         elif entry.got is not entry.expected:
             text = f" ({entry.text})" if entry.text else ""
             times = f" {entry.count} times" if entry.count > 1 else ""
@@ -121,14 +127,14 @@ def layout_witnesses_agree(run: RunEvidence) -> Iterator[Reason]:
     layout = run.layout
     if layout.dwarf is Witness.DIFFERS:
         message = "layout: DWARF differs from the contract"
-        yield Reason(kind=Kind.FAIL, code=ReasonCode.LAYOUT, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.LAYOUT, message=message, run=run.run)
     elif layout.guest_bytes is Witness.DIFFERS:
         message = "layout: witnesses disagree: DWARF equals the contract, guest bytes do not"
-        yield Reason(kind=Kind.FAIL, code=ReasonCode.LAYOUT_WITNESS, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.LAYOUT_WITNESS, message=message, run=run.run)
     if Witness.UNREAD in (layout.dwarf, layout.guest_bytes) and not stopped_at_layout(run):
         why = f": {layout.text}" if layout.text else ""
         message = f"layout: DWARF {layout.dwarf}, guest bytes {layout.guest_bytes}{why}"
-        kind = Kind.NO_TESTS if broke_off(run) or why else Kind.ERROR
+        kind = VerdictKind.NO_TESTS if broke_off(run) or why else VerdictKind.ERROR
         yield Reason(kind=kind, code=ReasonCode.LAYOUT_UNREAD, message=message, run=run.run)
 
 
@@ -137,10 +143,10 @@ def dumps_are_whole(run: RunEvidence) -> Iterator[Reason]:
     dumps = run.dumps
     if dumps.whole != dumps.requested:
         message = f"dumps: {dumps.requested} requested, {dumps.whole} whole"
-        yield Reason(kind=Kind.ERROR, code=ReasonCode.DUMPS, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.DUMPS, message=message, run=run.run)
     if dumps.contradicted:
         message = f"dumps: {dumps.contradicted} of {dumps.requested} say other than guest RAM"
-        yield Reason(kind=Kind.FAIL, code=ReasonCode.DUMP_WITNESS, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.DUMP_WITNESS, message=message, run=run.run)
 
 
 def dump_was_compared(
@@ -149,7 +155,7 @@ def dump_was_compared(
     """Where a guest prints its slots, it was asked to: else the console says nothing about them."""
     if contract.dumped and run.dumps.requested < 1 and not _memory_is_broken(run, evidence, baseline):
         message = "dumps: none requested, so the console was never compared with guest RAM"
-        yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.NO_DUMP, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_DUMP, message=message, run=run.run)
 
 
 def selftest_is_complete(run: RunEvidence) -> Iterator[Reason]:
@@ -157,25 +163,29 @@ def selftest_is_complete(run: RunEvidence) -> Iterator[Reason]:
     test = run.selftest
     if test.plan < 1:
         yield Reason(
-            kind=Kind.NO_TESTS, code=ReasonCode.NO_SELFTEST, message="selftest: planned 0", run=run.run
+            kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_SELFTEST, message="selftest: planned 0", run=run.run
         )
     if min(test.passed, test.failed) < 0 or test.passed + test.failed != test.plan:
         message = f"selftest: planned {test.plan}, passed {test.passed}, failed {test.failed}"
-        yield Reason(kind=Kind.ERROR, code=ReasonCode.SELFTEST_INCOMPLETE, message=message, run=run.run)
+        yield Reason(
+            kind=VerdictKind.ERROR, code=ReasonCode.SELFTEST_INCOMPLETE, message=message, run=run.run
+        )
     if test.failed:
         message = f"selftest: {test.failed} of {test.plan} failed"
-        yield Reason(kind=Kind.FAIL, code=ReasonCode.SELFTEST, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.SELFTEST, message=message, run=run.run)
 
 
 def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
     """Some invariant was evaluated, and each of them looked at something."""
     if not run.invariants:
         message = "invariants: none evaluated"
-        yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.NO_INVARIANTS, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_INVARIANTS, message=message, run=run.run)
     for name, frames in run.invariants.items():
         if frames < 1:
             message = f"invariant: {name}: looked at nothing"
-            yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.EMPTY_INVARIANT, message=message, run=run.run)
+            yield Reason(
+                kind=VerdictKind.NO_TESTS, code=ReasonCode.EMPTY_INVARIANT, message=message, run=run.run
+            )
 
 
 def every_invariant_was_evaluated(
@@ -193,7 +203,9 @@ def every_invariant_was_evaluated(
     if missing:
         message = f"invariants: {len(missing)} of {len(contract.invariants)} not evaluated: "
         message += ", ".join(missing)
-        yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.INVARIANTS_MISSING, message=message, run=run.run)
+        yield Reason(
+            kind=VerdictKind.NO_TESTS, code=ReasonCode.INVARIANTS_MISSING, message=message, run=run.run
+        )
 
 
 def _memory_is_broken(run: RunEvidence, evidence: Evidence, baseline: Baseline) -> bool:
@@ -213,7 +225,7 @@ def _memory_is_broken(run: RunEvidence, evidence: Evidence, baseline: Baseline) 
 def broke_off(run: RunEvidence) -> bool:
     """Whether a guest of the run crashed or hung: reason enough that something stayed unread."""
     unexpected = [entry.got for entry in run.exits if entry.got is not entry.expected]
-    return any(_MISMATCH[got] in (Kind.CRASH, Kind.TIMEOUT) for got in unexpected)
+    return any(_MISMATCH[got] in (VerdictKind.CRASH, VerdictKind.TIMEOUT) for got in unexpected)
 
 
 def never_needed(run: RunEvidence, results: tuple[CheckResult, ...]) -> bool:

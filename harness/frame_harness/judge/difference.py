@@ -12,7 +12,7 @@ from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.reason import BROKEN_OFF
 from frame_harness.judge.verdict import Verdict
 
-Fault = tuple[str, str]
+FaultKey = tuple[str, str]
 """A clause, with what tells faults apart that break it."""
 
 
@@ -32,7 +32,7 @@ class Standing:
         stopped: the checks that broke off when they were last made.
     """
 
-    findings: Mapping[Fault, Finding] = field(default_factory=dict)
+    findings: Mapping[FaultKey, Finding] = field(default_factory=dict)
     stopped: frozenset[CheckInRun] = frozenset()
 
     @property

@@ -3,7 +3,7 @@
 from enum import IntEnum, StrEnum
 
 
-class Kind(StrEnum):
+class VerdictKind(StrEnum):
     """How a run ended; `severity` decides which of several reasons names it."""
 
     INTERRUPTED = "INTERRUPTED"
@@ -19,7 +19,7 @@ class Kind(StrEnum):
     @property
     def severity(self) -> int:
         """0 for PASS, higher is worse."""
-        return len(Kind) - 1 - list(Kind).index(self)
+        return len(VerdictKind) - 1 - list(VerdictKind).index(self)
 
 
 class ExitCode(IntEnum):
@@ -46,7 +46,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130, "stopped by Ctrl-C, SIGTERM or SIGHUP; guests are gone"
 
 
-def exit_code(kind: Kind) -> ExitCode:
+def exit_code(kind: VerdictKind) -> ExitCode:
     """The exit status for a kind of end; each kind has the status of its name."""
     return ExitCode[kind.name]
 

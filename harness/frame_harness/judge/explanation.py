@@ -19,7 +19,7 @@ from frame_harness.contract.contract import Contract
 from frame_harness.judge.evidence import CheckResult, Level, RunKey
 
 
-class Sighting(Protocol):
+class BrokenClause(Protocol):
     """What is known of a broken clause; a finding is one."""
 
     @property
@@ -35,11 +35,11 @@ class Sighting(Protocol):
     def runs(self) -> tuple[RunKey, ...]: ...
 
 
-S = TypeVar("S", bound=Sighting)
+S = TypeVar("S", bound=BrokenClause)
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class CauseFinder:
     """Orders what is known of broken clauses, and finds causes among them, by the tables of a contract."""
 
     contract: Contract
@@ -63,7 +63,7 @@ class Explanation:
             ordered.append(chosen)
         return ordered
 
-    def causes(self, ordered: Sequence[Sighting]) -> dict[str, str]:
+    def causes(self, ordered: Sequence[BrokenClause]) -> dict[str, str]:
         """By the clause of each consequence that of the finding which explains it; the first explains most.
 
         Args:
@@ -84,18 +84,18 @@ class Explanation:
         place = self.runs.index(result.run) if result.run in self.runs else len(self.runs)
         return result.level.rank, _vague(result), calls, len(result.calls), place
 
-    def _place(self, one: Sighting) -> tuple[bool, bool, int, bool, bool, bool, int]:
+    def _place(self, one: BrokenClause) -> tuple[bool, bool, int, bool, bool, bool, int]:
         clauses, hazard = self.contract.clauses, self.contract.clauses[one.clause].hazard
         level, vague = min((result.level.rank, _vague(result)) for result in one.results)
         general = one.clause == self.contract.layouts.general
         return bool(one.known), hazard, level, vague, self._foreign(one), general, clauses.rank(one.clause)
 
-    def _foreign(self, one: Sighting) -> bool:
+    def _foreign(self, one: BrokenClause) -> bool:
         """Whether a clause is about other functions than the one that breaks it."""
         about, function = self.contract.functions.of_clause.get(one.clause), one.results[0].function
         return about is not None and bool(function) and function not in about
 
-    def _wrote(self, writer: Sighting, noticer: Sighting) -> bool:
+    def _wrote(self, writer: BrokenClause, noticer: BrokenClause) -> bool:
         """Whether one blames a function that the other one only used: called by it, or in the same field."""
         wrote, noticed = writer.results[0], noticer.results[0]
         if wrote.function == noticed.function:
@@ -105,17 +105,17 @@ class Explanation:
         used = wrote.function in noticed.calls and noticed.function not in wrote.calls
         return used and _same_field(wrote, noticed)
 
-    def _explains(self, cause: Sighting, effect: Sighting) -> bool:
+    def _explains(self, cause: BrokenClause, effect: BrokenClause) -> bool:
         return self._may_explain(cause, effect) and all(
             any(self._accounts_for(first, then) for first in cause.results) for then in effect.results
         )
 
-    def _is_the_same(self, one: Sighting, later: Sighting) -> bool:
+    def _is_the_same(self, one: BrokenClause, later: BrokenClause) -> bool:
         return self._may_explain(one, later) and all(
             any(_same_observation(first, then) for first in one.results) for then in later.results
         )
 
-    def _may_explain(self, cause: Sighting, effect: Sighting) -> bool:
+    def _may_explain(self, cause: BrokenClause, effect: BrokenClause) -> bool:
         if cause.clause == effect.clause or cause.known or effect.known:
             return False
         return not self.contract.clauses[effect.clause].hazard and set(effect.runs) <= set(cause.runs)

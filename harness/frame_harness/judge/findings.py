@@ -8,7 +8,7 @@ from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
-from frame_harness.judge.explanation import Explanation
+from frame_harness.judge.explanation import CauseFinder
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.origin import Origin
 
@@ -50,7 +50,7 @@ def findings_of(
 
     A finding that another one explains follows it, whatever its own place would be.
     """
-    clauses, explanation = contract.clauses, Explanation(contract, evidence.planned_runs)
+    clauses, explanation = contract.clauses, CauseFinder(contract, evidence.planned_runs)
     broken = clauses.in_order(id_ for result in evidence.checks for id_ in result.broken if id_ in clauses)
     faults = [(id_, cause) for id_ in broken for cause in _causes(id_, evidence)]
     ordered = explanation.in_order(
@@ -72,7 +72,7 @@ def _causes(clause: str, evidence: Evidence) -> Collection[str]:
 
 
 def _finding(
-    broken: Clause, cause: str, evidence: Evidence, judgement: ClauseJudgement, explanation: Explanation
+    broken: Clause, cause: str, evidence: Evidence, judgement: ClauseJudgement, explanation: CauseFinder
 ) -> Finding:
     results = tuple(
         result for result in evidence.checks if broken.id in result.broken and result.cause == cause

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence, Source
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import CODE_OF_BROKEN_OFF, KIND_OF_BROKEN_OFF, Reason, ReasonCode
 
 _SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
@@ -19,7 +19,7 @@ def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
         if result.run not in happened:
             message = f"check: {result.check}: its run is not in evidence"
             yield Reason(
-                kind=Kind.ERROR,
+                kind=VerdictKind.ERROR,
                 code=ReasonCode.STRAY_CHECK,
                 message=message,
                 run=result.run,
@@ -52,7 +52,7 @@ def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> 
         for complaint in complaints:
             message = f"check: {result.check}: {complaint}"
             yield Reason(
-                kind=Kind.ERROR,
+                kind=VerdictKind.ERROR,
                 code=ReasonCode.CHECK_CLAUSE,
                 message=message,
                 run=result.run,
@@ -64,11 +64,11 @@ def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iter
     """Each planned check finished once and was reported once, and not all were skipped."""
     if not run.planned:
         yield Reason(
-            kind=Kind.NO_TESTS, code=ReasonCode.NO_CHECKS, message="checks: none planned", run=run.run
+            kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_CHECKS, message="checks: none planned", run=run.run
         )
     elif all_skipped(results):
         message = f"checks: all {len(of_checks(results))} skipped"
-        yield Reason(kind=Kind.SKIP, code=ReasonCode.ALL_SKIPPED, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.SKIP, code=ReasonCode.ALL_SKIPPED, message=message, run=run.run)
     planned, finished = Counter(run.planned), Counter(run.finished)
     reported = Counter(result.check for result in results)
     for check in dict.fromkeys([*planned, *finished, *reported]):
@@ -77,7 +77,9 @@ def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iter
                 f"check: {check}: planned {planned[check]}, finished {finished[check]}, "
                 f"reported {reported[check]} times"
             )
-            yield Reason(kind=Kind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run, check=check)
+            yield Reason(
+                kind=VerdictKind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run, check=check
+            )
 
 
 def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
@@ -85,13 +87,13 @@ def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Re
     plan = [one for one in evidence.plan if one.run == run.run]
     if Counter(one.check for one in plan) != Counter(run.planned):
         message = f"plan: {len(plan)} checks with clauses, {len(run.planned)} planned"
-        yield Reason(kind=Kind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run)
+        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run)
     clauses = {one.check: one.clauses for one in plan}
     for result in evidence.checks:
         if result.run == run.run and clauses.get(result.check, result.clauses) != result.clauses:
             message = f"check: {result.check}: looked at other clauses than those planned"
             yield Reason(
-                kind=Kind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run, check=result.check
+                kind=VerdictKind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run, check=result.check
             )
 
 
@@ -102,8 +104,8 @@ def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
     broken = {result.run for result in evidence.checks if result.outcome in _SIGNS_OF_A_BROKEN_SUBJECT}
     for result in evidence.checks:
         kind = KIND_OF_BROKEN_OFF.get(result.outcome)
-        if kind is Kind.ERROR and result.unreadable and result.run in broken:
-            kind = Kind.NO_TESTS
+        if kind is VerdictKind.ERROR and result.unreadable and result.run in broken:
+            kind = VerdictKind.NO_TESTS
         if kind is not None:
             message = f"check: {result.check}: {result.message or result.outcome}"
             yield Reason(
@@ -123,7 +125,7 @@ def checks_could_judge(evidence: Evidence) -> Iterator[Reason]:
             causes.setdefault(result.message, {}).update(dict.fromkeys(result.clauses))
     for cause, clauses in causes.items():
         message = f"{', '.join(clauses)}: not evaluated: {cause}"
-        yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.CHECK_NOT_EVALUATED, message=message)
+        yield Reason(kind=VerdictKind.NO_TESTS, code=ReasonCode.CHECK_NOT_EVALUATED, message=message)
 
 
 def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
@@ -134,7 +136,11 @@ def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
             names = ", ".join(unknown or result.lacks) or "no name"
             message = f"check: {result.check}: {result.outcome} for want of {names}, which the module has"
             yield Reason(
-                kind=Kind.ERROR, code=ReasonCode.ABSENCE, message=message, run=result.run, check=result.check
+                kind=VerdictKind.ERROR,
+                code=ReasonCode.ABSENCE,
+                message=message,
+                run=result.run,
+                check=result.check,
             )
 
 
@@ -144,7 +150,7 @@ def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
     if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED):
         names = dict.fromkeys(name for result in evidence.checks for name in result.lacks)
         message = f"no selected check is about this version: it lacks {', '.join(names)}"
-        yield Reason(kind=Kind.UNJUDGEABLE, code=ReasonCode.ALL_ABSENT, message=message)
+        yield Reason(kind=VerdictKind.UNJUDGEABLE, code=ReasonCode.ALL_ABSENT, message=message)
 
 
 def of_checks(results: Iterable[CheckResult]) -> list[CheckResult]:

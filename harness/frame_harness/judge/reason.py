@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from frame_harness.base.record import Record
 from frame_harness.judge.evidence import Outcome, RunKey
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 
 
 class ReasonCode(StrEnum):
@@ -49,9 +49,9 @@ class ReasonCode(StrEnum):
 
 
 KIND_OF_BROKEN_OFF = {
-    Outcome.CRASHED: Kind.CRASH,
-    Outcome.TIMEOUT: Kind.TIMEOUT,
-    Outcome.ERROR: Kind.ERROR,
+    Outcome.CRASHED: VerdictKind.CRASH,
+    Outcome.TIMEOUT: VerdictKind.TIMEOUT,
+    Outcome.ERROR: VerdictKind.ERROR,
 }
 """What a verdict is where something came to no end of its own, by how it ended."""
 BROKEN_OFF = tuple(KIND_OF_BROKEN_OFF)
@@ -70,7 +70,7 @@ class Reason(Record, frozen=True, kw_only=True):
     `clause` is what `message` begins with, where one clause alone was not judged.
     """
 
-    kind: Kind
+    kind: VerdictKind
     code: ReasonCode
     message: str
     run: RunKey | None = None

@@ -10,7 +10,7 @@ from frame_harness.contract.contract import Contract
 from frame_harness.judge.baseline import EMPTY, Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import reasons_against, reasons_against_runs
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.findings import Finding, findings_of
 from frame_harness.judge.groups import WELL
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
@@ -25,7 +25,7 @@ _SEEN_SO_FAR = {
     ReasonCode.DUMP_WITNESS,
     ReasonCode.SELFTEST,
 }
-_ENDS_SO_FAR = {Kind.CRASH, Kind.TIMEOUT}
+_ENDS_SO_FAR = {VerdictKind.CRASH, VerdictKind.TIMEOUT}
 
 
 class Verdict(Record, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     was not evaluated because the contract says nothing of it.
     """
 
-    kind: Kind = Kind.ERROR
+    kind: VerdictKind = VerdictKind.ERROR
     reasons: tuple[Reason, ...] = ()
     clauses: dict[str, ClauseJudgement] = msgspec.field(default_factory=dict)
     known: tuple[BaselineEntry, ...] = ()
@@ -83,7 +83,7 @@ def judge(
 
 def _interrupted(evidence: Evidence) -> Reason:
     message = f"stopped after {len(evidence.checks)} results; what is missing was not looked at"
-    return Reason(kind=Kind.INTERRUPTED, code=ReasonCode.INTERRUPTED, message=message)
+    return Reason(kind=VerdictKind.INTERRUPTED, code=ReasonCode.INTERRUPTED, message=message)
 
 
 def judge_runs(evidence: Evidence, contract: Contract) -> tuple[Reason, ...]:
@@ -94,7 +94,7 @@ def judge_runs(evidence: Evidence, contract: Contract) -> tuple[Reason, ...]:
 
 def _promote(born: Verdict, reasons: list[Reason]) -> Verdict:
     reasons.sort(key=lambda reason: -reason.kind.severity)
-    kind = reasons[0].kind if reasons else Kind.PASS
+    kind = reasons[0].kind if reasons else VerdictKind.PASS
     return msgspec.structs.replace(born, kind=kind, reasons=tuple(reasons))
 
 
@@ -107,7 +107,11 @@ def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
             names = ", ".join(unknown) or "no clause"
             message = f"{names}: {what_was_seen(result)}"
             yield Reason(
-                kind=Kind.FAIL, code=ReasonCode.VIOLATION, message=message, run=result.run, check=result.check
+                kind=VerdictKind.FAIL,
+                code=ReasonCode.VIOLATION,
+                message=message,
+                run=result.run,
+                check=result.check,
             )
 
 
@@ -140,7 +144,9 @@ def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) ->
         if judgement is None or judgement.outcome is ClauseOutcome.NOT_EVALUATED:
             words = judgement.message if judgement else "not in the contract"
             message = f"{id_}: not evaluated: {words}"
-            yield Reason(kind=Kind.NO_TESTS, code=ReasonCode.CLAUSE_UNJUDGED, message=message, clause=id_)
+            yield Reason(
+                kind=VerdictKind.NO_TESTS, code=ReasonCode.CLAUSE_UNJUDGED, message=message, clause=id_
+            )
 
 
 def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> ClauseJudgement:

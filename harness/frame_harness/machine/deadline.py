@@ -81,7 +81,7 @@ class LimitReached(HarnessError):
         self.report = report
 
 
-class Watched(Protocol):
+class WatchedQemu(Protocol):
     """A running QEMU, as far as its limits look at it."""
 
     machine: Machine
@@ -112,7 +112,7 @@ class Deadline:
 
     def __init__(
         self,
-        guest: Watched,
+        guest: WatchedQemu,
         what: str,
         *,
         cpu_s: float,
@@ -209,7 +209,7 @@ class Deadline:
 class _HangWatch:
     """Finds out whether the guest stays where other guests hung until their limit."""
 
-    def __init__(self, guest: Watched, from_s: float) -> None:
+    def __init__(self, guest: WatchedQemu, from_s: float) -> None:
         self._guest = guest
         self._next_s = self._from_s = from_s
         self._looks = 0
@@ -242,7 +242,7 @@ class _SleepWatch:
     still be to come, so that the state must last for a while.
     """
 
-    def __init__(self, guest: Watched) -> None:
+    def __init__(self, guest: WatchedQemu) -> None:
         self._guest = guest
         self._looks = 0
         self._since = 0.0

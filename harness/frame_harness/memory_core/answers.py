@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from frame_harness.base.units import PAGE_SIZE, Paddr, pfn_to_paddr
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.catalogue import DMA_END
-from frame_harness.memory_core.judging import Owned, Violation
+from frame_harness.memory_core.judging import CoreViolation, Owned
 from frame_harness.memory_core.maps import Span, without
 from frame_harness.memory_core.state import ZONES, CoreState
 from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill, FrameAlloc
@@ -15,7 +15,7 @@ from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill, FrameAlloc
 
 def judge_block(
     step: Alloc | Fill | FrameAlloc, block: Owned, paddr: Paddr, before: CoreState, usable: Sequence[Span]
-) -> Iterator[Violation]:
+) -> Iterator[CoreViolation]:
     """What is wrong with a block that was given.
 
     Args:
@@ -25,18 +25,20 @@ def judge_block(
     what = f"the block of order {step.order} that was given"
     span = (pfn_to_paddr(block.pfn), pfn_to_paddr(block.end))
     if without([span], usable):
-        yield Violation("CORE-12", what, "usable memory of the map", f"{span[0]:#x}..{span[1]:#x}", paddr)
+        yield CoreViolation("CORE-12", what, "usable memory of the map", f"{span[0]:#x}..{span[1]:#x}", paddr)
     if paddr & ((PAGE_SIZE << step.order) - 1) and not _was_misaligned(block, before):
-        yield Violation("CORE-13", what, f"a multiple of {PAGE_SIZE << step.order:#x}", f"{paddr:#x}", paddr)
+        yield CoreViolation(
+            "CORE-13", what, f"a multiple of {PAGE_SIZE << step.order:#x}", f"{paddr:#x}", paddr
+        )
     if step.zone == ZONES[0] and span[1] > DMA_END:
         got = f"{span[0]:#x}..{span[1]:#x}"
-        yield Violation("CORE-12", what, f"memory below {DMA_END:#x}, as zone dma is", got, paddr, "DMA")
+        yield CoreViolation("CORE-12", what, f"memory below {DMA_END:#x}, as zone dma is", got, paddr, "DMA")
     zone = before.zone_of(block.pfn)
     if step.zone != ANY_ZONE and zone is not None and ZONES[zone] != step.zone:
-        yield Violation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")
+        yield CoreViolation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")
 
 
-def judge_error(step: Alloc | Fill | FrameAlloc, code: str, state: CoreState) -> Iterator[Violation]:
+def judge_error(step: Alloc | Fill | FrameAlloc, code: str, state: CoreState) -> Iterator[CoreViolation]:
     """Whether an allocation may fail in a state.
 
     Args:
@@ -49,7 +51,7 @@ def judge_error(step: Alloc | Fill | FrameAlloc, code: str, state: CoreState) ->
         what = f"an allocation of order {step.order}, {step.kind}, in zone {step.zone}"
         expected = f"a block, for frames are free from {pfn_to_paddr(there):#x} on"
         cause = judging.why_not(state, step.order, step.kind, step.zone)
-        yield Violation("CORE-10", what, expected, f"{code}, with {cause}", pfn_to_paddr(there), cause)
+        yield CoreViolation("CORE-10", what, expected, f"{code}, with {cause}", pfn_to_paddr(there), cause)
 
 
 def _was_misaligned(block: Owned, before: CoreState) -> bool:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from frame_harness.base.units import PAGE_SIZE, Paddr
-from frame_harness.memory_core.maps import Islands, Kind, MemoryMap, Protected, Region, Span
+from frame_harness.memory_core.maps import Islands, MemoryMap, Protected, Region, RegionKind, Span
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 LOW_END, HIGH_START = 640 * KIB, MIB
@@ -23,7 +23,7 @@ def free(first: int, end: int) -> Region:
 
 def reserved(first: int, end: int) -> Region:
     """Memory that nobody may use."""
-    return Region(first, end - first, Kind.RESERVED)
+    return Region(first, end - first, RegionKind.RESERVED)
 
 
 def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
@@ -57,7 +57,8 @@ def _machines(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap("starts and ends inside of frames", (free(start + 0x123, end - 0x777),))
     yield MemoryMap("regions that touch", (free(start, start + 5 * MIB), free(start + 5 * MIB, end)))
     yield MemoryMap(
-        "free and reclaimable", (free(start, end - 4 * MIB), Region(end - 4 * MIB, 4 * MIB, Kind.RECLAIM))
+        "free and reclaimable",
+        (free(start, end - 4 * MIB), Region(end - 4 * MIB, 4 * MIB, RegionKind.RECLAIM)),
     )
     yield MemoryMap(
         "ACPI islands",
@@ -81,11 +82,13 @@ def _strange(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap(
         "regions in descending order", (free(end - 16 * MIB, end), free(start, start + 16 * MIB), low)
     )
-    yield MemoryMap("zero length", (Region(start + MIB, 0), free(start, end), Region(end, 0, Kind.RESERVED)))
+    yield MemoryMap(
+        "zero length", (Region(start + MIB, 0), free(start, end), Region(end, 0, RegionKind.RESERVED))
+    )
     yield MemoryMap("wraps around", (free(start, end), Region((1 << 64) - PAGE_SIZE, 2 * PAGE_SIZE)))
     yield MemoryMap("reaches the last address", (free(start, end), reserved((1 << 64) - MIB, 1 << 64)))
     yield MemoryMap(
-        "null regions", (Region(0, 0, Kind.NULL), free(start, end), Region(start, MIB, Kind.NULL))
+        "null regions", (Region(0, 0, RegionKind.NULL), free(start, end), Region(start, MIB, RegionKind.NULL))
     )
     yield MemoryMap("nothing to use", (reserved(start, end),))
     yield MemoryMap("no region at all", ())
@@ -164,7 +167,9 @@ def random_map(rng: random.Random, name: str, spans: Sequence[Span], protects: b
         unit = rng.choice((1, 16, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 64 * KIB, MIB, 2 * MIB))
         base = rng.randrange(first, end) // unit * unit
         size = min(int(2 ** rng.uniform(12, 26)) // unit * unit or unit, end - base)
-        kind = rng.choice((Kind.FREE, Kind.FREE, Kind.FREE, Kind.RECLAIM, Kind.RESERVED))
+        kind = rng.choice(
+            (RegionKind.FREE, RegionKind.FREE, RegionKind.FREE, RegionKind.RECLAIM, RegionKind.RESERVED)
+        )
         if base >= first and size > 0:
             regions.append(Region(base, size, kind))
     if rng.random() < 0.8:  # room for the core itself

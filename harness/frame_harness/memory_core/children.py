@@ -25,7 +25,7 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
-class Job(Generic[R]):
+class BuildJob(Generic[R]):
     """Work on one build.
 
     Attributes:
@@ -38,11 +38,11 @@ class Job(Generic[R]):
     do: Callable[[Callable[[str], None]], R]
 
 
-Ended = tuple[Job[R], R | Trouble]
+Ended = tuple[BuildJob[R], R | Trouble]
 
 
 def in_processes(
-    jobs: Iterable[Job[R]], kind: type[R], say: Callable[[str, str], None], most: int = ANY_NUMBER
+    jobs: Iterable[BuildJob[R]], kind: type[R], say: Callable[[str, str], None], most: int = ANY_NUMBER
 ) -> list[Ended[R]]:
     """Begin each job as soon as it comes, while the next is still being made; return what became of them.
 
@@ -54,7 +54,7 @@ def in_processes(
     """
     context = multiprocessing.get_context("fork")
     parent = os.getpid()
-    open_: dict[Connection, tuple[Job[R], ForkProcess]] = {}
+    open_: dict[Connection, tuple[BuildJob[R], ForkProcess]] = {}
     ended: list[Ended[R]] = []
     try:
         for job in jobs:
@@ -81,7 +81,7 @@ def in_processes(
 
 
 def _next_messages(
-    open_: dict[Connection, tuple[Job[R], ForkProcess]], kind: type[R], say: Callable[[str, str], None]
+    open_: dict[Connection, tuple[BuildJob[R], ForkProcess]], kind: type[R], say: Callable[[str, str], None]
 ) -> list[Ended[R]]:
     """Wait for some process to say something; those that ended are taken out."""
     ended: list[Ended[R]] = []
@@ -97,7 +97,7 @@ def _next_messages(
 
 
 def _heard(
-    connection: Connection, job: Job[R], kind: type[R], say: Callable[[str, str], None]
+    connection: Connection, job: BuildJob[R], kind: type[R], say: Callable[[str, str], None]
 ) -> R | Trouble | None:
     """What a process came to; None where it only says how far it is."""
     try:
@@ -114,7 +114,7 @@ def _heard(
     return None
 
 
-def _work(job: Job[R], connection: Connection, parent: int, signals: set[signal.Signals]) -> None:
+def _work(job: BuildJob[R], connection: Connection, parent: int, signals: set[signal.Signals]) -> None:
     """What the process does; it ends with one last message.
 
     Args:

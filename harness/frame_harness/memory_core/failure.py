@@ -9,7 +9,7 @@ from typing import Final
 from frame_harness.guest.backtrace import texts
 from frame_harness.guest.errors import GuestFailure, GuestTimeout
 from frame_harness.image.code_at import CodeAt
-from frame_harness.memory_core.judging import Key, Violation
+from frame_harness.memory_core.judging import CoreViolation, Key
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
 from frame_harness.memory_core.steps import (
     Alloc,
@@ -38,7 +38,7 @@ class Failure:
     """
 
     steps: tuple[Step, ...]
-    violation: Violation
+    violation: CoreViolation
     function: str
     at: str = ""
     commands: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ def of_a_dead_guest(
         inner: the innermost call that is the core's.
     """
     how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
-    violation = Violation(
+    violation = CoreViolation(
         _clause_of(done, asked), f"`{asked}`", "an answer",
         f"it {how}: {failure.summary}", None, f"{how} in {inner.function if inner else 'the core'}",
     )  # fmt: skip

@@ -17,14 +17,14 @@ from frame_harness.judge.evidence import CheckResult, RunKey
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.origin import Origin, OriginKind, Unjudged
 from frame_harness.machine.definition import Machine
-from frame_harness.memory_core.children import Job, in_processes
+from frame_harness.memory_core.children import BuildJob, in_processes
 from frame_harness.memory_core.core_build import build_core
-from frame_harness.memory_core.following import Place, Spread, Task, asked_of, play_asked, spread_out
-from frame_harness.memory_core.history import Answer, Shown, next_step
+from frame_harness.memory_core.following import Place, Spread, VersionTask, asked_of, play_asked, spread_out
+from frame_harness.memory_core.history import FollowAnswer, Shown, next_step
 from frame_harness.memory_core.sightings import (
     RACE_TRIES,
+    CaseSighting,
     Fault,
-    Sighting,
     Sightings,
     is_race,
 )
@@ -34,7 +34,7 @@ from frame_harness.session.workers import usable_cpus
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedFault:
     """A fault to follow, with the case and the profile that show it."""
 
     clause: str
@@ -52,10 +52,10 @@ class Question:
     survey: bool
 
 
-Asked = Sequence[Task]
+Asked = Sequence[VersionTask]
 
 
-def wanted_of(findings: Sequence[Finding]) -> tuple[Wanted, ...]:
+def wanted_of(findings: Sequence[Finding]) -> tuple[WantedFault, ...]:
     """What to follow of each finding that nobody knows: once, in the profile that serves most of them."""
     fresh = [finding for finding in findings if not finding.known]
     shows_in = Counter(profile for finding in fresh for profile in {run.profile for run in finding.runs})
@@ -68,9 +68,9 @@ def _first_in(order: Sequence[str], finding: Finding) -> CheckResult:
     return min(finding.results, key=lambda result: order.index(result.run.profile))
 
 
-def _wanted(finding: Finding, result: CheckResult) -> Wanted:
+def _wanted(finding: Finding, result: CheckResult) -> WantedFault:
     fault = Fault.of(finding.clause, finding.cause, result.got)
-    return Wanted(finding.clause, finding.cause, fault, result.case, result.run.profile)
+    return WantedFault(finding.clause, finding.cause, fault, result.case, result.run.profile)
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Follower:
     machine: Machine
     say: Say
     spread: Spread | None = None
-    _seen: dict[tuple[Place, str, Fault], Sighting] = field(default_factory=dict)
+    _seen: dict[tuple[Place, str, Fault], CaseSighting] = field(default_factory=dict)
     """What a case showed in a build when it was played for a fault."""
     _unbuilt: dict[Place, str] = field(default_factory=dict)
     """Why there is no build, or nothing that can be played on it."""
@@ -99,7 +99,7 @@ class Follower:
     _elusive: set[Fault] = field(default_factory=set)
     """Faults that a survey showed where their case did not: by its case alone no version counts as good."""
 
-    def origins(self, wanted: Sequence[Wanted], found: Callable[[Origin], None]) -> None:
+    def origins(self, wanted: Sequence[WantedFault], found: Callable[[Origin], None]) -> None:
         """Tell where each fault came from, as soon as that is known.
 
         Raises:
@@ -110,27 +110,27 @@ class Follower:
             for number in count(1):
                 steps = [(one, self._next(one)) for one in left]
                 for one, step in steps:
-                    if isinstance(step, Answer):
+                    if isinstance(step, FollowAnswer):
                         found(self._origin(one, step))
-                left = [one for one, step in steps if not isinstance(step, Answer)]
+                left = [one for one, step in steps if not isinstance(step, FollowAnswer)]
                 asked = self._asked(steps)
                 if not asked:
                     return
                 self.say(f"history: round {number}, {plural(len(left), 'fault')} to follow: {_size(asked)}")
                 self._play(asked, taken_out)
 
-    def _next(self, one: Wanted) -> Question | Answer:
+    def _next(self, one: WantedFault) -> Question | FollowAnswer:
         """What to find out next: no version is called good in an answer before it was surveyed."""
         seen = {at: shown for at, (shown, _) in self._shown(one)}
         step = next_step(len(self.lineage.versions), seen)
-        if not isinstance(step, Answer):
+        if not isinstance(step, FollowAnswer):
             return Question(step, survey=one.fault in self._elusive)
         if step.good is None or is_race(parsed(one.case)):
             return step
         place = self.lineage.versions[step.good].content, one.profile
         return step if place in self._surveys else Question((step.good,), survey=True)
 
-    def _shown(self, one: Wanted) -> Iterator[tuple[int, tuple[Shown, str]]]:
+    def _shown(self, one: WantedFault) -> Iterator[tuple[int, tuple[Shown, str]]]:
         """What every version that was asked says of a fault, with the reason where it says nothing."""
         for at, version in enumerate(self.lineage.versions):
             place = version.content, one.profile
@@ -144,16 +144,16 @@ class Follower:
                 cut = "" if shown[0] is not Shown.GOOD or is_race(parsed(one.case)) else self._cut.get(place)
                 yield at, (Shown.UNKNOWN, cut) if cut else shown
 
-    def _asked(self, steps: Sequence[tuple[Wanted, Question | Answer]]) -> Asked:
+    def _asked(self, steps: Sequence[tuple[WantedFault, Question | FollowAnswer]]) -> Asked:
         """What to play on each build, the newest version first."""
-        asked: dict[Place, Task] = {}
+        asked: dict[Place, VersionTask] = {}
         for one, step in steps:
-            if isinstance(step, Answer):
+            if isinstance(step, FollowAnswer):
                 continue
             for at in step.versions:
                 version = self.lineage.versions[at]
                 place = version.content, one.profile
-                task = asked.setdefault(place, Task(version, one.profile))
+                task = asked.setdefault(place, VersionTask(version, one.profile))
                 task.survey |= step.survey and place not in self._surveys
                 if (place, one.case, one.fault) not in self._seen:
                     task.cases.setdefault(one.case, []).append(one.fault)
@@ -174,15 +174,17 @@ class Follower:
                 self._cut |= {task.place: outcome.cut} if outcome.cut else {}
                 self._elusive |= self._unseen_by_their_cases(task.place) & found.keys()
 
-    def _here(self, builds: Iterator[tuple[Task, Image]]) -> Iterator[tuple[Task, Sightings | str]]:
+    def _here(
+        self, builds: Iterator[tuple[VersionTask, Image]]
+    ) -> Iterator[tuple[VersionTask, Sightings | str]]:
         """Play in processes that are forked from this one; of what cannot be played the reason."""
-        of_name: dict[str, Task] = {}
+        of_name: dict[str, VersionTask] = {}
 
-        def jobs() -> Iterator[Job[Sightings]]:
+        def jobs() -> Iterator[BuildJob[Sightings]]:
             for task, image in builds:
                 of_name[task.name] = task
                 run = RunKey(self.machine.name, task.profile)
-                yield Job(task.name, run, partial(play_asked, image, self.machine, asked_of(task)))
+                yield BuildJob(task.name, run, partial(play_asked, image, self.machine, asked_of(task)))
 
         for job, outcome in in_processes(
             jobs(), Sightings, lambda name, words: self.say(f"{name}: {words}"), most=usable_cpus()
@@ -196,7 +198,7 @@ class Follower:
             if where == place and seen.of(fault)[0] is not Shown.BAD
         }
 
-    def _builds(self, asked: Asked, taken_out: Sources) -> Iterator[tuple[Task, Image]]:
+    def _builds(self, asked: Asked, taken_out: Sources) -> Iterator[tuple[VersionTask, Image]]:
         for task in asked:
             try:
                 subject = taken_out.subject(task.version)
@@ -210,7 +212,7 @@ class Follower:
             else:
                 yield task, image
 
-    def _origin(self, one: Wanted, answer: Answer) -> Origin:
+    def _origin(self, one: WantedFault, answer: FollowAnswer) -> Origin:
         versions, shown = self.lineage.versions, dict(self._shown(one))
         bad = len(versions) - 1 if answer.bad is None else answer.bad
         if answer.bad is None:
@@ -228,7 +230,7 @@ class Follower:
             tries=RACE_TRIES if is_race(parsed(one.case)) else 0,
         )  # fmt: skip
 
-    def _case_of(self, one: Wanted, version: Version) -> str:
+    def _case_of(self, one: WantedFault, version: Version) -> str:
         """The case that shows a fault in a version, where its own does not."""
         place = version.content, one.profile
         seen = self._seen.get((place, one.case, one.fault))

@@ -21,7 +21,7 @@ from frame_harness.machine.definition import Machine
 from frame_harness.machine.identity import identity_of
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.cores import Cores
-from frame_harness.memory_core.sightings import Fault, Sighting, Sightings, sightings, survey
+from frame_harness.memory_core.sightings import CaseSighting, Fault, Sightings, sightings, survey
 from frame_harness.memory_core.steps import parsed
 from frame_harness.memory_core.versions import Version
 from frame_harness.memory_core.worker import SEED
@@ -35,7 +35,7 @@ Place = tuple[str, str]
 
 
 @dataclass
-class Task:
+class VersionTask:
     """What to play on one build: cases, each with the faults that it is played for, and a survey or none."""
 
     version: Version
@@ -61,7 +61,7 @@ class AskedOf(Record, frozen=True, kw_only=True):
     survey: bool
 
 
-class Ask(Record, frozen=True, kw_only=True):
+class VersionAsk(Record, frozen=True, kw_only=True):
     """The same, with the build."""
 
     image: SentImage
@@ -69,7 +69,7 @@ class Ask(Record, frozen=True, kw_only=True):
     asked: AskedOf
 
 
-class Seen(Record, frozen=True, kw_only=True):
+class VersionSeen(Record, frozen=True, kw_only=True):
     """What was seen; or why this version cannot be judged.
 
     It is not final where something went wrong that may be over next time, such as a full disk.
@@ -80,17 +80,24 @@ class Seen(Record, frozen=True, kw_only=True):
     is_final: bool = True
 
 
-Spread = Running[Ask, Seen]
+Spread = Running[VersionAsk, VersionSeen]
 
 
-def plan_of(machine: Machine) -> Plan[Ask, Seen]:
+def plan_of(machine: Machine) -> Plan[VersionAsk, VersionSeen]:
     """The campaign that follows faults; all else that its results depend on is in the keys of its tasks."""
     return Plan(
-        "since", play_sent, Seen, identity_of(machine), (), LIMIT_S, open_ended=True, is_final=_is_final
+        "since",
+        play_sent,
+        VersionSeen,
+        identity_of(machine),
+        (),
+        LIMIT_S,
+        open_ended=True,
+        is_final=_is_final,
     )
 
 
-def asked_of(task: Task) -> AskedOf:
+def asked_of(task: VersionTask) -> AskedOf:
     """What a task asks of a build."""
     return AskedOf(
         cases=tuple((case, tuple(faults)) for case, faults in task.cases.items()), survey=task.survey
@@ -98,13 +105,13 @@ def asked_of(task: Task) -> AskedOf:
 
 
 def spread_out(
-    running: Spread, machine: Machine, builds: Iterator[tuple[Task, Image]]
-) -> Iterator[tuple[Task, Sightings | str]]:
+    running: Spread, machine: Machine, builds: Iterator[tuple[VersionTask, Image]]
+) -> Iterator[tuple[VersionTask, Sightings | str]]:
     """Have workers play on each build as soon as it is made; of what cannot be played the reason."""
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, VersionTask] = {}
     for task, image in builds:
         running.offer(image.elf)
-        ask = Ask(image=SentImage.of(image), machine=machine, asked=asked_of(task))
+        ask = VersionAsk(image=SentImage.of(image), machine=machine, asked=asked_of(task))
         key = hashlib.sha256(
             f"{task.place} {image.sha256}".encode() + msgspec.json.encode(ask.asked)
         ).hexdigest()
@@ -117,24 +124,24 @@ def spread_out(
             yield tasks[done.key], done.result.sightings or done.result.why_not
 
 
-def play_sent(ask: Ask) -> Seen:
+def play_sent(ask: VersionAsk) -> VersionSeen:
     """Play what was asked on a worker."""
     try:
         image = ask.image.image(MEMORY_CORE)
-        return Seen(sightings=play_asked(image, ask.machine, ask.asked, lambda _: None))
+        return VersionSeen(sightings=play_asked(image, ask.machine, ask.asked, lambda _: None))
     except ImageError as error:
-        return Seen(why_not=f"its state is kept in another way: {error.summary}")
+        return VersionSeen(why_not=f"its state is kept in another way: {error.summary}")
     except HarnessError as error:
-        return Seen(why_not=error.summary, is_final=False)
+        return VersionSeen(why_not=error.summary, is_final=False)
 
 
-def _is_final(seen: Seen) -> bool:
+def _is_final(seen: VersionSeen) -> bool:
     return seen.is_final
 
 
 def play_asked(image: Image, machine: Machine, asked: AskedOf, say: Say) -> Sightings:
     """Play cases on one build, in a process of its own."""
-    seen: list[Sighting] = []
+    seen: list[CaseSighting] = []
     found: dict[Fault, str] | None = None
     cut = ""
     with Cores(partial(BootedGuest.boot, image, machine), BootedGuest.finish_well) as cores:

@@ -16,7 +16,7 @@ class Shown(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class FollowAnswer:
     """Between which versions a fault came. Versions are numbered from 0, the oldest.
 
     Attributes:
@@ -28,7 +28,7 @@ class Answer:
     bad: int | None
 
 
-def next_step(count: int, seen: Mapping[int, Shown]) -> tuple[int, ...] | Answer:
+def next_step(count: int, seen: Mapping[int, Shown]) -> tuple[int, ...] | FollowAnswer:
     """Return the versions to play next, or the answer when no question is left.
 
     Both ends come first. Then the middle of what is between the newest good version and the first bad one
@@ -46,14 +46,14 @@ def next_step(count: int, seen: Mapping[int, Shown]) -> tuple[int, ...] | Answer
     if ends:
         return ends
     if seen[count - 1] is not Shown.BAD:
-        return Answer(None, None)
+        return FollowAnswer(None, None)
     good = max((at for at, shown in seen.items() if shown is Shown.GOOD), default=None)
     low = -1 if good is None else good
     bad = min(at for at, shown in seen.items() if shown is Shown.BAD and at > low)
     if good is None:
-        return _to_where_it_begins(bad, seen) or Answer(None, bad)
+        return _to_where_it_begins(bad, seen) or FollowAnswer(None, bad)
     row = _longest([at for at in range(good + 1, bad) if at not in seen])
-    return (row[len(row) // 2],) if row else Answer(good, bad)
+    return (row[len(row) // 2],) if row else FollowAnswer(good, bad)
 
 
 def _to_where_it_begins(bad: int, seen: Mapping[int, Shown]) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Violation:
+class CoreViolation:
     """A clause that does not hold, with what shows it.
 
     Attributes:
@@ -108,7 +108,7 @@ def judge_state(
     owned: Sequence[Owned],
     quarantine: Sequence[Owned],
     known: Accepted = Accepted(),
-) -> Iterator[Violation]:
+) -> Iterator[CoreViolation]:
     """Everything that is wrong with a state, what tells most first.
 
     Args:
@@ -116,7 +116,7 @@ def judge_state(
         quarantine: poisoned blocks that were freed.
     """
     yield from (
-        Violation("CORE-07", one.what, one.expected, one.got, pfn_to_paddr(one.pfn), "links")
+        CoreViolation("CORE-07", one.what, one.expected, one.got, pfn_to_paddr(one.pfn), "links")
         for one in state.faults
     )
     holdings = sorted(_holdings(state, owned, quarantine, known))
@@ -139,7 +139,7 @@ def _holdings(
         yield paddr_to_pfn(first), paddr_to_pfn(end), Owner.CORE
 
 
-def _two_owners(holdings: Sequence[Holding]) -> Iterator[Violation]:
+def _two_owners(holdings: Sequence[Holding]) -> Iterator[CoreViolation]:
     reach, holder = 0, Owner.CORE
     for first, end, owner in holdings:
         if first < reach:
@@ -148,7 +148,7 @@ def _two_owners(holdings: Sequence[Holding]) -> Iterator[Violation]:
             reach, holder = end, owner
 
 
-def _shared(pfn: Pfn, one: Owner, other: Owner) -> Violation:
+def _shared(pfn: Pfn, one: Owner, other: Owner) -> CoreViolation:
     owners = {one, other}
     if Owner.QUARANTINE in owners:
         clause = "CORE-19"
@@ -157,10 +157,10 @@ def _shared(pfn: Pfn, one: Owner, other: Owner) -> Violation:
     else:
         clause = "CORE-04" if Owner.CORE in owners else "CORE-07"
     words = " and ".join(sorted(owners)) if one is not other else f"{one} twice"
-    return Violation(clause, "a frame has two owners", "one owner", words, pfn_to_paddr(pfn), words)
+    return CoreViolation(clause, "a frame has two owners", "one owner", words, pfn_to_paddr(pfn), words)
 
 
-def _outside(holdings: Iterable[Holding], memory: MemoryMap, known: Accepted) -> Iterator[Violation]:
+def _outside(holdings: Iterable[Holding], memory: MemoryMap, known: Accepted) -> Iterator[CoreViolation]:
     usable = merged([*memory.usable, *known.stray])
     firsts = [first for first, _ in usable]
     for first, end, owner in holdings:
@@ -172,7 +172,9 @@ def _outside(holdings: Iterable[Holding], memory: MemoryMap, known: Accepted) ->
             continue
         [stray, *_] = without([span], usable)
         where = _what_is_there(stray, memory)
-        yield Violation("CORE-03", "a free block", "usable memory of the map alone", where, stray[0], where)
+        yield CoreViolation(
+            "CORE-03", "a free block", "usable memory of the map alone", where, stray[0], where
+        )
         return
 
 
@@ -188,17 +190,17 @@ def _what_is_there(stray: Span, memory: MemoryMap) -> str:
     return "a frame that is not whole" if inside else "memory that the map does not have"
 
 
-def _misaligned(blocks: Iterable[FreeBlock]) -> Iterator[Violation]:
+def _misaligned(blocks: Iterable[FreeBlock]) -> Iterator[CoreViolation]:
     for block in blocks:
         if block.pfn & ((1 << block.order) - 1):
             what = f"a free block of order {block.order}"
             expected = f"a multiple of {PAGE_SIZE << block.order:#x}"
             at = pfn_to_paddr(block.pfn)
-            yield Violation("CORE-06", what, expected, f"{at:#x}", at)
+            yield CoreViolation("CORE-06", what, expected, f"{at:#x}", at)
             return
 
 
-def _unmerged(state: CoreState) -> Iterator[Violation]:
+def _unmerged(state: CoreState) -> Iterator[CoreViolation]:
     found = {(block.segment, block.order, block.kind, block.pfn) for block in state.blocks}
     for block in state.blocks:
         buddy = Pfn(block.pfn ^ (1 << block.order))
@@ -209,13 +211,13 @@ def _unmerged(state: CoreState) -> Iterator[Violation]:
         ):
             what = f"two free {KINDS[block.kind]} buddies of order {block.order}"
             got = f"{pfn_to_paddr(block.pfn):#x} and {pfn_to_paddr(buddy):#x}, both on its list"
-            yield Violation(
+            yield CoreViolation(
                 "CORE-08", what, f"one block of order {block.order + 1}", got, pfn_to_paddr(block.pfn)
             )
             return
 
 
-def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
+def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[CoreViolation]:
     """What is wrong with the memory that the core took for itself at boot."""
     usable = memory.usable
     # Maps of hundreds of pieces have thousands of structures: all are looked at together first.
@@ -223,14 +225,14 @@ def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
     for one in state.structures:
         if any_stray and (stray := without([one.span], usable)):
             where = _what_is_there(stray[0], memory)
-            yield Violation("CORE-02", one.name, "usable memory of the map", where, one.span[0], where)
+            yield CoreViolation("CORE-02", one.name, "usable memory of the map", where, one.span[0], where)
         if memory.hhdm_end is not None and one.span[1] > memory.hhdm_end:
             limit = f"below {memory.hhdm_end:#x}, which the core can reach"
-            yield Violation(
+            yield CoreViolation(
                 "CORE-02", one.name, limit, f"up to {one.span[1]:#x}", one.span[0], "out of reach"
             )
         if one.span[0] % one.align:
-            yield Violation(
+            yield CoreViolation(
                 "CORE-02",
                 one.name,
                 f"a multiple of {one.align:#x}",
@@ -241,7 +243,7 @@ def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
         if one.within is not None and without([one.span], [one.within]):
             pool = f"inside of {one.within[0]:#x}..{one.within[1]:#x}, which was taken for it"
             got = f"{one.span[0]:#x}..{one.span[1]:#x}"
-            yield Violation("CORE-02", one.name, pool, got, one.span[0], "outgrown")
+            yield CoreViolation("CORE-02", one.name, pool, got, one.span[0], "outgrown")
     # What is part of something larger overlaps with that, but not with another part.
     ordered = sorted(
         (one for one in state.structures if one.span[0] < one.span[1]),
@@ -250,11 +252,15 @@ def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
     for before, after in pairwise(ordered):
         if (before.within is None) == (after.within is None) and after.span[0] < before.span[1]:
             got = f"{before.name} ends at {before.span[1]:#x}, {after.name} begins at {after.span[0]:#x}"
-            yield Violation("CORE-02", "two parts of the core's own", "apart", got, after.span[0], "overlap")
+            yield CoreViolation(
+                "CORE-02", "two parts of the core's own", "apart", got, after.span[0], "overlap"
+            )
             return
 
 
-def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Owned]) -> Iterator[Violation]:
+def _counters(
+    state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Owned]
+) -> Iterator[CoreViolation]:
     """Hold each zone's counters against what is in its lists and caches; nothing is known of other zones."""
     given, apart = ([0] * len(state.zones) for _ in range(2))
     for blocks, counts in ((owned, given), (quarantine, apart)):
@@ -264,17 +270,17 @@ def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Own
     for zone in range(len(state.zones)):
         yield from _of_zone(state, zone, given[zone], apart[zone])
     if state.cached_in_all not in (None, in_all := len(state.cached)):
-        yield Violation(
+        yield CoreViolation(
             "CORE-18", what := "cached frames in all", str(in_all), str(state.cached_in_all), None, what
         )
     poisoned = sum(1 << block.order for block in quarantine)
     if state.quarantined is not None and state.quarantined != poisoned:
-        yield Violation(
+        yield CoreViolation(
             "CORE-19", "frames in quarantine", str(poisoned), str(state.quarantined), None, "count"
         )
 
 
-def _of_zone(state: CoreState, zone: int, given: int, apart: int) -> Iterator[Violation]:
+def _of_zone(state: CoreState, zone: int, given: int, apart: int) -> Iterator[CoreViolation]:
     counters = state.zones[zone]
     kinds = Counter(kind for pfn, kind, _ in state.cached if state.zone_of(pfn) == zone)
     cached = kinds.total()
@@ -308,12 +314,12 @@ def _listed(state: CoreState, zone: int) -> int:
     return sum(1 << block.order for block in listed)
 
 
-def _miscounted(counter: str, zone: int, there: int, counted: int) -> Violation:
+def _miscounted(counter: str, zone: int, there: int, counted: int) -> CoreViolation:
     what, expected = f"{counter} of zone {ZONES[zone]}", f"{there}, as lists and caches show"
-    return Violation("CORE-18", what, expected, str(counted), None, counter)
+    return CoreViolation("CORE-18", what, expected, str(counted), None, counter)
 
 
-def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
+def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[CoreViolation]:
     """What memory the core forgot at boot."""
     if memory.strange:
         return
@@ -322,7 +328,7 @@ def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
     lost = without(memory.usable, kept)
     if lost:
         got = f"{length(lost) // PAGE_SIZE} frames are neither, the first at {lost[0][0]:#x}"
-        yield Violation("CORE-05", "usable memory after boot", "free, or the core's own", got, lost[0][0])
+        yield CoreViolation("CORE-05", "usable memory after boot", "free, or the core's own", got, lost[0][0])
 
 
 def can_serve(state: CoreState, order: int, zone: str) -> Pfn | None:

@@ -20,7 +20,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.frame_states import free_frames_by_order
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.gathering.frames import payload_of
-from frame_harness.gathering.replay import Played
+from frame_harness.gathering.replay import PlayedAgain
 from frame_harness.gathering.taken import Taken, take
 from frame_harness.gathering.writing import write_guest
 from frame_harness.guest.booted import BootedGuest
@@ -159,7 +159,7 @@ class _Case:
 
     def _played(
         self, taken: Taken, states: Sequence[MemoryState], before: MemoryState | None
-    ) -> Played | None:
+    ) -> PlayedAgain | None:
         if (
             before is None
             or taken.state is None
@@ -170,6 +170,6 @@ class _Case:
         operations = operations_of(self.failure.steps)
         free = [free_frames_by_order(one.slots) for one in (*states, taken.state)]
         life = Life(taken.pfns, np.array(rows), tuple(map(str, operations)), np.array(free))
-        return Played(
+        return PlayedAgain(
             before, payload_of(self.core.guest, taken.pfns[:0]), str(operations[-1]), taken.state, life
         )

@@ -16,7 +16,7 @@ from frame_harness.base.errors import RamError
 from frame_harness.base.units import GIB, KIB, MIB, PAGE_SIZE, format_bytes
 from frame_harness.campaigns.usage import memory_left
 from frame_harness.memory_core.catalogue import free, reserved
-from frame_harness.memory_core.maps import Kind, MemoryMap, Region, Span
+from frame_harness.memory_core.maps import MemoryMap, Region, RegionKind, Span
 from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import Alloc, Free, Operation, Step, map_of, operations_of
 from frame_harness.session.workers import available_memory
@@ -66,7 +66,7 @@ def _bios(name: str, start: int, low_end: int, end: int) -> MemoryMap:
         name,
         (
             free(PAGE_SIZE, 636 * KIB), reserved(639 * KIB, 640 * KIB), reserved(960 * KIB, MIB),
-            free(start, tables - 8 * KIB), Region(tables - 8 * KIB, 40 * KIB, Kind.RECLAIM),
+            free(start, tables - 8 * KIB), Region(tables - 8 * KIB, 40 * KIB, RegionKind.RECLAIM),
             reserved(tables + 32 * KIB, tables + 544 * KIB), free(tables + 544 * KIB, low_end - 0x400),
             reserved(0xE000_0000, 0xF000_0000), reserved(0xFEC0_0000, 0xFEC0_1000),
             reserved(0xFEE0_0000, 0xFEE0_1000), reserved(0xFF00_0000, HIGH_MEMORY),
@@ -87,13 +87,13 @@ def _uefi(name: str, start: int, low_end: int, end: int) -> MemoryMap:
     at = parts[-1].end
     for number in range(48):
         size = (1 + number * 7 % 61) * PAGE_SIZE
-        kind = (Kind.RECLAIM, Kind.FREE, Kind.RECLAIM, Kind.RESERVED)[number % 4]
+        kind = (RegionKind.RECLAIM, RegionKind.FREE, RegionKind.RECLAIM, RegionKind.RESERVED)[number % 4]
         parts.append(Region(at, size, kind))
         at += size + (PAGE_SIZE if number % 5 == 0 else 0)
     firmware = low_end - 48 * MIB - 5 * PAGE_SIZE
     parts += [
         free(at, firmware), reserved(firmware, firmware + 20 * MIB),
-        Region(firmware + 20 * MIB, 108 * KIB, Kind.RECLAIM),
+        Region(firmware + 20 * MIB, 108 * KIB, RegionKind.RECLAIM),
         reserved(firmware + 20 * MIB + 108 * KIB, firmware + 22 * MIB),
         free(firmware + 22 * MIB, low_end), reserved(low_end, low_end + 64 * MIB),
         reserved(0xF800_0000, 0xFC00_0000), reserved(0xFE00_0000, 0xFE01_1000),

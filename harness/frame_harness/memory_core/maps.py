@@ -25,7 +25,7 @@ Span = tuple[Paddr, Paddr]
 N = TypeVar("N", bound=int)
 
 
-class Kind(IntEnum):
+class RegionKind(IntEnum):
     """What a region is; the value is the kernel's."""
 
     NULL = 0
@@ -36,7 +36,7 @@ class Kind(IntEnum):
     @property
     def usable(self) -> bool:
         """Whether a core may use such memory."""
-        return self in (Kind.FREE, Kind.RECLAIM)
+        return self in (RegionKind.FREE, RegionKind.RECLAIM)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Region:
 
     base: int
     size: int
-    kind: Kind = Kind.FREE
+    kind: RegionKind = RegionKind.FREE
 
     @property
     def end(self) -> int:
@@ -62,8 +62,8 @@ class Region:
 
     def simpler(self) -> Iterator[Region]:
         """Regions that say less about themselves, the simplest first; each is smaller, so that they end."""
-        if self.kind is Kind.RECLAIM:
-            yield replace(self, kind=Kind.FREE)
+        if self.kind is RegionKind.RECLAIM:
+            yield replace(self, kind=RegionKind.FREE)
         for unit in (1 << 20, PAGE_SIZE):
             base, end = -(-self.base // unit) * unit, self.end // unit * unit
             if (base, end) != (self.base, self.end) and base < end:
@@ -197,7 +197,7 @@ class MemoryMap:
 
 
 def _forbids(region: Region) -> bool:
-    return not region.kind.usable and region.kind is not Kind.NULL
+    return not region.kind.usable and region.kind is not RegionKind.NULL
 
 
 def rounded_in(spans: Iterable[tuple[int, int]]) -> list[Span]:

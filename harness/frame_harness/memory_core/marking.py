@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from frame_harness.base.units import pfn_to_paddr
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.owning_asks import FUNCTIONS, near_blocks, panic_of
 from frame_harness.memory_core.owning_steps import Mark
 from frame_harness.memory_core.playing import Playing
@@ -18,7 +18,7 @@ _MARKING: Final = {"cow": ("cow.set", "cow", True), "plain": ("cow.clear", "cow"
                    "dll": ("dll.set", "dll", True)}  # fmt: skip
 
 
-def mark(step: Mark, playing: Playing, _before: CoreState) -> Iterator[Violation]:
+def mark(step: Mark, playing: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     """Mark a frame; its slot and those near it stay as they are but for the mark."""
     held = playing.owned.get(step.name, [])
     if not held:
@@ -42,13 +42,13 @@ def mark(step: Mark, playing: Playing, _before: CoreState) -> Iterator[Violation
         frame = changed[0]
         what = f"`{command} {paddr:#x}`, then the slot of frame {pfn_to_paddr(frame):#x}"
         wanted, got = _differs(expected[near == frame][0], now[near == frame][0])
-        yield Violation("CORE-38", what, wanted, got, pfn_to_paddr(frame), command)
+        yield CoreViolation("CORE-38", what, wanted, got, pfn_to_paddr(frame), command)
         return
     for name in ("cow", "dll"):
         told = bool(flags & reply[f"{name}_bit"])
         if bool(reply[name]) != told:
             what, got = f"`cow.marks {paddr:#x}`", f"{name} {reply[name]}"
-            yield Violation("CORE-38", what, f"{name} {int(told)}", got, paddr, name)
+            yield CoreViolation("CORE-38", what, f"{name} {int(told)}", got, paddr, name)
             return
     if playing.watch is not None:
         playing.watch.was_changed(held[-1].pfn)

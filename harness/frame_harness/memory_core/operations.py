@@ -9,7 +9,7 @@ from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, frames_from, paddr_t
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
-from frame_harness.memory_core.judging import Owned, Violation
+from frame_harness.memory_core.judging import CoreViolation, Owned
 from frame_harness.memory_core.maps import merged, rounded_out, without
 from frame_harness.memory_core.marking import mark
 from frame_harness.memory_core.owning_play import own
@@ -43,7 +43,7 @@ TARGETS: Final = 5
 """Frames that are mapped by the page tables of a case."""
 
 
-def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[Violation]:
+def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     line = f"core.alloc {step.order} {step.kind} {step.zone}"
     play.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
     play.core.looked_at.add("CORE-09")
@@ -60,7 +60,7 @@ def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[Violation]
         yield from play.totals(play.state)
 
 
-def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[Violation]:
+def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     play.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
     play.core.looked_at.add("CORE-09")
     reply = play.ask(f"core.fill {step.order} {step.kind} {step.zone} {MOST_FILLED}")
@@ -78,7 +78,7 @@ def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[Violation]:
         yield from play.totals(play.state)
 
 
-def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Violation]:
+def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     if play.watch is None or (step.writes and play.accepted.given_up):
         return  # the frame may be one that the core still needs, which is a fault of its own
     play.function = TABLE
@@ -105,7 +105,7 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Viola
 
 def _take(
     play: Playing, step: Alloc | Fill | FrameAlloc, paddr: Paddr, before: CoreState
-) -> Iterator[Violation]:
+) -> Iterator[CoreViolation]:
     block = Owned(paddr_to_pfn(paddr), step.order, step.kind)
     play.core.looked_at |= {"CORE-12", "CORE-13", "CORE-14"}
     usable = merged([*play.memory.usable, *play.accepted.stray])
@@ -120,30 +120,32 @@ def _take(
             f"the block of order {step.order} that was given",
             f"{pfn_to_paddr(sick[0]):#x} is poisoned",
         )
-        yield Violation(
+        yield CoreViolation(
             "CORE-37", what, "no frame that was poisoned while it was free", got, pfn_to_paddr(sick[0])
         )
 
 
-def _failed(play: Playing, step: Alloc, reply: Reply, line: str, before: CoreState) -> Iterator[Violation]:
+def _failed(
+    play: Playing, step: Alloc, reply: Reply, line: str, before: CoreState
+) -> Iterator[CoreViolation]:
     play.core.looked_at |= {"CORE-10", "CORE-11"}
     yield from answers.judge_error(step, reply.outcome.code, before)
     again = play.ask(line)
     if again.status != "fail":
         got = f"ok paddr={again['paddr']:#x}" if again.status == "ok" else again.shown
-        yield Violation("CORE-11", "the same allocation again, at once", reply.outcome.code, got)
+        yield CoreViolation("CORE-11", "the same allocation again, at once", reply.outcome.code, got)
         play.over = True
 
 
-def _free(step: Free, play: Playing, _before: CoreState) -> Iterator[Violation]:
+def _free(step: Free, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])))
 
 
-def _free_one(step: FreeOne, play: Playing, _before: CoreState) -> Iterator[Violation]:
+def _free_one(step: FreeOne, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])[-1:]))
 
 
-def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Violation]:
+def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[CoreViolation]:
     play.function = FREE
     # What somebody owns is freed by its last owner.
     blocks = [block for block in held if (block.pfn, block.order) not in play.owners]
@@ -194,7 +196,7 @@ def _line_of_free(play: Playing, block: Owned) -> str:
     return f"core.free {paddr:#x} {block.order}"
 
 
-def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[Violation]:
+def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     blocks = [block for block in play.owned.get(step.name, []) if block not in play.poisoned]
     if not blocks:
         return
@@ -209,7 +211,7 @@ def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[Violati
         play.watch.was_changed(pfn)
 
 
-def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator[Violation]:
+def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     pfn = free_frame(before, step.where)
     if pfn is None or play.watch is None:
         return
@@ -220,7 +222,7 @@ def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator
     play.sick.add(pfn)
 
 
-def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]:
+def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     """What one CPU breaks alone breaks the clause of that; what several break, theirs."""
     play.function, alone = ALLOC, step.cpus == 1
     there = {one.key for one in play.of(before)}
@@ -238,7 +240,7 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
     if reply["violations"]:
         play.over, cause = True, "a frame in two hands"
         got = f"{cause}, {reply['violations']} times"
-        yield Violation(
+        yield CoreViolation(
             "CORE-14" if alone else "CORE-21", what, "one owner", got, Paddr(reply["paddr"]), cause
         )
     found = [*play.judged(), *play.all_freed()]
@@ -247,10 +249,10 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
             yield one
         else:
             play.over, got = True, f"{one.what}: {one.got}"
-            yield Violation("CORE-21", f"after {what}", one.expected, got, one.paddr, one.clause)
+            yield CoreViolation("CORE-21", f"after {what}", one.expected, got, one.paddr, one.clause)
 
 
-def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator[Violation]:
+def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     play.function = TABLE
     paddrs, ram = list[Paddr](), play.core.guest.ram
     for _ in range(TARGETS):
@@ -266,7 +268,9 @@ def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator
     play.core.looked_at.add("CORE-12")
     if stray := [paddr for paddr in paddrs if not ram.holds(paddr, PAGE_SIZE)]:
         play.over = True
-        yield Violation("CORE-12", "a frame that was given", "memory", f"no RAM at {stray[0]:#x}", stray[0])
+        yield CoreViolation(
+            "CORE-12", "a frame that was given", "memory", f"no RAM at {stray[0]:#x}", stray[0]
+        )
         return
     # What is the core's own is left alone, also where it is free: that is a fault of its own.
     kept = [
@@ -291,7 +295,7 @@ def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator
     yield from play.all_freed()
 
 
-def _give_targets_back(play: Playing, paddrs: Sequence[Paddr]) -> Iterator[Violation]:
+def _give_targets_back(play: Playing, paddrs: Sequence[Paddr]) -> Iterator[CoreViolation]:
     """Free what page tables led to; a panic ends the case."""
     for paddr in paddrs:
         reply = play.ask(f"core.free {paddr:#x} 0")
@@ -301,7 +305,7 @@ def _give_targets_back(play: Playing, paddrs: Sequence[Paddr]) -> Iterator[Viola
         play.core.looked_at.add("CORE-15")
 
 
-def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[Violation]:
+def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     held = play.owned.get(step.name, [])
     old = play.given.get(step.name)
     target = target_of(step.how, Target(before, play.memory, held[-1] if held else None, old, play.held()))
@@ -318,12 +322,12 @@ def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[V
         did = "panicked too late" if reply.status == "panic" else "took it"
         what = f"a wrong free ({step.how}) of {target.paddr:#x}, order {target.order}: the core {did}"
         got = f"{seen[0].what}: {seen[0].got}"
-        yield Violation(
+        yield CoreViolation(
             "CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, step.how
         )
 
 
-def _work(step: Work, play: Playing, _before: CoreState) -> Iterator[Violation]:
+def _work(step: Work, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     """The core is started again for it: what was done before it does not count."""
     play.over = True
     meter = Meter(play.core, play.memory, play.commands)

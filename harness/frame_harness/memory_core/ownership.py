@@ -13,7 +13,7 @@ Handle = tuple[Pfn, int]
 
 
 @dataclass(frozen=True)
-class Entry:
+class BlockReferences:
     """The references that keep a block: capabilities, each once, and pins without a name."""
 
     caps: frozenset[int]
@@ -30,11 +30,11 @@ class Entry:
         return "Shared" if self.count > 1 else "Exclusive"
 
 
-Owners = Mapping[Handle, Entry]
+Owners = Mapping[Handle, BlockReferences]
 
 
 @dataclass(frozen=True)
-class Refused:
+class OwnershipRefused:
     """A request that must fail, and must change nothing.
 
     Attributes:
@@ -45,7 +45,7 @@ class Refused:
     overlaps: bool = False
 
 
-Outcome = Entry | Refused | None
+OwnershipOutcome = BlockReferences | OwnershipRefused | None
 """What a block's entry is after a request; None where the last reference went."""
 
 
@@ -59,7 +59,7 @@ def around(owners: Owners, pfn: Pfn) -> Handle | None:
     return next((one for one in owners if one[0] <= pfn < end_of(one)), None)
 
 
-def after(owners: Owners, how: str, handle: Handle, cap: int) -> Outcome:
+def after(owners: Owners, how: str, handle: Handle, cap: int) -> OwnershipOutcome:
     """What becomes of a block's entry.
 
     Args:
@@ -70,42 +70,46 @@ def after(owners: Owners, how: str, handle: Handle, cap: int) -> Outcome:
         how = "add"
     if how in CLAIMS:
         there = next((one for one in owners if one[0] < end_of(handle) and handle[0] < end_of(one)), None)
-        return Refused("frames of it are owned", overlaps=True) if there else Entry(frozenset([cap]))
+        return (
+            OwnershipRefused("frames of it are owned", overlaps=True)
+            if there
+            else BlockReferences(frozenset([cap]))
+        )
     entry = owners.get(handle)
-    return Refused("nobody owns it") if entry is None else _CHANGES[how](entry, cap)
+    return OwnershipRefused("nobody owns it") if entry is None else _CHANGES[how](entry, cap)
 
 
-def _add(entry: Entry, cap: int) -> Outcome:
+def _add(entry: BlockReferences, cap: int) -> OwnershipOutcome:
     if cap in entry.caps:
-        return Refused("the capability is there")
+        return OwnershipRefused("the capability is there")
     return replace(entry, caps=entry.caps | {cap})
 
 
-def _left(entry: Entry) -> Entry | None:
+def _left(entry: BlockReferences) -> BlockReferences | None:
     return entry if entry.count else None
 
 
-def _remove(entry: Entry, cap: int) -> Outcome:
+def _remove(entry: BlockReferences, cap: int) -> OwnershipOutcome:
     if cap not in entry.caps:
-        return Refused("the capability is not there")
+        return OwnershipRefused("the capability is not there")
     return _left(replace(entry, caps=entry.caps - {cap}))
 
 
-def _release(entry: Entry, cap: int) -> Outcome:
+def _release(entry: BlockReferences, cap: int) -> OwnershipOutcome:
     if cap in entry.caps and entry.count > 1:
-        return Refused("there are other references")
+        return OwnershipRefused("there are other references")
     return _remove(entry, cap)
 
 
-def _pin(entry: Entry, _cap: int) -> Outcome:
+def _pin(entry: BlockReferences, _cap: int) -> OwnershipOutcome:
     return replace(entry, pins=entry.pins + 1)
 
 
-def _unpin(entry: Entry, _cap: int) -> Outcome:
-    return _left(replace(entry, pins=entry.pins - 1)) if entry.pins else Refused("there is no pin")
+def _unpin(entry: BlockReferences, _cap: int) -> OwnershipOutcome:
+    return _left(replace(entry, pins=entry.pins - 1)) if entry.pins else OwnershipRefused("there is no pin")
 
 
-_CHANGES: Final[Mapping[str, Callable[[Entry, int], Outcome]]] = {
+_CHANGES: Final[Mapping[str, Callable[[BlockReferences, int], OwnershipOutcome]]] = {
     "add": _add,
     "remove": _remove,
     "release": _release,

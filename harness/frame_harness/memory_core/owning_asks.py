@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.guest.reply import Reply
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.owning_files import OWNERSHIP
 from frame_harness.memory_core.playing import Playing
 
@@ -36,7 +36,9 @@ FUNCTIONS: Final = {
 """The core's function behind a command."""
 
 
-def panic_of(playing: Playing, clause: str, line: str, reply: Reply, *, of_allocator: str = "") -> Violation:
+def panic_of(
+    playing: Playing, clause: str, line: str, reply: Reply, *, of_allocator: str = ""
+) -> CoreViolation:
     """The panic of a request; `of_allocator`: the clause that it breaks outside of the files of owners."""
     found = playing.panicked(clause, f"`{line}`", "an answer", reply)
     place = PurePath(found.cause.rpartition(":")[0]).name

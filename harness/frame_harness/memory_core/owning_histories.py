@@ -13,9 +13,9 @@ from frame_harness.memory_core.ownership import (
     CLAIMS,
     PARTS,
     REQUESTS,
-    Entry,
+    BlockReferences,
     Handle,
-    Refused,
+    OwnershipRefused,
     after,
 )
 from frame_harness.memory_core.owning_steps import MARKS, Mark, Own
@@ -35,7 +35,7 @@ class OwningWriter:
         self._rng = rng
         self._kinds = KINDS if kinds else KINDS[:1]
         self._blocks: dict[str, Handle] = {}
-        self._owners: dict[Handle, Entry] = {}
+        self._owners: dict[Handle, BlockReferences] = {}
         # Behind some faults nothing can be judged, so that not every history comes to each.
         self._parts = PARTS if rng.random() < 0.5 else (ALL,)
         releases = rng.choice((0, 4))
@@ -88,14 +88,16 @@ class OwningWriter:
     def _can_be_done(self, step: Own) -> bool:
         if step.part != ALL and step.how not in BY_FRAME:
             return False
-        return not isinstance(after(self._owners, step.how, self._blocks[step.name], step.cap), Refused)
+        return not isinstance(
+            after(self._owners, step.how, self._blocks[step.name], step.cap), OwnershipRefused
+        )
 
     def _note(self, step: Own) -> None:
         if not self._can_be_done(step):
             return
         handle = self._blocks[step.name]
         outcome = after(self._owners, step.how, handle, step.cap)
-        if isinstance(outcome, Entry):
+        if isinstance(outcome, BlockReferences):
             self._owners[handle] = outcome
         elif outcome is None:
             del self._owners[handle], self._blocks[step.name]

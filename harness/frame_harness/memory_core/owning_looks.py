@@ -8,8 +8,8 @@ from typing import Final
 
 from frame_harness.base.units import PAGE_SIZE, Pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
-from frame_harness.memory_core.judging import LASTING, Violation
-from frame_harness.memory_core.ownership import Entry, Handle, around, end_of
+from frame_harness.memory_core.judging import LASTING, CoreViolation
+from frame_harness.memory_core.ownership import BlockReferences, Handle, around, end_of
 from frame_harness.memory_core.owning_asks import FUNCTIONS, panic_of
 from frame_harness.memory_core.playing import Playing
 
@@ -19,14 +19,14 @@ def shown(handle: Handle) -> str:
     return f"the block {pfn_to_paddr(handle[0]):#x}, order {handle[1]}"
 
 
-def given(entry: Entry) -> str:
+def given(entry: BlockReferences) -> str:
     """What an entry holds, in words."""
     caps = ", ".join(map(str, sorted(entry.caps))) or "none"
     return f"{entry.state}, count {entry.count}: capabilities {caps}; {entry.pins} pins"
 
 
 @dataclass(frozen=True)
-class Request:
+class LastRequest:
     """The last request, in words.
 
     Attributes:
@@ -50,10 +50,10 @@ class _Question:
 
     line: str
     clause: str
-    judge: Callable[[Reply], Violation | None]
+    judge: Callable[[Reply], CoreViolation | None]
 
 
-def look(playing: Playing, last: Request, block: Handle, *, handles: bool) -> Iterator[Violation]:
+def look(playing: Playing, last: LastRequest, block: Handle, *, handles: bool) -> Iterator[CoreViolation]:
     """Ask for all entries, and look a block up.
 
     Args:
@@ -85,13 +85,13 @@ def look(playing: Playing, last: Request, block: Handle, *, handles: bool) -> It
             return
 
 
-def _entries(playing: Playing, last: Request) -> Iterator[_Question]:
+def _entries(playing: Playing, last: LastRequest) -> Iterator[_Question]:
     for handle in dict.fromkeys([last.handle, *playing.owners]):
         yield _entry(handle, playing.owners.get(handle), last)
 
 
-def _entry(handle: Handle, entry: Entry | None, last: Request) -> _Question:
-    def judge(reply: Reply) -> Violation | None:
+def _entry(handle: Handle, entry: BlockReferences | None, last: LastRequest) -> _Question:
+    def judge(reply: Reply) -> CoreViolation | None:
         got = _entry_of(reply)
         if got == (entry and given(entry)):
             return None
@@ -102,7 +102,7 @@ def _entry(handle: Handle, entry: Entry | None, last: Request) -> _Question:
             f"the owner entry of {shown(handle)}, after {last.shown}",
             given(entry) if entry else "none",
         )
-        return Violation(broken, what, expected, got or "none", pfn_to_paddr(handle[0]), "entry")
+        return CoreViolation(broken, what, expected, got or "none", pfn_to_paddr(handle[0]), "entry")
 
     return _Question(f"own.get {pfn_to_paddr(handle[0]):#x} {handle[1]}", last.clause, judge)
 
@@ -137,11 +137,11 @@ def _handles(playing: Playing, handle: Handle) -> Iterator[_Question]:
 
 
 def _handle(line: str, wanted: dict[str, int]) -> _Question:
-    def judge(reply: Reply) -> Violation | None:
+    def judge(reply: Reply) -> CoreViolation | None:
         for name, value in wanted.items():
             if reply[name] != value:
                 expected, got = (f"{name} {one:#x}" for one in (value, reply[name]))
-                return Violation("CORE-25", f"`{line}`", expected, got, None, name)
+                return CoreViolation("CORE-25", f"`{line}`", expected, got, None, name)
         return None
 
     return _Question(line, "CORE-25", judge)
@@ -165,10 +165,10 @@ def _lookups(playing: Playing, handle: Handle) -> Iterator[_Question]:
 
 
 def _lookup(line: str, wanted: dict[str, int], cause: str) -> _Question:
-    def judge(reply: Reply) -> Violation | None:
+    def judge(reply: Reply) -> CoreViolation | None:
         if {name: reply[name] for name in reply.outcome.fields} == wanted:
             return None
         words = " ".join(f"{name}={value:#x}" for name, value in wanted.items()) or "no block"
-        return Violation("CORE-31", f"`{line}`", words, reply.shown, None, cause)
+        return CoreViolation("CORE-31", f"`{line}`", words, reply.shown, None, cause)
 
     return _Question(line, "CORE-31", judge)

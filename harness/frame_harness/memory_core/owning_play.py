@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import pfn_to_paddr
 from frame_harness.guest.reply import Reply
-from frame_harness.memory_core.judging import Owned, Violation, is_misaligned
+from frame_harness.memory_core.judging import CoreViolation, Owned, is_misaligned
 from frame_harness.memory_core.maps import common, without
 from frame_harness.memory_core.ownership import (
     ALL,
     BY_CAP,
     BY_FRAME,
     CLAIMS,
-    Entry,
+    BlockReferences,
     Handle,
-    Refused,
+    OwnershipRefused,
     after,
     around,
     end_of,
     part_of,
 )
 from frame_harness.memory_core.owning_asks import FUNCTIONS, near_blocks, panic_of
-from frame_harness.memory_core.owning_looks import Request, given, look, shown
+from frame_harness.memory_core.owning_looks import LastRequest, given, look, shown
 from frame_harness.memory_core.owning_steps import Own
 from frame_harness.memory_core.playing import Playing
 from frame_harness.memory_core.state import CoreState
@@ -34,7 +34,7 @@ FREE_RETURNS: Final = "CORE-15"
 """The last reference frees: what the allocator makes of that is its own clause."""
 
 
-def own(step: Own, playing: Playing, _before: CoreState) -> Iterator[Violation]:
+def own(step: Own, playing: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     """Carry one request out, judge its answer, the entries, the slots, look-ups and the allocator."""
     request = _Request.of(playing, step)
     if request is not None:
@@ -81,9 +81,9 @@ class _Request:
 
     @property
     def _is_refused(self) -> bool:
-        return isinstance(self._outcome, Refused)
+        return isinstance(self._outcome, OwnershipRefused)
 
-    def carry_out(self) -> Iterator[Violation]:
+    def carry_out(self) -> Iterator[CoreViolation]:
         playing, line = self._playing, self._line
         playing.function = FUNCTIONS[line.split(maxsplit=1)[0]]
         near, before = near_blocks(playing), playing.state
@@ -103,7 +103,7 @@ class _Request:
         if not self._is_refused:
             self._note()
         whole = self._block.pfn, self._block.order
-        last = Request(self._shown, self._clause, self._handle)
+        last = LastRequest(self._shown, self._clause, self._handle)
         yield from look(playing, last, whole, handles=self._step.how in CLAIMS)
         if not playing.over:
             if self._is_refused:
@@ -115,42 +115,46 @@ class _Request:
     def _clause(self) -> str:
         """What the request promises."""
         outcome = self._outcome
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, OwnershipRefused):
             return "CORE-26" if outcome.overlaps else "CORE-29"
         return "CORE-27" if outcome is not None else "CORE-30"
 
-    def _answered(self, reply: Reply) -> Violation | None:
+    def _answered(self, reply: Reply) -> CoreViolation | None:
         """What is wrong with the answer, beside what the model says."""
         outcome, what = self._outcome, f"`{self._line}`"
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, OwnershipRefused):
             if reply.status == "fail" or self._step.how == "dec":  # which answers nothing
                 return None
             expected, cause = f"an error: {outcome.why}", FUNCTIONS[self._line.split(maxsplit=1)[0]]
-            return Violation(self._clause, what, expected, reply.shown, self._first, cause)
+            return CoreViolation(self._clause, what, expected, reply.shown, self._first, cause)
         if reply.status == "fail":
             expected = "done" if outcome is None else given(outcome)
-            return Violation("CORE-27", what, expected, reply.shown, self._first, f"refused {self._step.how}")
+            return CoreViolation(
+                "CORE-27", what, expected, reply.shown, self._first, f"refused {self._step.how}"
+            )
         return self._counted(reply, outcome, what)
 
-    def _counted(self, reply: Reply, outcome: Entry | None, what: str) -> Violation | None:
+    def _counted(self, reply: Reply, outcome: BlockReferences | None, what: str) -> CoreViolation | None:
         left, fields = 0 if outcome is None else outcome.count, reply.outcome.fields
         if "left" in fields and (reply["left"] == 0) != (left == 0):
             expected = f"{left} references left" if left else "the block's release"
             got = "its release" if left else f"{reply['left']} references left"
-            return Violation("CORE-30", what, expected, got, self._first, "too early" if left else "too late")
+            return CoreViolation(
+                "CORE-30", what, expected, got, self._first, "too early" if left else "too late"
+            )
         wanted: dict[str, object] = {"left": left, "count": left}
         if outcome is not None:
             wanted |= {"state": outcome.state, "cap": min(outcome.caps, default=None)}
         for name, value in wanted.items():
             if name in fields and reply.text(name) != str(value):
                 got = f"{name} {reply.text(name)}"
-                return Violation("CORE-27", what, f"{name} {value}", got, self._first, name)
+                return CoreViolation("CORE-27", what, f"{name} {value}", got, self._first, name)
         return None
 
     def _note(self) -> None:
         """Keep the model as it is now."""
         playing, outcome = self._playing, self._outcome
-        if isinstance(outcome, Entry):
+        if isinstance(outcome, BlockReferences):
             playing.owners[self._handle] = outcome
             if playing.watch is not None:
                 playing.watch.was_changed(self._block.pfn)
@@ -162,14 +166,14 @@ class _Request:
         if self._block in playing.poisoned:
             playing.quarantine.append(self._block)
 
-    def _unchanged(self, near: NDArray[Any], slots: NDArray[Any]) -> Iterator[Violation]:
+    def _unchanged(self, near: NDArray[Any], slots: NDArray[Any]) -> Iterator[CoreViolation]:
         now = self._playing.core.slots()[near]
         if changed := near[now != slots].tolist():
             what = f"slots after {self._shown}"
             got = f"the slot of frame {pfn_to_paddr(changed[0]):#x} changed"
-            yield Violation("CORE-29", what, "as before", got, pfn_to_paddr(changed[0]), "slot")
+            yield CoreViolation("CORE-29", what, "as before", got, pfn_to_paddr(changed[0]), "slot")
 
-    def _in_the_allocator(self, before: CoreState | None) -> Iterator[Violation]:
+    def _in_the_allocator(self, before: CoreState | None) -> Iterator[CoreViolation]:
         """Judge the state; the last reference frees that block, any other one frees nothing."""
         playing = self._playing
         found = list(playing.judged())
@@ -184,16 +188,16 @@ class _Request:
         yield from found
         yield from playing.all_freed()
 
-    def _freed(self, before: CoreState, now: CoreState) -> Violation | None:
+    def _freed(self, before: CoreState, now: CoreState) -> CoreViolation | None:
         """What is free though it is owned, since this request."""
         owned = [(pfn_to_paddr(one[0]), pfn_to_paddr(end_of(one))) for one in self._playing.owners]
         early = without(common(owned, now.population()), before.population())
         if not early:
             return None
         got = f"an owned block is free, from {early[0][0]:#x} on"
-        return Violation("CORE-30", f"`{self._line}`", "no block is freed", got, early[0][0], "too early")
+        return CoreViolation("CORE-30", f"`{self._line}`", "no block is freed", got, early[0][0], "too early")
 
-    def _kept(self, before: CoreState, now: CoreState) -> Violation | None:
+    def _kept(self, before: CoreState, now: CoreState) -> CoreViolation | None:
         """What the allocator was never given back; what it lost then is a fault of its own."""
         given = [sum(zone.allocated for zone in state.zones) for state in (before, now)]
         block = (pfn_to_paddr(self._handle[0]), pfn_to_paddr(end_of(self._handle)))
@@ -201,10 +205,10 @@ class _Request:
         if not lost or given[0] != given[1]:
             return None
         what, got = f"`{self._line}`, for the last reference", f"it is not, from {lost[0][0]:#x} on"
-        return Violation("CORE-30", what, "the block is free", got, lost[0][0], "too late")
+        return CoreViolation("CORE-30", what, "the block is free", got, lost[0][0], "too late")
 
 
-def _slots(playing: Playing) -> Iterator[Violation]:
+def _slots(playing: Playing) -> Iterator[CoreViolation]:
     """What slots say of owned blocks."""
     slots = playing.core.slots()
     for handle, entry in playing.owners.items():
@@ -214,5 +218,5 @@ def _slots(playing: Playing) -> Iterator[Violation]:
             if int(slot[name]) != value:
                 what = f"the slot of {shown(handle)}"
                 got = f"{name} {int(slot[name])}"
-                yield Violation("CORE-28", what, f"{name} {value}", got, pfn_to_paddr(handle[0]), name)
+                yield CoreViolation("CORE-28", what, f"{name} {value}", got, pfn_to_paddr(handle[0]), name)
                 return

@@ -10,7 +10,7 @@ from typing import Final
 from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import Span
 
 CLAUSE: Final = "CORE-22"
@@ -73,7 +73,7 @@ class Tables:
     looked: bool = False
     """Whether some page was looked up."""
 
-    def use(self) -> Iterator[Violation]:
+    def use(self) -> Iterator[CoreViolation]:
         """Everything, twice; ends at the first thing that is wrong, or when the core has no memory."""
         rng, before = random.Random(self.seed), list[Vaddr]()
         self._spoil()
@@ -85,7 +85,7 @@ class Tables:
                 return
             before += chosen
 
-    def _once(self, chosen: list[Vaddr], before: list[Vaddr]) -> Violation | None:
+    def _once(self, chosen: list[Vaddr], before: list[Vaddr]) -> CoreViolation | None:
         reply = self.ask(f"tables.new {self.variant}")
         if reply.status != "ok":
             return self._refusal("a top table", reply)
@@ -110,7 +110,7 @@ class Tables:
             return found
         return self._give_back()
 
-    def _give_back(self) -> Violation | None:
+    def _give_back(self) -> CoreViolation | None:
         reply = self.ask("tables.free")
         return None if reply.status == "ok" else self._refusal("giving tables back", reply)
 
@@ -123,18 +123,18 @@ class Tables:
         for number, paddr in enumerate(self.targets, start=1):
             self.ram.view(paddr, 1)[0] = number
 
-    def _refusal(self, what: str, reply: Reply) -> Violation | None:
+    def _refusal(self, what: str, reply: Reply) -> CoreViolation | None:
         """What is wrong with an answer that is no `ok`; nothing where there is no memory."""
         if reply.status == "panic":
             place = f"{reply.outcome.file}:{reply.outcome.line}"
             words = " ".join(reply.outcome.text.split())
-            return Violation(CLAUSE, what, "a return", f"a panic: {words}", None, place)
+            return CoreViolation(CLAUSE, what, "a return", f"a panic: {words}", None, place)
         if reply.outcome.code == "OutOfMemory":
             return None
         expected = "tables that hold nothing but what was mapped"
-        return Violation(CLAUSE, what, expected, "an entry that is there already", self.root, "entries")
+        return CoreViolation(CLAUSE, what, expected, "an entry that is there already", self.root, "entries")
 
-    def _look(self, looked_at: list[Vaddr], when: str) -> Violation | None:
+    def _look(self, looked_at: list[Vaddr], when: str) -> CoreViolation | None:
         for vaddr in dict.fromkeys(looked_at):
             reply = self.ask(f"tables.probe {vaddr:#x}")
             if reply.status != "ok":
@@ -146,7 +146,7 @@ class Tables:
                 return self._wrong(vaddr, wanted, found, when)
         return None
 
-    def _wrong(self, vaddr: Vaddr, wanted: int | None, found: int | None, when: str) -> Violation:
+    def _wrong(self, vaddr: Vaddr, wanted: int | None, found: int | None, when: str) -> CoreViolation:
         what = f"the page at {vaddr:#x}, {when}"
         expected = (
             "a page fault: nothing is mapped there" if wanted is None else f"byte {wanted:#x} of its frame"
@@ -157,7 +157,7 @@ class Tables:
         followed = "; ".join(f"{level} {at:#x} holds {entry:#x}" for level, at, entry in way)
         stale = [at for _, at, entry in way if entry & ~_NOTED == self._trap | _DIRT_FLAGS]
         source = f"; the entry at {stale[0]:#x} is what the frame held before" if stale else ""
-        return Violation(
+        return CoreViolation(
             CLAUSE, what, expected, f"{got} by {followed}{source}", stale[0] if stale else self.root, cause
         )
 

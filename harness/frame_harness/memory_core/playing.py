@@ -14,9 +14,9 @@ from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
-from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
+from frame_harness.memory_core.judging import Accepted, CoreViolation, Key, Owned
 from frame_harness.memory_core.maps import MemoryMap, length, merged, without
-from frame_harness.memory_core.ownership import Entry, Handle
+from frame_harness.memory_core.ownership import BlockReferences, Handle
 from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.slots import SlotWatch
 from frame_harness.memory_core.state import CoreState, spans_of
@@ -43,7 +43,7 @@ class Playing:
     accepted: Accepted = field(default_factory=Accepted)
     owned: dict[str, list[Owned]] = field(default_factory=dict)
     """What callers hold, by name."""
-    owners: dict[Handle, Entry] = field(default_factory=dict)
+    owners: dict[Handle, BlockReferences] = field(default_factory=dict)
     """Which of these the core's ownership table has, and who owns them."""
     given: dict[str, Owned] = field(default_factory=dict)
     """The last block that was given under each name."""
@@ -89,20 +89,20 @@ class Playing:
         """Every block that a caller holds."""
         return [block for blocks in self.owned.values() for block in blocks]
 
-    def judged(self) -> Iterator[Violation]:
+    def judged(self) -> Iterator[CoreViolation]:
         """What is wrong with the state as it is now."""
         try:
             self.state = self.core.state(self.first)
         except RamError as error:
             text = error.summary
-            yield Violation(
+            yield CoreViolation(
                 "CORE-07", "what the core remembers", "addresses in RAM", text, None, "out of RAM"
             )
             return
         self.core.looked_at |= STATE_CLAUSES
         yield from self.of(self.state)
 
-    def of(self, state: CoreState) -> Iterator[Violation]:
+    def of(self, state: CoreState) -> Iterator[CoreViolation]:
         """What is wrong with what the core remembers, then with slots."""
         held = self.held()
         yield from judging.judge_state(state, self.memory, held, self.quarantine, self.accepted)
@@ -113,9 +113,9 @@ class Playing:
             yield from self.watch.judge(state, held, self.sick)
             self.core.looked_at |= self.watch.looked_at
 
-    def first_new(self, found: Iterable[Violation]) -> Violation | None:
+    def first_new(self, found: Iterable[CoreViolation]) -> CoreViolation | None:
         """The first that is not known; all are looked at, since what follows needs what they find out."""
-        new: list[Violation] = []
+        new: list[CoreViolation] = []
         for one in found:
             if self.sick and one.clause in UNSURE:
                 continue
@@ -125,7 +125,7 @@ class Playing:
                 new.append(one)
         return new[0] if new else None
 
-    def panicked(self, clause: str, what: str, expected: str, reply: Reply) -> Violation:
+    def panicked(self, clause: str, what: str, expected: str, reply: Reply) -> CoreViolation:
         """The panic of a request that must not panic; it ends the case."""
         self.over, self.backtrace = True, texts(reply.backtrace)
         design = self.core.design
@@ -136,11 +136,11 @@ class Playing:
         # A panic in a library is that of the core's line which called it.
         self.panicked_at = place = panicked if in_core or not inner else f"{inner.file}:{inner.line}"
         words = " ".join(reply.outcome.text.split())
-        return Violation(clause, what, expected, f"a panic: {words}", None, place)
+        return CoreViolation(clause, what, expected, f"a panic: {words}", None, place)
 
     # ---- the start ---------------------------------------------------------------------------------------
 
-    def start(self) -> Iterator[Violation]:
+    def start(self) -> Iterator[CoreViolation]:
         """Start the core, judge what it made of the map."""
         there = merged([*self.core.available(), LOW_MEMORY])
         self.untouched = Untouched(self.memory, there, self.core.guest.ram)
@@ -175,7 +175,7 @@ class Playing:
         yield from self.totals(self.first)
         self.accepted = judging.accepted(self.first, self.memory)
 
-    def totals(self, state: CoreState) -> Iterator[Violation]:
+    def totals(self, state: CoreState) -> Iterator[CoreViolation]:
         """Hold the core's totals against its zones and the held blocks (CORE-20); a panic ends the case."""
         self.core.looked_at.add("CORE-20")
         reply = self.core.request("core.totals")
@@ -186,9 +186,11 @@ class Playing:
         allocated = sum(1 << block.order for block in self.held())
         for what, wanted in (("managed", managed), ("allocated", allocated)):
             if reply[what] != wanted:
-                yield Violation("CORE-20", f"{what} pages in all", str(wanted), str(reply[what]), None, what)
+                yield CoreViolation(
+                    "CORE-20", f"{what} pages in all", str(wanted), str(reply[what]), None, what
+                )
 
-    def all_freed(self) -> Iterator[Violation]:
+    def all_freed(self) -> Iterator[CoreViolation]:
         """Look for frames of the start that are not free (CORE-16), once nobody holds any."""
         if self.held() or self.first is None or self.state is None:
             return
@@ -197,8 +199,8 @@ class Playing:
         if gone := without(self.first.population(), [*self.state.population(), *apart]):
             got = f"{length(gone) // PAGE_SIZE} frames are not, the first at {gone[0][0]:#x}"
             expected = "the frames of the start are free again" + (", or in quarantine" if apart else "")
-            yield Violation("CORE-16", "all is freed", expected, got, gone[0][0])
+            yield CoreViolation("CORE-16", "all is freed", expected, got, gone[0][0])
 
 
-Perform = Callable[[Any, Playing, CoreState], Iterator[Violation]]
+Perform = Callable[[Any, Playing, CoreState], Iterator[CoreViolation]]
 """Carries an operation out: its step, the case, the state in which the core is asked."""

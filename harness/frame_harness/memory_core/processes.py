@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from frame_harness.judge.evidence import Trouble
-from frame_harness.memory_core.children import Job, in_processes
+from frame_harness.memory_core.children import BuildJob, in_processes
 from frame_harness.memory_core.worker import Judged, Task, judge_build
 
 
@@ -26,7 +26,7 @@ def judge_builds(tasks: Iterable[Task], say: Callable[[str, str], None]) -> Outc
         tasks: made one by one, such as by a build.
         say: is told the name of a build, and how far it is.
     """
-    jobs = (Job(str(task.key), task.key, partial(judge_build, task)) for task in tasks)
+    jobs = (BuildJob(str(task.key), task.key, partial(judge_build, task)) for task in tasks)
     ended = [outcome for _, outcome in in_processes(jobs, Judged, say)]
     return Outcomes(
         tuple(one for one in ended if isinstance(one, Judged)),

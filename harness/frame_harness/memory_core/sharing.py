@@ -10,7 +10,7 @@ from typing import Final
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.owning_asks import FUNCTIONS, panic_of
 from frame_harness.memory_core.owning_steps import CopyOnWrite
 from frame_harness.memory_core.page_tables import pages
@@ -29,12 +29,12 @@ _FREE: Final = frozenset({"cow.dec", "own.remove", "space.free"})
 class _EndedError(Exception):
     """Nothing can be asked further, with what is wrong; None where the core has no memory."""
 
-    def __init__(self, violation: Violation | None) -> None:
+    def __init__(self, violation: CoreViolation | None) -> None:
         super().__init__(violation)
         self.violation = violation
 
 
-def share(step: CopyOnWrite, playing: Playing, _before: CoreState) -> Iterator[Violation]:
+def share(step: CopyOnWrite, playing: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     """Share a frame, write, leave; then judge what is left."""
     try:
         _Sharing(playing, step).use()
@@ -106,7 +106,7 @@ class _Sharing:
         frame = Paddr(self._do("core.alloc 0 unmovable any")["paddr"])
         self.playing.core.looked_at.add("CORE-12")
         if not self._ram.holds(frame, PAGE_SIZE):
-            raise _EndedError(Violation("CORE-12", "a frame that was given", "memory", "no RAM", frame))
+            raise _EndedError(CoreViolation("CORE-12", "a frame that was given", "memory", "no RAM", frame))
         owner = _Owner(0, frame, {})
         self._own(owner)
         self._do("space.new 0")
@@ -229,7 +229,7 @@ class _Sharing:
             raise _EndedError(panic_of(self.playing, CLAUSE, line, reply, of_allocator=of_allocator))
         if reply.outcome.code == "OutOfMemory":
             raise _EndedError(None)
-        raise _EndedError(Violation(CLAUSE, f"`{line}`", "done", reply.shown, None, f"refused {command}"))
+        raise _EndedError(CoreViolation(CLAUSE, f"`{line}`", "done", reply.shown, None, f"refused {command}"))
 
     def _wrong(self, what: str, expected: str, got: str, paddr: Paddr, cause: str) -> None:
-        raise _EndedError(Violation(CLAUSE, what, expected, got, paddr, cause))
+        raise _EndedError(CoreViolation(CLAUSE, what, expected, got, paddr, cause))

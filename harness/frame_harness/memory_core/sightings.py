@@ -70,7 +70,7 @@ class Fault(Record, frozen=True, kw_only=True):
         return cls(clause=clause, cause=words_of(got) if _PLACE.fullmatch(cause) else cause)
 
 
-class Sighting(Record, frozen=True, kw_only=True):
+class CaseSighting(Record, frozen=True, kw_only=True):
     """What one case showed on one version.
 
     Attributes:
@@ -110,7 +110,7 @@ class Sightings(Record, frozen=True, kw_only=True):
         cut: why the survey ended before all was played; empty where it did not.
     """
 
-    seen: tuple[Sighting, ...]
+    seen: tuple[CaseSighting, ...]
     survey: tuple[tuple[Fault, str], ...] | None = None
     cut: str = ""
 
@@ -120,7 +120,7 @@ Question = tuple[Sequence[Step], Collection[Fault]]
 
 
 @dataclass(frozen=True)
-class Played:
+class PlayedCase:
     """Everything that a case shows on a core.
 
     Attributes:
@@ -131,7 +131,7 @@ class Played:
     last: Key | None
 
 
-def all_of(case: Sequence[Step], core: CoreGuest, *, anew: bool = True) -> Played:
+def all_of(case: Sequence[Step], core: CoreGuest, *, anew: bool = True) -> PlayedCase:
     """Everything that one case shows, not only what comes first.
 
     Args:
@@ -142,10 +142,10 @@ def all_of(case: Sequence[Step], core: CoreGuest, *, anew: bool = True) -> Playe
         found[failure.clause] = Found(failure, fresh=None)
         if failure.clause[0] not in LASTING:
             core.renew()
-            return Played(found, failure.clause)
+            return PlayedCase(found, failure.clause)
         if anew:
             core.renew()
-    return Played(found, None)
+    return PlayedCase(found, None)
 
 
 def is_race(case: Sequence[Step]) -> bool:
@@ -153,7 +153,7 @@ def is_race(case: Sequence[Step]) -> bool:
     return any(isinstance(step, Storm) and step.cpus > 1 for step in case)
 
 
-def sightings(cores: Cores, questions: Sequence[Question]) -> Iterator[Sighting]:
+def sightings(cores: Cores, questions: Sequence[Question]) -> Iterator[CaseSighting]:
     """Play each case in a guest that has just booted.
 
     Raises:
@@ -163,7 +163,7 @@ def sightings(cores: Cores, questions: Sequence[Question]) -> Iterator[Sighting]
     for case, faults in questions:
         core = cores.of_case(case)
         if lacking := _lacking(case, offers):
-            yield Sighting(ended=f"it knows no {lacking}")
+            yield CaseSighting(ended=f"it knows no {lacking}")
             continue
         try:
             yield _sighting(core, case, faults)
@@ -171,10 +171,10 @@ def sightings(cores: Cores, questions: Sequence[Question]) -> Iterator[Sighting]
             raise
         except HarnessError as error:
             core.renew()
-            yield Sighting(ended=f"it cannot be judged: {error.summary}")
+            yield CaseSighting(ended=f"it cannot be judged: {error.summary}")
 
 
-def _sighting(core: CoreGuest, case: Sequence[Step], faults: Collection[Fault]) -> Sighting:
+def _sighting(core: CoreGuest, case: Sequence[Step], faults: Collection[Fault]) -> CaseSighting:
     """Play a case; where it does not show a fault, the same on maps near by.
 
     Where a core puts its own memory differs from one version to the next, and a case is as small as the
@@ -251,7 +251,7 @@ def _is_free(gap: Span, taken: Sequence[Span], ram: Sequence[Span]) -> bool:
     return gap[0] == gap[1] or (not without([gap], ram) and not common([gap], taken))
 
 
-def _played(core: CoreGuest, case: Sequence[Step]) -> Sighting:
+def _played(core: CoreGuest, case: Sequence[Step]) -> CaseSighting:
     core.looked_at = set()
     for _ in range(RACE_TRIES if is_race(case) else 1):
         played = all_of(case, core, anew=False)
@@ -268,7 +268,7 @@ def _played(core: CoreGuest, case: Sequence[Step]) -> Sighting:
         ended += f": {faults[-1].cause}" if faults[-1].cause else ""
     elif core.steps_done < len(operations_of(case)):
         ended = "its case does not come to its end there"
-    return Sighting(faults=tuple(faults), ended=ended, looked_at=tuple(sorted(core.looked_at)))
+    return CaseSighting(faults=tuple(faults), ended=ended, looked_at=tuple(sorted(core.looked_at)))
 
 
 def _lacking(case: Sequence[Step], offers: Mapping[str, bool]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
-from frame_harness.memory_core.judging import Owned, Violation
+from frame_harness.memory_core.judging import CoreViolation, Owned
 from frame_harness.memory_core.maps import rounded_out, without
 from frame_harness.memory_core.state import CoreState, FreeBlock, spans_of
 
@@ -143,7 +143,7 @@ class SlotWatch:
 
     # ---- what is wrong -----------------------------------------------------------------------------------
 
-    def judge_claim(self, claim: Claim) -> Iterator[Violation]:
+    def judge_claim(self, claim: Claim) -> Iterator[CoreViolation]:
         """What is wrong with the new life of a frame; its slot is what has to stay from now on."""
         pfn, row = claim.pfn, self._row(claim.pfn)
         wanted = {
@@ -161,11 +161,13 @@ class SlotWatch:
         for field, value in wanted.items():
             if field in row and row[field] != value:
                 got = f"{field} {row[field]:#x}"
-                yield Violation("CORE-34", what, f"{field} {value:#x}", got, pfn_to_paddr(pfn), field)
+                yield CoreViolation("CORE-34", what, f"{field} {value:#x}", got, pfn_to_paddr(pfn), field)
         yield from self._judge_payload(claim)
         self._filled[pfn] = False
 
-    def judge(self, state: CoreState, held: Sequence[Owned], sick: Iterable[Pfn] = ()) -> Iterator[Violation]:
+    def judge(
+        self, state: CoreState, held: Sequence[Owned], sick: Iterable[Pfn] = ()
+    ) -> Iterator[CoreViolation]:
         """What is wrong with slots and free frames now.
 
         Args:
@@ -210,7 +212,9 @@ class SlotWatch:
             if block is not None:
                 first, end, order = block.pfn, block.end, block.order
 
-    def _judge_free(self, first: Pfn, orders: NDArray[np.int8], sick: frozenset[Pfn]) -> Iterator[Violation]:
+    def _judge_free(
+        self, first: Pfn, orders: NDArray[np.int8], sick: frozenset[Pfn]
+    ) -> Iterator[CoreViolation]:
         """The first thing that is wrong with the slots of free frames.
 
         Args:
@@ -240,10 +244,10 @@ class SlotWatch:
                 }.get(field, "0")  # fmt: skip
                 what = f"the slot of a frame of a free block of order {order}"
                 got = f"{field} {int(slots[field][at]):#x}"
-                yield Violation("CORE-32", what, f"{field} {expected}", got, pfn_to_paddr(pfn), field)
+                yield CoreViolation("CORE-32", what, f"{field} {expected}", got, pfn_to_paddr(pfn), field)
                 return
 
-    def _judge_held(self, held: Sequence[Owned]) -> Iterator[Violation]:
+    def _judge_held(self, held: Sequence[Owned]) -> Iterator[CoreViolation]:
         blocks = [FreeBlock(block.pfn, block.order, 0, -1) for block in held]
         pfns = _frames_of(blocks, len(self._slots))
         self.looked_at |= {"CORE-33"} if pfns.size else set()
@@ -254,17 +258,17 @@ class SlotWatch:
                 "the slot of a frame that a caller holds",
                 f"flags {int(self._slots['flags'][pfn]):#x}",
             )
-            yield Violation("CORE-33", what, "not FREE", got, pfn_to_paddr(pfn), "free")
+            yield CoreViolation("CORE-33", what, "not FREE", got, pfn_to_paddr(pfn), "free")
             return
         for pfn, row in self._claims.items():
             now = self._row(pfn)
             for field in (field for field in row if now[field] != row[field]):
                 what = "the slot of a frame that is in use"
                 expected, got = f"{field} {row[field]:#x}, as before", f"{field} {now[field]:#x}"
-                yield Violation("CORE-33", what, expected, got, pfn_to_paddr(pfn), field)
+                yield CoreViolation("CORE-33", what, expected, got, pfn_to_paddr(pfn), field)
                 return
 
-    def _judge_lives(self) -> Iterator[Violation]:
+    def _judge_lives(self) -> Iterator[CoreViolation]:
         if self._generations is None or not self._few:
             return
         self.looked_at.add("CORE-35")
@@ -275,9 +279,9 @@ class SlotWatch:
             expected, got = f"{int(self._generations[pfn]):#x}", f"{int(now[pfn]):#x}"
             what = "the generation of a frame that nobody claimed in this step"
             self._generations = now.copy()
-            yield Violation("CORE-35", what, expected, got, pfn_to_paddr(pfn))
+            yield CoreViolation("CORE-35", what, expected, got, pfn_to_paddr(pfn))
 
-    def _judge_filled(self, blocks: Iterable[FreeBlock], held: Sequence[Owned]) -> Iterator[Violation]:
+    def _judge_filled(self, blocks: Iterable[FreeBlock], held: Sequence[Owned]) -> Iterator[CoreViolation]:
         if not self._filled.any():
             return
         free = self._orders != _IN_USE
@@ -297,7 +301,7 @@ class SlotWatch:
                 if not free[paddr_to_pfn(paddr)]:
                     clause, whose, cause = "CORE-14", "a caller has", "bytes"
                 what = f"8 bytes of a frame that {whose}"
-                yield Violation(clause, what, f"{expected:#018x}", f"{got:#018x}", paddr, cause)
+                yield CoreViolation(clause, what, f"{expected:#018x}", f"{got:#018x}", paddr, cause)
                 return
 
     def _forget_wiped(self) -> None:
@@ -336,7 +340,7 @@ class SlotWatch:
                 return paddr, int(fills[start + at]), int(words[row + at, word])
         return None
 
-    def _judge_payload(self, claim: Claim) -> Iterator[Violation]:
+    def _judge_payload(self, claim: Claim) -> Iterator[CoreViolation]:
         paddr = pfn_to_paddr(claim.pfn)
         payload = self._payload(paddr, Paddr(paddr + PAGE_SIZE))[0]
         if claim.zeroed or claim.purpose == "pagetable":
@@ -348,7 +352,7 @@ class SlotWatch:
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
             what = f"the bytes of a frame that was allocated for {claim.purpose}"
-            yield Violation(
+            yield CoreViolation(
                 "CORE-34",
                 what,
                 expected,

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.bounds import require_bounds
-from frame_harness.memory_core.maps import Islands, Kind, MemoryMap, Protected, Region
+from frame_harness.memory_core.maps import Islands, MemoryMap, Protected, Region, RegionKind
 from frame_harness.memory_core.owning_steps import FORMS, Mark, Own, OwningStep
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.slots import PURPOSES
@@ -300,7 +300,7 @@ _NUMBER: Final = r"(0x[0-9a-f]{1,17}|\d{1,20})"
 _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
     (
         re.compile(rf"{_NUMBER}\.\.{_NUMBER} (null|free|reclaim|reserved)"),
-        lambda base, end, kind: Region(int(base, 0), int(end, 0) - int(base, 0), Kind[kind.upper()]),
+        lambda base, end, kind: Region(int(base, 0), int(end, 0) - int(base, 0), RegionKind[kind.upper()]),
     ),
     (
         re.compile(rf"{_NUMBER}\.\.{_NUMBER} protected"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.machine.ram import GuestRam
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import MemoryMap, Span, common, length, merged, without
 
 EDGE: Final = 4 * PAGE_SIZE
@@ -38,7 +38,7 @@ class Untouched:
         for _, words in self._watched:
             words[:] = _WORD
 
-    def judge(self, known: Sequence[Span]) -> Iterator[Violation]:
+    def judge(self, known: Sequence[Span]) -> Iterator[CoreViolation]:
         """The first word that was changed.
 
         Args:
@@ -54,5 +54,5 @@ class Untouched:
                 paddr = Paddr(int(changed[0]))
                 got = int(words[(paddr - span[0]) // words.itemsize])
                 what = "8 bytes of memory that nobody may use"
-                yield Violation("CORE-02", what, f"{int(_WORD):#018x}", f"{got:#018x}", paddr, "written")
+                yield CoreViolation("CORE-02", what, f"{int(_WORD):#018x}", f"{got:#018x}", paddr, "written")
                 return

@@ -26,7 +26,7 @@ from frame_harness.base.units import PAGE_SIZE
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core.functions import ALLOC, FREE, START
 from frame_harness.memory_core.guest import CoreGuest
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import Islands, MemoryMap, Region, length
 
 BOOT, EACH = "CORE-23", "CORE-24"
@@ -45,7 +45,7 @@ class Growth:
     """A violation with the function to blame."""
 
     function: str
-    violation: Violation
+    violation: CoreViolation
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Meter:
             f"and may grow {growth:.3g} times, at most doubled"
         )
         cause = "regions" if regions[1] > regions[0] else "frames"
-        return Growth(START, Violation(BOOT, what, expected, f"{large} instructions", None, cause))
+        return Growth(START, CoreViolation(BOOT, what, expected, f"{large} instructions", None, cause))
 
     def operations(self, order: int, kind: str) -> Growth | None:
         """The sort of operation that costs too much among scattered free blocks of an order."""
@@ -179,7 +179,7 @@ class Meter:
                 )
                 got = f"{after} instructions, with {free} blocks free on {more_segments} segments"
                 sort = next(name for name in _FUNCTIONS if what.startswith(name))
-                violation = Violation(EACH, f"{what}: {measure}", expected, got, None, sort)
+                violation = CoreViolation(EACH, f"{what}: {measure}", expected, got, None, sort)
                 return Growth(_FUNCTIONS[sort], violation)
         return None
 

@@ -33,7 +33,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Request:
+class WrongRequest:
     """The operands of a wrong free; `gives_up`: the caller does not hold the block any more afterwards."""
 
     paddr: Paddr
@@ -41,64 +41,64 @@ class Request:
     gives_up: bool = False
 
 
-def target_of(how: str, near: Target) -> Request | None:
+def target_of(how: str, near: Target) -> WrongRequest | None:
     """The operands of a wrong free; None where there is nothing of that sort."""
     return _WAYS[how](near)
 
 
-def _again(near: Target) -> Request | None:
+def _again(near: Target) -> WrongRequest | None:
     old = near.old
     if old is None or near.block is not None:
         return None
     taken = any(one.pfn < old.end and old.pfn < one.end for one in near.held)
-    return None if taken else Request(pfn_to_paddr(old.pfn), old.order)
+    return None if taken else WrongRequest(pfn_to_paddr(old.pfn), old.order)
 
 
-def _larger(near: Target) -> Request | None:
+def _larger(near: Target) -> WrongRequest | None:
     block = near.block
     if block is None or block.order >= near.state.max_order:
         return None
-    return Request(pfn_to_paddr(block.pfn), block.order + 1, gives_up=True)
+    return WrongRequest(pfn_to_paddr(block.pfn), block.order + 1, gives_up=True)
 
 
-def _smaller(near: Target) -> Request | None:
+def _smaller(near: Target) -> WrongRequest | None:
     block = near.block
-    return Request(pfn_to_paddr(block.pfn), block.order - 1) if block and block.order else None
+    return WrongRequest(pfn_to_paddr(block.pfn), block.order - 1) if block and block.order else None
 
 
-def _inside(near: Target) -> Request | None:
+def _inside(near: Target) -> WrongRequest | None:
     block = near.block
-    return Request(pfn_to_paddr(Pfn(block.pfn + 1)), 0) if block and block.order else None
+    return WrongRequest(pfn_to_paddr(Pfn(block.pfn + 1)), 0) if block and block.order else None
 
 
-def _neighbor(near: Target) -> Request | None:
+def _neighbor(near: Target) -> WrongRequest | None:
     block = near.block
     if block is None or not any(one.pfn <= block.end < one.end for one in near.state.blocks):
         return None
-    return Request(pfn_to_paddr(block.end), block.order)
+    return WrongRequest(pfn_to_paddr(block.end), block.order)
 
 
-def _free(near: Target) -> Request | None:
+def _free(near: Target) -> WrongRequest | None:
     blocks = near.state.blocks
-    return Request(pfn_to_paddr(blocks[0].pfn), 0) if blocks else None
+    return WrongRequest(pfn_to_paddr(blocks[0].pfn), 0) if blocks else None
 
 
-def _structure(near: Target) -> Request | None:
+def _structure(near: Target) -> WrongRequest | None:
     own = near.state.structures
-    return Request(pfn_to_paddr(paddr_to_pfn(own[0].span[0])), 0) if own else None
+    return WrongRequest(pfn_to_paddr(paddr_to_pfn(own[0].span[0])), 0) if own else None
 
 
-def _reserved(near: Target) -> Request | None:
+def _reserved(near: Target) -> WrongRequest | None:
     there = [first for first, end in near.memory.forbidden if end <= near.memory.top]
-    return Request(there[0], 0) if there else None
+    return WrongRequest(there[0], 0) if there else None
 
 
-def _odd(near: Target) -> Request | None:
+def _odd(near: Target) -> WrongRequest | None:
     block = near.block
-    return Request(Paddr(pfn_to_paddr(block.pfn) + 16), block.order) if block else None
+    return WrongRequest(Paddr(pfn_to_paddr(block.pfn) + 16), block.order) if block else None
 
 
-_WAYS: Final[Mapping[str, Callable[[Target], Request | None]]] = {
+_WAYS: Final[Mapping[str, Callable[[Target], WrongRequest | None]]] = {
     "again": _again,
     "larger": _larger,
     "smaller": _smaller,

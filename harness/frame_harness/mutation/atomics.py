@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.source import Edit, Source, parts
+from frame_harness.mutation.source import Edit, RustSource, parts
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -49,7 +49,7 @@ class _Call(NamedTuple):
     arguments: list[Node]
 
 
-def edits(source: Source, node: Node) -> Iterator[Edit]:
+def edits(source: RustSource, node: Node) -> Iterator[Edit]:
     """Yield what these operators make of a node."""
     if node.type == "call_expression":
         yield from _fence(source, node)
@@ -59,7 +59,7 @@ def edits(source: Source, node: Node) -> Iterator[Edit]:
         yield from _weakened(source, node, name)
 
 
-def method_call(source: Source, node: Node) -> _Call | None:
+def method_call(source: RustSource, node: Node) -> _Call | None:
     """Return the parts of a call of a method; None of another call."""
     function, arguments = (node.child_by_field_name(name) for name in ("function", "arguments"))
     if function is None or arguments is None or function.type != "field_expression":
@@ -70,13 +70,13 @@ def method_call(source: Source, node: Node) -> _Call | None:
     return _Call(source.of_node(value), source.of_node(field), parts(arguments))
 
 
-def called(source: Source, node: Node) -> str:
+def called(source: RustSource, node: Node) -> str:
     """Return the last name of what a call calls: `fence` of `atomic::fence(…)`; empty where it has none."""
     function = node.child_by_field_name("function")
     return source.of_node(function).rpartition("::")[2].rpartition(".")[2] if function else ""
 
 
-def _ordering(source: Source, node: Node) -> str | None:
+def _ordering(source: RustSource, node: Node) -> str | None:
     """Return which ordering a node names: `Ordering::Release`, or `Release` as an argument."""
     text = source.of_node(node)
     if node.type == "scoped_identifier":
@@ -87,7 +87,7 @@ def _ordering(source: Source, node: Node) -> str | None:
     return None
 
 
-def _weakened(source: Source, node: Node, ordering: str) -> Iterator[Edit]:
+def _weakened(source: RustSource, node: Node, ordering: str) -> Iterator[Edit]:
     allowed, failing = _allowed(source, node)
     weaker = [name for name in _WEAKER[ordering] if name in allowed]
     if ordering == "SeqCst":
@@ -98,7 +98,7 @@ def _weakened(source: Source, node: Node, ordering: str) -> Iterator[Edit]:
         yield source.replaced(Operator.FAILURE_ORDERING if failing else Operator.ORDERING, node, after)
 
 
-def _allowed(source: Source, node: Node) -> tuple[tuple[str, ...], bool]:
+def _allowed(source: RustSource, node: Node) -> tuple[tuple[str, ...], bool]:
     """Return the orderings that a place may have, and whether it is that of a failure."""
     arguments = node.parent
     call = arguments.parent if arguments is not None and arguments.type == "arguments" else None
@@ -113,7 +113,7 @@ def _allowed(source: Source, node: Node) -> tuple[tuple[str, ...], bool]:
     return (_READING, failing) if failing or name == "load" else (_ANY, False)
 
 
-def _spelled(source: Source, like: str, ordering: str) -> str:
+def _spelled(source: RustSource, like: str, ordering: str) -> str:
     """Return the name of an ordering as another one is written, or in full where it is not in scope."""
     path, double, _ = like.rpartition("::")
     if double:
@@ -121,13 +121,13 @@ def _spelled(source: Source, like: str, ordering: str) -> str:
     return ordering if ordering in source.imported else f"{_FULL}::{ordering}"
 
 
-def _fence(source: Source, node: Node) -> Iterator[Edit]:
+def _fence(source: RustSource, node: Node) -> Iterator[Edit]:
     arguments = node.child_by_field_name("arguments")
     if called(source, node) in FENCES and arguments is not None and len(parts(arguments)) == 1:
         yield source.replaced(Operator.FENCE_DROPPED, node, "()")
 
 
-def _split(source: Source, node: Node, call: _Call) -> Iterator[Edit]:
+def _split(source: RustSource, node: Node, call: _Call) -> Iterator[Edit]:
     texts = [source.of_node(one) for one in call.arguments]
     places = _ORDERING_PLACES.get(call.name)
     if places is None or len(texts) != max(*places, *_LENGTHS[call.name]) + 1:

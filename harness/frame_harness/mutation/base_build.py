@@ -25,7 +25,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names
 from frame_harness.image.proof import prove_image
 from frame_harness.image.subject import Subject
-from frame_harness.mutation.command import Command, command_of
+from frame_harness.mutation.command import CompilerCommand, command_of
 from frame_harness.mutation.same_code import METHOD, program_of
 from frame_harness.mutation.workplace import Workplace
 
@@ -46,7 +46,7 @@ class Base(Record, frozen=True, kw_only=True):
 
     key: str
     folder: str
-    command: Command
+    command: CompilerCommand
     program: str
     lacks: tuple[str, ...]
     sources: tuple[tuple[str, str], ...]

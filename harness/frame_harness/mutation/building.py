@@ -31,7 +31,7 @@ from frame_harness.image.toolchain import find_toolchain
 from frame_harness.mutation.base_build import Base, base_of, settings_of
 from frame_harness.mutation.mutants import Mutant, Operator, applied
 from frame_harness.mutation.same_code import METHOD, orderings_of, program_of
-from frame_harness.mutation.source import Source, function_lines
+from frame_harness.mutation.source import RustSource, function_lines
 from frame_harness.mutation.workplace import Workplace, claimed
 
 _IR_PROFILE: Final = "release"
@@ -48,7 +48,7 @@ _KERNELS: Final = 4
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltMutant:
     """A mutant that is another program.
 
     Attributes:
@@ -169,7 +169,7 @@ class Builder:
 
     def is_linked(self, mutant: Mutant, images: Iterable[Image]) -> bool:
         """Tell whether some image has code of the function that a mutant is in; of a constant, always."""
-        lines = function_lines(Source.of(mutant.file, self._place.text(mutant.file)), mutant.start)
+        lines = function_lines(RustSource.of(mutant.file, self._place.text(mutant.file)), mutant.start)
         if lines is None:
             return True
         file = str(self._place.sources / mutant.file)
@@ -210,7 +210,7 @@ def builder(
 
 def build_mutant(
     builds: Builder, mutant: Mutant, profiles: Sequence[str] = ("release", "dev")
-) -> Built | DoesNotCompile | Equivalent | NotLinked:
+) -> BuiltMutant | DoesNotCompile | Equivalent | NotLinked:
     """Build a mutant until it is known what it is.
 
     The profiles are built in their order up to the first in which the machine code differs. Where it does in
@@ -230,9 +230,9 @@ def build_mutant(
             return DoesNotCompile(mutant, error.first)
         program = builds.program(images[profile])
         if program != base.program:
-            return Built(mutant, images, (profile,), program)
+            return BuiltMutant(mutant, images, (profile,), program)
     if not builds.orders_alike(mutant):
-        return Built(mutant, images, (), program)
+        return BuiltMutant(mutant, images, (), program)
     return Equivalent(mutant) if builds.is_linked(mutant, images.values()) else NotLinked(mutant)
 
 

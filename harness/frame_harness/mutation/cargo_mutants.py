@@ -16,7 +16,7 @@ from frame_harness.base.commands import run
 from frame_harness.base.disk import scratch
 from frame_harness.base.errors import HarnessError
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.source import Edit, Source
+from frame_harness.mutation.source import Edit, RustSource
 
 PROGRAM: Final = "cargo-mutants"
 _MANIFEST: Final = '[workspace]\n[package]\nname = "subject"\nversion = "0.1.0"\nedition = "2021"\n'
@@ -79,7 +79,7 @@ def listed(files: Mapping[str, bytes]) -> str:
     return finished.out
 
 
-def edits(text: str, source: Source) -> Iterator[Edit]:
+def edits(text: str, source: RustSource) -> Iterator[Edit]:
     """Yield the edits that a list has for a file.
 
     Raises:
@@ -97,7 +97,7 @@ def edits(text: str, source: Source) -> Iterator[Edit]:
             yield _edit(one, source)
 
 
-def _edit(one: _Listed, source: Source) -> Edit:
+def _edit(one: _Listed, source: RustSource) -> Edit:
     start, end = (_offset(source.text, point) for point in (one.span.start, one.span.end))
     if one.genre == "FnValue":
         node = source.tree.root_node.descendant_for_byte_range(start, end)

@@ -16,7 +16,7 @@ _INCREMENTAL: Final = "incremental="
 _EXTRA: Final = "extra-filename="
 
 
-class Command(Record, frozen=True, kw_only=True):
+class CompilerCommand(Record, frozen=True, kw_only=True):
     """What compiles one crate: arguments, and the variables that cargo sets for it."""
 
     argv: tuple[str, ...]
@@ -37,7 +37,7 @@ class Command(Record, frozen=True, kw_only=True):
         return next(word for word in self.argv if word.startswith(key)).removeprefix(key)
 
 
-def command_of(told: str, crate: str) -> Command:
+def command_of(told: str, crate: str) -> CompilerCommand:
     """Find the command for the binary of a crate.
 
     Args:
@@ -51,7 +51,7 @@ def command_of(told: str, crate: str) -> Command:
             words = shlex.split(text.removeprefix(_RUNS).removesuffix("`"))
             first = next(place for place, word in enumerate(words) if not _VARIABLE.match(word))
             env = dict(word.split("=", 1) for word in words[:first])
-            return Command(argv=tuple(words[first:]), env=env)
+            return CompilerCommand(argv=tuple(words[first:]), env=env)
     raise HarnessError(
         "mutants", "cargo -vv", expected=f"the compiler's command for {crate}", actual="none",
         next_step="report it with the version of cargo",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.source import Edit, Source, parts
+from frame_harness.mutation.source import Edit, RustSource, parts
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -28,7 +28,7 @@ _BINARY: Final = (
 _CATCH_ALL: Final = ("_", "identifier")
 
 
-def edits(source: Source, node: Node) -> Iterator[Edit]:
+def edits(source: RustSource, node: Node) -> Iterator[Edit]:
     """Yield what these operators make of a node."""
     match node.type:
         case "binary_expression":
@@ -49,7 +49,7 @@ def edits(source: Source, node: Node) -> Iterator[Edit]:
             yield from _fields(node)
 
 
-def _binary(source: Source, node: Node) -> Iterator[Edit]:
+def _binary(source: RustSource, node: Node) -> Iterator[Edit]:
     operator = node.child_by_field_name("operator")
     if operator is None:
         return
@@ -58,14 +58,14 @@ def _binary(source: Source, node: Node) -> Iterator[Edit]:
             yield source.replaced(name, operator, other)
 
 
-def _assignment(source: Source, node: Node) -> Iterator[Edit]:
+def _assignment(source: RustSource, node: Node) -> Iterator[Edit]:
     operator = node.child_by_field_name("operator")
     if operator is not None:
         for other in _ARITHMETIC.get(source.of_node(operator)[:-1], ()):
             yield source.replaced(Operator.ASSIGNMENT, operator, f"{other}=")
 
 
-def _condition(source: Source, node: Node) -> Iterator[Edit]:
+def _condition(source: RustSource, node: Node) -> Iterator[Edit]:
     """Fix a condition. What drops the whole makes `if false` without an `else`; `while true` never ends."""
     condition = node.child_by_field_name("condition")
     if condition is None or condition.type in ("let_condition", "let_chain"):
@@ -77,7 +77,7 @@ def _condition(source: Source, node: Node) -> Iterator[Edit]:
         yield source.replaced(Operator.CONDITION, condition, "false")
 
 
-def _arms(source: Source, node: Node) -> Iterator[Edit]:
+def _arms(source: RustSource, node: Node) -> Iterator[Edit]:
     body = node.child_by_field_name("body")
     arms = parts(body) if body else []
     patterns = [(arm, arm.child_by_field_name("pattern")) for arm in arms]
@@ -92,7 +92,7 @@ def _arms(source: Source, node: Node) -> Iterator[Edit]:
                 yield source.replaced(Operator.MATCH_ARM, arm, "")
 
 
-def _takes_all(source: Source, pattern: Node) -> bool:
+def _takes_all(source: RustSource, pattern: Node) -> bool:
     """Tell whether a pattern takes every value: `_`, or a name that begins like a variable."""
     inner = pattern.children[0]
     is_variable = source.of_node(inner)[:1].islower() or inner.type == "_"

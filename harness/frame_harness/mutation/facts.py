@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from frame_harness.mutation.source import Source, below, parts
+from frame_harness.mutation.source import RustSource, below, parts
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -26,7 +26,7 @@ class Signature(NamedTuple):
 
 
 @dataclass
-class Facts:
+class DeclaredFacts:
     """What is declared in some files. What is declared twice in different ways is not known.
 
     Attributes:
@@ -43,7 +43,7 @@ class Facts:
     functions: dict[str, set[Signature]] = field(default_factory=lambda: defaultdict(set))
 
     @classmethod
-    def of(cls, sources: Iterable[Source]) -> Facts:
+    def of(cls, sources: Iterable[RustSource]) -> DeclaredFacts:
         """Collect what some files declare."""
         facts = cls()
         for source in sources:
@@ -51,7 +51,7 @@ class Facts:
                 facts._add(source, node)
         return facts
 
-    def _add(self, source: Source, node: Node) -> None:
+    def _add(self, source: RustSource, node: Node) -> None:
         name, body = (node.child_by_field_name(one) for one in ("name", "body"))
         if name is None:
             return
@@ -110,7 +110,7 @@ class Facts:
         return next(iter(kinds)) if len(kinds) == 1 else None
 
 
-def type_of(facts: Facts, source: Source, node: Node, depth: int = 0) -> str | None:
+def type_of(facts: DeclaredFacts, source: RustSource, node: Node, depth: int = 0) -> str | None:
     """Return the type of an expression, where the text says it in a simple way."""
     if depth > _DEEPEST:
         return None
@@ -136,7 +136,7 @@ def type_of(facts: Facts, source: Source, node: Node, depth: int = 0) -> str | N
     return None
 
 
-def _of_binary(facts: Facts, source: Source, node: Node, depth: int) -> str | None:
+def _of_binary(facts: DeclaredFacts, source: RustSource, node: Node, depth: int) -> str | None:
     operator = _text(source, node, "operator")
     if operator in ("==", "!=", "<", "<=", ">", ">=", "&&", "||"):
         return "bool"
@@ -145,7 +145,7 @@ def _of_binary(facts: Facts, source: Source, node: Node, depth: int) -> str | No
     return kinds[0] if operator in ("<<", ">>") else kinds[0] or kinds[1]
 
 
-def _of_call(facts: Facts, source: Source, node: Node, depth: int) -> str | None:
+def _of_call(facts: DeclaredFacts, source: RustSource, node: Node, depth: int) -> str | None:
     function = node.child_by_field_name("function")
     if function is None:
         return None
@@ -161,7 +161,7 @@ def _of_call(facts: Facts, source: Source, node: Node, depth: int) -> str | None
     return signature.value if signature else _KNOWN_METHODS.get(name)
 
 
-def _local(facts: Facts, source: Source, node: Node, depth: int) -> str | None:
+def _local(facts: DeclaredFacts, source: RustSource, node: Node, depth: int) -> str | None:
     """Look a variable up: the last declaration before it in its function."""
     function = node.parent
     while function is not None and function.type != "function_item":
@@ -186,7 +186,7 @@ def _local(facts: Facts, source: Source, node: Node, depth: int) -> str | None:
     return type_of(facts, source, value, depth + 1) if value is not None and not inside else None
 
 
-def _signature(source: Source, node: Node) -> Signature:
+def _signature(source: RustSource, node: Node) -> Signature:
     parameters = node.child_by_field_name("parameters")
     kinds = (
         [_text(source, one, "type") for one in parts(parameters) if one.type == "parameter"]
@@ -196,7 +196,7 @@ def _signature(source: Source, node: Node) -> Signature:
     return Signature(tuple(kinds), _text(source, node, "return_type"))
 
 
-def _module_of(source: Source, node: Node) -> str:
+def _module_of(source: RustSource, node: Node) -> str:
     """Return the last name of the module, or the type, that a constant is declared in; empty for the file."""
     outer = node.parent.parent if node.parent is not None else None
     if outer is None or outer.type not in ("mod_item", "impl_item"):
@@ -208,11 +208,11 @@ def _is_field(node: Node) -> bool:
     return node.type == "field_declaration"
 
 
-def _field(source: Source, node: Node) -> tuple[str, str]:
+def _field(source: RustSource, node: Node) -> tuple[str, str]:
     return _text(source, node, "name"), _text(source, node, "type")
 
 
-def _text(source: Source, node: Node, name: str) -> str:
+def _text(source: RustSource, node: Node, name: str) -> str:
     child = node.child_by_field_name(name)
     return source.of_node(child) if child is not None else ""
 

@@ -15,21 +15,24 @@ from frame_harness.mutation import (
     statements,
     values,
 )
-from frame_harness.mutation.facts import Facts
+from frame_harness.mutation.facts import DeclaredFacts
 from frame_harness.mutation.mutants import Mutant, Operator, keyed
-from frame_harness.mutation.source import Edit, Source
+from frame_harness.mutation.source import Edit, RustSource
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-_OPERATORS: Final[tuple[Callable[[Source, Node], Iterator[Edit]], ...]] = (
+_OPERATORS: Final[tuple[Callable[[RustSource, Node], Iterator[Edit]], ...]] = (
     atomics.edits,
     statements.edits,
     expressions.edits,
     ranges.edits,
     literals.edits,
 )
-_INFORMED: Final[tuple[Callable[[Facts, Source, Node], Iterator[Edit]], ...]] = (values.edits, names.edits)
+_INFORMED: Final[tuple[Callable[[DeclaredFacts, RustSource, Node], Iterator[Edit]], ...]] = (
+    values.edits,
+    names.edits,
+)
 """Those that ask what is declared in all of the files."""
 _ORDER: Final = {operator: place for place, operator in enumerate(Operator)}
 
@@ -46,12 +49,12 @@ def mutants_of(files: Mapping[str, bytes]) -> list[Mutant]:
     Raises:
         NotRust: one is no Rust that the parser knows.
     """
-    sources = [Source.of(name, text) for name, text in files.items()]
-    facts, more = Facts.of(sources), cargo_mutants.listed(files)
+    sources = [RustSource.of(name, text) for name, text in files.items()]
+    facts, more = DeclaredFacts.of(sources), cargo_mutants.listed(files)
     return keyed([mutant for source in sources for mutant in _of_file(facts, source, more)], files)
 
 
-def _of_file(facts: Facts, source: Source, more: str) -> Iterator[Mutant]:
+def _of_file(facts: DeclaredFacts, source: RustSource, more: str) -> Iterator[Mutant]:
     found: dict[tuple[int, int, str], Mutant] = {}
     places = list(source.places())
     made = [(edit, function) for node, function in places for edit in _edits(facts, source, node)]
@@ -66,14 +69,14 @@ def _of_file(facts: Facts, source: Source, more: str) -> Iterator[Mutant]:
     yield from sorted(found.values(), key=lambda one: (one.start, one.end, _ORDER[one.operator], one.after))
 
 
-def _edits(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
+def _edits(facts: DeclaredFacts, source: RustSource, node: Node) -> Iterator[Edit]:
     for edits in _OPERATORS:
         yield from edits(source, node)
     for informed in _INFORMED:
         yield from informed(facts, source, node)
 
 
-def _mutant(source: Source, edit: Edit, function: str) -> Mutant:
+def _mutant(source: RustSource, edit: Edit, function: str) -> Mutant:
     line_start = source.text.rfind(b"\n", 0, edit.start) + 1
     return Mutant(
         key="",

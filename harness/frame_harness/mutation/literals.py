@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.source import Edit, Source
+from frame_harness.mutation.source import Edit, RustSource
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -22,7 +22,7 @@ _NOT_A_VALUE: Final = ("field_expression", "array_expression", "range_expression
 """Where a number is the name of a field, a length, or an end of a range: that has edits of its own."""
 
 
-def edits(source: Source, node: Node) -> Iterator[Edit]:
+def edits(source: RustSource, node: Node) -> Iterator[Edit]:
     """Yield what these operators make of a node."""
     text = source.of_node(node)
     if node.type == "integer_literal":
@@ -48,7 +48,7 @@ def _parts(text: str) -> tuple[str | None, str, str]:
     return found[1], found[2].replace("_", ""), found[3]
 
 
-def _literal(source: Source, node: Node) -> Iterator[Edit]:
+def _literal(source: RustSource, node: Node) -> Iterator[Edit]:
     parent = node.parent
     if parent is None or (parent.type in _NOT_A_VALUE and _of_parent(parent, node)):
         return

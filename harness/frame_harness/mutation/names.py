@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from frame_harness.mutation.atomics import called, method_call
-from frame_harness.mutation.facts import Facts, type_of
+from frame_harness.mutation.facts import DeclaredFacts, type_of
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.source import Edit, Source, parts
+from frame_harness.mutation.source import Edit, RustSource, parts
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -29,7 +29,7 @@ _MODES: Final = re.compile(r"(wrapping|saturating|checked)_(\w+)")
 _SATURATING: Final = ("add", "sub", "mul", "pow")
 
 
-def edits(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
+def edits(facts: DeclaredFacts, source: RustSource, node: Node) -> Iterator[Edit]:
     """Yield what these operators make of a node."""
     match node.type:
         case "field_expression":
@@ -43,7 +43,7 @@ def edits(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
         yield from _narrowed(facts, source, node)
 
 
-def _wrong_field(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
+def _wrong_field(facts: DeclaredFacts, source: RustSource, node: Node) -> Iterator[Edit]:
     value, name = (node.child_by_field_name(one) for one in ("value", "field"))
     called_there = node.parent is not None and node.parent.child_by_field_name("function") == node
     if value is None or name is None or name.type != "field_identifier" or called_there:
@@ -54,7 +54,7 @@ def _wrong_field(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
         yield source.replaced(Operator.WRONG_FIELD, name, other)
 
 
-def _type_around(source: Source, node: Node) -> str | None:
+def _type_around(source: RustSource, node: Node) -> str | None:
     """Return the type whose `impl` a node stands in."""
     outer = node.parent
     while outer is not None and outer.type != "impl_item":
@@ -63,7 +63,7 @@ def _type_around(source: Source, node: Node) -> str | None:
     return source.of_node(kind).partition("<")[0] if kind is not None else None
 
 
-def _wrong_name(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
+def _wrong_name(facts: DeclaredFacts, source: RustSource, node: Node) -> Iterator[Edit]:
     if (
         node.parent is None
         or node.parent.type == "scoped_identifier"
@@ -78,7 +78,7 @@ def _wrong_name(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
         yield source.replaced(Operator.WRONG_CONSTANT, node, f"{path}{double}{other}")
 
 
-def _swapped(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
+def _swapped(facts: DeclaredFacts, source: RustSource, node: Node) -> Iterator[Edit]:
     arguments = node.child_by_field_name("arguments")
     given = parts(arguments) if arguments else []
     name = called(source, node)
@@ -94,7 +94,7 @@ def _swapped(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
             yield Edit(Operator.ARGUMENTS_SWAPPED, given[at].start_byte, given[at + 1].end_byte, after)
 
 
-def _other_method(source: Source, node: Node) -> Iterator[Edit]:
+def _other_method(source: RustSource, node: Node) -> Iterator[Edit]:
     function, name = node.child_by_field_name("function"), called(source, node)
     if function is None:
         return
@@ -126,7 +126,7 @@ def _is_narrowed_here(node: Node) -> bool:
     return parent.type == "return_expression" or (is_body and parts(parent)[-1] == node)
 
 
-def _narrowed(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
+def _narrowed(facts: DeclaredFacts, source: RustSource, node: Node) -> Iterator[Edit]:
     kind = None if source.of_node(node).isupper() else type_of(facts, source, node)  # a constant is small
     bits = _BITS.get(kind or "", 0)
     for narrow in _NARROW:

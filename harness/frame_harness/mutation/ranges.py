@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from frame_harness.mutation.atomics import method_call
 from frame_harness.mutation.literals import moved
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.source import Edit, Source
+from frame_harness.mutation.source import Edit, RustSource
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 
-def edits(source: Source, node: Node) -> Iterator[Edit]:
+def edits(source: RustSource, node: Node) -> Iterator[Edit]:
     """Yield what these operators make of a node."""
     if node.type == "range_expression":
         yield from _range(source, node)
@@ -30,7 +30,7 @@ def edits(source: Source, node: Node) -> Iterator[Edit]:
             yield source.replaced(Operator.LAST_LEFT_OUT, node, f"{text}.rev().skip(1).rev()")
 
 
-def _range(source: Source, node: Node) -> Iterator[Edit]:
+def _range(source: RustSource, node: Node) -> Iterator[Edit]:
     at = next(place for place, child in enumerate(node.children) if child.type in ("..", "..="))
     sign = node.children[at]
     for start in node.children[:at]:
@@ -41,7 +41,7 @@ def _range(source: Source, node: Node) -> Iterator[Edit]:
             yield source.replaced(Operator.LAST_LEFT_OUT, end, _by_one(source, end, -1))
 
 
-def _by_one(source: Source, node: Node, by: int) -> str:
+def _by_one(source: RustSource, node: Node, by: int) -> str:
     text = source.of_node(node)
     if node.type == "integer_literal" and (by > 0 or text != "0"):
         return moved(text, by)
@@ -49,7 +49,7 @@ def _by_one(source: Source, node: Node, by: int) -> str:
     return f"{text} {'+' if by > 0 else '-'} 1"
 
 
-def _values(source: Source, node: Node) -> Iterator[Edit]:
+def _values(source: RustSource, node: Node) -> Iterator[Edit]:
     text = source.of_node(node)
     yield source.replaced(Operator.FIRST_LEFT_OUT, node, f"({text}).into_iter().skip(1)")
     without_last = f"{{ let mut rest = ({text}).into_iter(); rest.next_back(); rest }}"

@@ -48,7 +48,7 @@ class Edit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class RustSource:
     """One file.
 
     Attributes:
@@ -64,7 +64,7 @@ class Source:
     imported: frozenset[str]
 
     @classmethod
-    def of(cls, name: str, text: bytes) -> Source:
+    def of(cls, name: str, text: bytes) -> RustSource:
         """Parse a file.
 
         Raises:
@@ -173,7 +173,7 @@ def below(node: Node) -> Iterator[Node]:
         yield from below(child)
 
 
-def function_lines(source: Source, at: int) -> range | None:
+def function_lines(source: RustSource, at: int) -> range | None:
     """Return the lines of the innermost function that a byte of a file is in; None outside of functions."""
     node = source.tree.root_node.descendant_for_byte_range(at, at)
     while node is not None and node.type != "function_item":

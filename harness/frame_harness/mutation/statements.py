@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from frame_harness.mutation.atomics import FENCES, called
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.source import ASSERTIONS, Edit, Source, parts
+from frame_harness.mutation.source import ASSERTIONS, Edit, RustSource, parts
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -26,7 +26,7 @@ _STORES: Final = (
 _LOCKS: Final = ("lock", "lock_irqsave", "write_lock", "read_lock", "lock_irq")
 
 
-def edits(source: Source, node: Node) -> Iterator[Edit]:
+def edits(source: RustSource, node: Node) -> Iterator[Edit]:
     """Yield what these operators make of a node."""
     if node.type == "block":
         # What is alone in an unsafe block is left out with it.
@@ -73,13 +73,13 @@ def _nobody_uses(node: Node) -> bool:
     return False
 
 
-def _dropped(source: Source, statement: Node) -> Iterator[Edit]:
+def _dropped(source: RustSource, statement: Node) -> Iterator[Edit]:
     node = _inside(statement)
     if node is not None and (operator := _operator_of(source, node)) is not None:
         yield source.replaced(operator, statement, "")
 
 
-def _operator_of(source: Source, node: Node) -> Operator | None:
+def _operator_of(source: RustSource, node: Node) -> Operator | None:
     match node.type:
         case "call_expression":
             if called(source, node) in FENCES:
@@ -98,7 +98,7 @@ def _operator_of(source: Source, node: Node) -> Operator | None:
     return None
 
 
-def _is_store(source: Source, node: Node) -> bool:
+def _is_store(source: RustSource, node: Node) -> bool:
     if node.type == "unsafe_block":
         inner = parts(node.named_children[-1])
         last = inner[-1] if inner else node
@@ -116,7 +116,7 @@ def _leaves(node: Node) -> bool:
     return any(one.type in _LEAVES for one in inner)
 
 
-def _swapped(source: Source, first: Node, second: Node) -> Iterator[Edit]:
+def _swapped(source: RustSource, first: Node, second: Node) -> Iterator[Edit]:
     inner = [_inside(first), _inside(second)]
     if any(one is None or one.type not in _MOVABLE for one in inner):
         return
@@ -127,11 +127,11 @@ def _swapped(source: Source, first: Node, second: Node) -> Iterator[Edit]:
         yield Edit(Operator.STORES_SWAPPED, first.start_byte, second.end_byte, after)
 
 
-def _statement(source: Source, node: Node) -> str:
+def _statement(source: RustSource, node: Node) -> str:
     return source.of_node(node) + ("" if node.type in _BLOCKS else ";")
 
 
-def _unchecked(source: Source, node: Node) -> Iterator[Edit]:
+def _unchecked(source: RustSource, node: Node) -> Iterator[Edit]:
     inner = source.of_node(node.named_children[0])
     if node.parent is not None and node.parent.type == "expression_statement":
         yield source.replaced(Operator.CHECK_DROPPED, node, f"let _ = {inner}")
@@ -139,7 +139,7 @@ def _unchecked(source: Source, node: Node) -> Iterator[Edit]:
         yield source.replaced(Operator.CHECK_DROPPED, node, f"{inner}.unwrap()")
 
 
-def _released(source: Source, node: Node) -> Iterator[Edit]:
+def _released(source: RustSource, node: Node) -> Iterator[Edit]:
     """Take the name from a lock's guard that is only held: `_` is dropped at once."""
     pattern, value = (node.child_by_field_name(name) for name in ("pattern", "value"))
     if pattern is None or value is None or value.type != "call_expression":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from frame_harness.mutation.facts import Facts
+from frame_harness.mutation.facts import DeclaredFacts
 from frame_harness.mutation.mutants import Operator
-from frame_harness.mutation.source import Edit, Source, parts
+from frame_harness.mutation.source import Edit, RustSource, parts
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -23,7 +23,7 @@ _PLAIN: Final = {
 }
 
 
-def edits(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
+def edits(facts: DeclaredFacts, source: RustSource, node: Node) -> Iterator[Edit]:
     """Yield what this operator makes of a node."""
     body = node.child_by_field_name("body")
     if node.type != "function_item" or body is None or not parts(body):
@@ -36,7 +36,7 @@ def edits(facts: Facts, source: Source, node: Node) -> Iterator[Edit]:
             yield source.replaced(Operator.FUNCTION_VALUE, body, f"{{ {value} }}")
 
 
-def _values(facts: Facts, source: Source, kind: Node) -> list[str]:
+def _values(facts: DeclaredFacts, source: RustSource, kind: Node) -> list[str]:
     """Return values that something of a type may have; none where nothing is known of it."""
     text = source.of_node(kind)
     match kind.type:
@@ -55,7 +55,7 @@ def _values(facts: Facts, source: Source, kind: Node) -> list[str]:
     return []
 
 
-def _of_generic(facts: Facts, source: Source, kind: Node) -> list[str]:
+def _of_generic(facts: DeclaredFacts, source: RustSource, kind: Node) -> list[str]:
     name, arguments = (kind.child_by_field_name(one) for one in ("type", "type_arguments"))
     given = parts(arguments) if arguments else []
     named = source.of_node(name) if name else ""

@@ -19,7 +19,7 @@ from frame_harness.campaigns.plan import Plan, Settings
 from frame_harness.contract.contract import Contract
 from frame_harness.mutation.mutants import Mutant, Operator, sampled
 from frame_harness.mutation_testing import explained, score
-from frame_harness.mutation_testing.records import Fate, Judged, MutantReport, Report
+from frame_harness.mutation_testing.records import Fate, JudgedMutant, MutantReport, MutationReport
 from frame_harness.mutation_testing.reference import Reference
 
 LIMIT_S: Final = 900.0
@@ -86,7 +86,7 @@ class Ground:
     texts: Mapping[str, bytes]
     reference: Reference
     contract: Contract
-    work: Callable[[Any], Judged]
+    work: Callable[[Any], JudgedMutant]
     task: Callable[[Mutant, bool], Record]
     identity: str
     files: tuple[Path, ...]
@@ -102,7 +102,7 @@ class Course:
     made: Sequence[Mutant]
     choice: Choice
     on_report: Callable[[MutantReport], None]
-    reasons: Mapping[str, explained.Explanation] = field(default_factory=dict)
+    reasons: Mapping[str, explained.SurvivorExplanation] = field(default_factory=dict)
     """Why mutants may survive, by their keys."""
     every_run: bool = False
     """Judge mutants with a reason in every run, as all others."""
@@ -118,8 +118,8 @@ class Course:
         Raises:
             HarnessError: there are no workers, or the folder of results cannot be used.
         """
-        plan: Plan[Any, Judged] = Plan(
-            name="mutate", work=self.ground.work, result=Judged, identity=self.ground.identity,
+        plan: Plan[Any, JudgedMutant] = Plan(
+            name="mutate", work=self.ground.work, result=JudgedMutant, identity=self.ground.identity,
             files=self.ground.files, limit_s=LIMIT_S, is_finding=_survived, is_final=self._is_final,
         )  # fmt: skip
         by_key = {one.key: one for one in self.chosen}
@@ -134,9 +134,9 @@ class Course:
         except KeyboardInterrupt:
             self.interrupted = True
 
-    def _take(self, mutant: Mutant, result: Judged | Lost) -> None:
+    def _take(self, mutant: Mutant, result: JudgedMutant | Lost) -> None:
         if isinstance(result, Lost):
-            result = Judged(key=mutant.key, fate=Fate.ERROR, why=result.words)
+            result = JudgedMutant(key=mutant.key, fate=Fate.ERROR, why=result.words)
         ground = self.ground
         report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract)
         reason = self._reason(mutant)
@@ -145,14 +145,14 @@ class Course:
         self.reports[mutant.key] = report
         self.on_report(report)
 
-    def _reason(self, mutant: Mutant) -> explained.Explanation | None:
+    def _reason(self, mutant: Mutant) -> explained.SurvivorExplanation | None:
         reason = self.reasons.get(mutant.key)
         return reason if reason is not None and reason.function == mutant.function else None
 
     def _in_one_run(self, mutant: Mutant) -> bool:
         return not self.every_run and self._reason(mutant) is not None
 
-    def _is_final(self, result: Judged) -> bool:
+    def _is_final(self, result: JudgedMutant) -> bool:
         """Whether it says all that is asked of a mutant.
 
         A full disk or a killed QEMU may be over next time, and a reason that made one run enough be gone.
@@ -161,11 +161,11 @@ class Course:
             return False
         return result.every_run or result.key in self._brief
 
-    def report(self) -> Report:
+    def report(self) -> MutationReport:
         """Return what came of it, mutants in the order of the text."""
         reports = tuple(self.reports[one.key] for one in self.chosen if one.key in self.reports)
         reference, total = self.ground.reference, score.share("all", reports)
-        return Report(
+        return MutationReport(
             subject=reference.subject,
             generated=len(self.made),
             selection=self.choice.words,
@@ -189,5 +189,5 @@ class Course:
         return frozenset(one.key for one in self.made) - ended
 
 
-def _survived(result: Judged) -> bool:
+def _survived(result: JudgedMutant) -> bool:
     return result.fate is Fate.SURVIVED

@@ -31,7 +31,7 @@ from frame_harness.mutation_testing.judging import (
     timed,
     told_once,
 )
-from frame_harness.mutation_testing.records import Fate, How, Judged, Kill
+from frame_harness.mutation_testing.records import Fate, How, JudgedMutant, Kill
 from frame_harness.mutation_testing.reference import Reference
 from frame_harness.mutation_testing.suite import STORMS_AGAIN
 
@@ -58,36 +58,36 @@ _OF_THE_HOST: Final = frozenset({GuestEnd.KILLED, GuestEnd.SIGNALED, GuestEnd.RE
 """Ends that say nothing about the core: `judge.of_checks` has them as errors, too."""
 
 
-def judge_core_mutant(task: CoreTask) -> Judged:
+def judge_core_mutant(task: CoreTask) -> JudgedMutant:
     """Build and judge a mutant; an error of the harness is a fate, too: others are judged all the same."""
     return timed(task.mutant, lambda clock: _judged(task, clock))
 
 
-def _judged(task: CoreTask, clock: Clock) -> Judged:
+def _judged(task: CoreTask, clock: Clock) -> JudgedMutant:
     reference, cases, judged = read_reference(task.reference), 0, 0
     runs = {run.profile: run for run in task.runs}
     with builder(read_texts(task.texts), lambda folder: _core_in(folder, reference)) as builds:
         found = built(builds, task.mutant, tuple(runs), clock)
-        if isinstance(found, Judged):
+        if isinstance(found, JudgedMutant):
             return found
         for profile in found.first_differing(list(runs)):
             image = found.image(profile)
             if not found.differs(profile):
                 continue  # no guest can tell the two from each other
             if task.one_run and judged:
-                return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases, every_run=False)
+                return JudgedMutant(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases, every_run=False)
             judged += 1
             of = _of_run(task, runs[profile], image, reference)
             seen = judge_build(of, lambda _: None)
             cases += sum(seen.ledger.invariants.values())
             if kill := _kill(seen, reference):
                 if kill.by_storm and not _shows_again(of, kill):
-                    return Judged(
+                    return JudgedMutant(
                         key=task.mutant.key, fate=Fate.ERROR, why=told_once([kill]), checks=cases
                     )  # fmt: skip
-                return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=kill, checks=cases)
+                return JudgedMutant(key=task.mutant.key, fate=Fate.KILLED, kill=kill, checks=cases)
             _require_as_much(seen.results, runs[profile], reference)
-    return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases)
+    return JudgedMutant(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases)
 
 
 def _core_in(folder: Path, reference: Reference) -> Subject:

@@ -11,7 +11,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.mutation.mutants import Mutant
 
 
-class Explanation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SurvivorExplanation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a mutant may survive.
 
     Attributes:
@@ -27,10 +27,10 @@ class Explanation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    survivor: tuple[Explanation, ...] = ()
+    survivor: tuple[SurvivorExplanation, ...] = ()
 
 
-def load(path: Path) -> dict[str, Explanation]:
+def load(path: Path) -> dict[str, SurvivorExplanation]:
     """Read the reasons of a TOML file, by the mutants' keys; the tables are called `survivor`.
 
     Raises:
@@ -41,7 +41,7 @@ def load(path: Path) -> dict[str, Explanation]:
     except (OSError, ValueError, RecursionError) as error:  # brackets may be too deep
         detail = error.strerror if isinstance(error, OSError) else str(error)
         raise _wrong(path, str(detail)) from error
-    found: dict[str, Explanation] = {}
+    found: dict[str, SurvivorExplanation] = {}
     for one in entries:
         if not one.why.strip():
             raise _wrong(path, f"{one.mutant}: no reason")
@@ -52,7 +52,7 @@ def load(path: Path) -> dict[str, Explanation]:
 
 
 def idle(
-    reasons: Mapping[str, Explanation], made: Collection[Mutant], survivors: Collection[str]
+    reasons: Mapping[str, SurvivorExplanation], made: Collection[Mutant], survivors: Collection[str]
 ) -> tuple[str, ...]:
     """Say of each reason why nobody needs it; of mutants that were not chosen nothing is known.
 

@@ -19,7 +19,7 @@ from frame_harness.judge.evidence import RunKey
 from frame_harness.machine.definition import Machine
 from frame_harness.mutation.building import (
     Builder,
-    Built,
+    BuiltMutant,
     DoesNotCompile,
     Equivalent,
     NotLinked,
@@ -28,7 +28,7 @@ from frame_harness.mutation.building import (
 )
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.hang_limits import with_hang_limits
-from frame_harness.mutation_testing.records import Fate, Judged, Kill
+from frame_harness.mutation_testing.records import Fate, JudgedMutant, Kill
 from frame_harness.mutation_testing.reference import Reference
 from frame_harness.mutation_testing.suite import STORMS_AGAIN, Suite
 from frame_harness.session.request import SessionRequest
@@ -89,7 +89,7 @@ def _cpu_s() -> float:
 class Builds:
     """A mutant in one profile after the other, each built when it is first asked for."""
 
-    def __init__(self, builds: Builder, built: Built, clock: Clock) -> None:
+    def __init__(self, builds: Builder, built: BuiltMutant, clock: Clock) -> None:
         self._builds, self._built, self._clock = builds, built, clock
         self._images = dict(built.images)
         self._differs: dict[str, bool] = dict.fromkeys(built.images, False) | dict.fromkeys(
@@ -116,49 +116,51 @@ class Builds:
         return sorted(profiles, key=lambda one: not self._differs.get(one, False))
 
 
-Outcome = Builds | Judged
+MutantOutcome = Builds | JudgedMutant
 """A mutant to be judged; or what became of one that needs no guest."""
 
 
-def built(builds: Builder, mutant: Mutant, profiles: Sequence[str], clock: Clock) -> Outcome:
+def built(builds: Builder, mutant: Mutant, profiles: Sequence[str], clock: Clock) -> MutantOutcome:
     """Build a mutant as far as it takes to know whether it is another program."""
     order = sorted(profiles, key=lambda one: one != "release")  # the optimizer leaves the fewest differences
     with clock.building():
         found = build_mutant(builds, mutant, order)
     match found:
         case DoesNotCompile():
-            return Judged(key=mutant.key, fate=Fate.DOES_NOT_COMPILE, why=found.first)
+            return JudgedMutant(key=mutant.key, fate=Fate.DOES_NOT_COMPILE, why=found.first)
         case Equivalent():
-            return Judged(key=mutant.key, fate=Fate.EQUIVALENT)
+            return JudgedMutant(key=mutant.key, fate=Fate.EQUIVALENT)
         case NotLinked():
-            return Judged(key=mutant.key, fate=Fate.NOT_LINKED, why="the kernel has no code of its function")
+            return JudgedMutant(
+                key=mutant.key, fate=Fate.NOT_LINKED, why="the kernel has no code of its function"
+            )
     return Builds(builds, found, clock)
 
 
-def judge_mutant(task: FrameTask) -> Judged:
+def judge_mutant(task: FrameTask) -> JudgedMutant:
     """Build and judge a mutant; an error of the harness is a fate, too: others are judged all the same."""
     return timed(task.mutant, lambda clock: _judged(task, clock))
 
 
-def timed(mutant: Mutant, work: Callable[[Clock], Judged]) -> Judged:
+def timed(mutant: Mutant, work: Callable[[Clock], JudgedMutant]) -> JudgedMutant:
     """Return what work on a mutant comes to, with the CPU time that it took."""
     clock = Clock()
     try:
         found = work(clock)
     except CompileError as error:  # in a further profile
-        found = Judged(key=mutant.key, fate=Fate.DOES_NOT_COMPILE, why=error.first)
+        found = JudgedMutant(key=mutant.key, fate=Fate.DOES_NOT_COMPILE, why=error.first)
     except HarnessError as error:
-        found = Judged(key=mutant.key, fate=Fate.ERROR, why=error.summary)
+        found = JudgedMutant(key=mutant.key, fate=Fate.ERROR, why=error.summary)
     return replace(found, cpu_s=clock.spent_s, build_cpu_s=clock.build_s)
 
 
-def _judged(task: FrameTask, clock: Clock) -> Judged:
+def _judged(task: FrameTask, clock: Clock) -> JudgedMutant:
     reference, texts = read_reference(task.reference), read_texts(task.texts)
     name = next(iter(texts))
     profiles = tuple(dict.fromkeys(run.profile for run in task.runs))
     with builder(texts, lambda folder: frame_module(folder / name)) as builds:
         found = built(builds, task.mutant, profiles, clock)
-        if isinstance(found, Judged):
+        if isinstance(found, JudgedMutant):
             return found
         suite = Suite(_request(task, reference), reference, task.mutant)
         made = 0
@@ -173,11 +175,11 @@ def _judged(task: FrameTask, clock: Clock) -> Judged:
                 break
     seen = suite.seen
     if seen.kill is not None:
-        return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=seen.kill, checks=seen.checks)
+        return JudgedMutant(key=task.mutant.key, fate=Fate.KILLED, kill=seen.kill, checks=seen.checks)
     if error := seen.error or told_once(seen.doubtful):
-        return Judged(key=task.mutant.key, fate=Fate.ERROR, why=error, checks=seen.checks)
+        return JudgedMutant(key=task.mutant.key, fate=Fate.ERROR, why=error, checks=seen.checks)
     every = made == len(task.runs)
-    return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=seen.checks, every_run=every)
+    return JudgedMutant(key=task.mutant.key, fate=Fate.SURVIVED, checks=seen.checks, every_run=every)
 
 
 def told_once(doubtful: Sequence[Kill]) -> str:

@@ -12,14 +12,14 @@ from markupsafe import Markup
 from frame_harness.base.text import plural
 from frame_harness.html_report import shell
 from frame_harness.html_report.excerpt import highlighted
-from frame_harness.mutation_testing.records import Fate, MutantReport, Report
+from frame_harness.mutation_testing.records import Fate, MutantReport, MutationReport
 from frame_harness.mutation_testing.terminal import percent, score_line, summary
 
 _SIGNS: Final = {"survived": "✗", "killed": "✓", "": " "}
 
 
 @dataclass(frozen=True)
-class SourceLine:
+class MutantLine:
     """One line of a file: `state` says whether a mutant of it survived, or all were killed."""
 
     number: int
@@ -38,7 +38,7 @@ class DiffLine:
     kind: str
 
 
-def dumps(report: Report, texts: Mapping[str, str]) -> str:
+def dumps(report: MutationReport, texts: Mapping[str, str]) -> str:
     """Return the whole page.
 
     Args:
@@ -75,7 +75,7 @@ def diff_lines(diff: str) -> tuple[DiffLine, ...]:
     return tuple(DiffLine(line, kinds.get(line[:1], "")) for line in diff.splitlines()[2:])
 
 
-def source_lines(text: str, mutants: Sequence[MutantReport]) -> tuple[SourceLine, ...]:
+def source_lines(text: str, mutants: Sequence[MutantReport]) -> tuple[MutantLine, ...]:
     """Return each line of a file with what became of its mutants."""
     of_line: dict[int, list[MutantReport]] = defaultdict(list)
     for one in mutants:
@@ -85,13 +85,13 @@ def source_lines(text: str, mutants: Sequence[MutantReport]) -> tuple[SourceLine
     )
 
 
-def _line(number: int, markup: Markup, mutants: Sequence[MutantReport]) -> SourceLine:
+def _line(number: int, markup: Markup, mutants: Sequence[MutantReport]) -> MutantLine:
     survived = [one for one in mutants if one.fate is Fate.SURVIVED]
     killed = sum(one.judged.fate is Fate.KILLED for one in mutants)
     state = "survived" if survived else "killed" if killed else ""
     words = f"{plural(len(survived), 'mutant')} survived, {killed} killed" if state else ""
-    return SourceLine(number, markup, state, _SIGNS[state], words, tuple(one.mutant.key for one in survived))
+    return MutantLine(number, markup, state, _SIGNS[state], words, tuple(one.mutant.key for one in survived))
 
 
-def _of(name: str, report: Report) -> list[MutantReport]:
+def _of(name: str, report: MutationReport) -> list[MutantReport]:
     return [one for one in report.mutants if one.mutant.file == name]

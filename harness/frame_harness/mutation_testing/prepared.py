@@ -11,7 +11,7 @@ from typing import Final
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.machine.definition import DEFAULT_MACHINE, load_machines
 from frame_harness.mutation_testing.judging import FrameTask, judge_mutant
-from frame_harness.mutation_testing.records import Judged
+from frame_harness.mutation_testing.records import JudgedMutant
 from frame_harness.mutation_testing.suite import functions_of
 from frame_harness.session.request import SessionRequest
 
@@ -26,6 +26,6 @@ COLLECTED: Final = functions_of(
 """The checks of one run, with the functions that each may find broken."""
 
 
-def work(task: FrameTask) -> Judged:
+def work(task: FrameTask) -> JudgedMutant:
     """Build and judge a mutant."""
     return judge_mutant(task)

@@ -52,7 +52,7 @@ class Kill(Record, frozen=True, kw_only=True):
     by_storm: bool = False
 
 
-class Judged(Record, frozen=True, kw_only=True):
+class JudgedMutant(Record, frozen=True, kw_only=True):
     """What became of one mutant.
 
     `why` says it of one that is neither killed nor survived. `checks` counts those that were made, `cpu_s` is
@@ -86,7 +86,7 @@ class MutantReport(Record, frozen=True, kw_only=True):
     """
 
     mutant: Mutant
-    judged: Judged
+    judged: JudgedMutant
     diff: str
     clues: tuple[Clue, ...] = ()
     reached_by: Count = 0
@@ -117,7 +117,7 @@ class Share(Record, frozen=True, kw_only=True):
         return self.killed / judged if judged else None
 
 
-class Report(Record, frozen=True, kw_only=True):
+class MutationReport(Record, frozen=True, kw_only=True):
     """A campaign of mutants.
 
     `generated` counts all mutants of the subject, of which those in `mutants` were judged. `selection` says

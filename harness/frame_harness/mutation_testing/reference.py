@@ -21,14 +21,14 @@ from frame_harness.judge.evidence import (
     Source,
     SubjectInfo,
 )
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import Reason, ReasonCode
 from frame_harness.judge.verdict import Verdict
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.records import How, Kill
 
 _BROKE_OFF = {Outcome.CRASHED: How.CRASH, Outcome.TIMEOUT: How.HANG}
-_OF_KIND = {Kind.CRASH: How.CRASH, Kind.TIMEOUT: How.HANG}
+_OF_KIND = {VerdictKind.CRASH: How.CRASH, VerdictKind.TIMEOUT: How.HANG}
 
 
 class KnownResult(Record, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class KnownResult(Record, frozen=True, kw_only=True):
 class KnownReason(Record, frozen=True, kw_only=True):
     """What stands against a PASS of the subject, without the words, in which numbers may differ."""
 
-    kind: Kind
+    kind: VerdictKind
     code: ReasonCode
     run: RunKey | None = None
     check: str = ""
@@ -152,7 +152,9 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
     def new_reasons(self, verdict: Verdict) -> tuple[Reason, ...]:
         """What stands against a PASS of a mutant and not against one of the subject, worst first."""
         known = set(self.reasons)
-        reasons = (one for one in verdict.reasons if one.kind is not Kind.SKIP)  # of a part of all checks
+        reasons = (
+            one for one in verdict.reasons if one.kind is not VerdictKind.SKIP
+        )  # of a part of all checks
         return tuple(one for one in reasons if _known(one) not in known)
 
 
@@ -177,7 +179,7 @@ def reference_of(
 def kill_by_reasons(reasons: Iterable[Reason]) -> Kill | None:
     """How reasons against a PASS tell a mutant from the subject; None where they say nothing about it."""
     for reason in reasons:
-        if reason.kind not in (Kind.ERROR, Kind.INTERRUPTED):
+        if reason.kind not in (VerdictKind.ERROR, VerdictKind.INTERRUPTED):
             how = _OF_KIND.get(reason.kind, How.NO_PASS)
             clauses = (reason.clause,) if reason.clause else ()
             return Kill(how=how, run=reason.run, check=reason.check, clauses=clauses, message=reason.message)

@@ -11,7 +11,7 @@ from frame_harness.contract.clauses import ClauseKind
 from frame_harness.contract.contract import Contract
 from frame_harness.mutation.mutants import Mutant, diff
 from frame_harness.mutation_testing.order import OF_ORDERINGS, names
-from frame_harness.mutation_testing.records import Clue, Fate, Judged, MutantReport, Share
+from frame_harness.mutation_testing.records import Clue, Fate, JudgedMutant, MutantReport, Share
 from frame_harness.mutation_testing.reference import Reference
 
 MOST_CLUES: Final = 6
@@ -20,7 +20,7 @@ _CHECKS_NAMED: Final = 3
 
 
 def reported(
-    mutant: Mutant, judged: Judged, texts: Mapping[str, bytes], reference: Reference, contract: Contract
+    mutant: Mutant, judged: JudgedMutant, texts: Mapping[str, bytes], reference: Reference, contract: Contract
 ) -> MutantReport:
     """Return a mutant with its diff; of a survivor also who should have noticed it."""
     shown = diff(texts[mutant.file], mutant)

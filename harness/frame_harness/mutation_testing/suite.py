@@ -32,7 +32,7 @@ _NOT_MADE: Final = "what differs was found"
 
 
 @dataclass
-class Seen:
+class MutantSeen:
     """What checks of a mutant showed.
 
     Attributes:
@@ -65,7 +65,7 @@ class Suite:
     reference: Reference
     mutant: Mutant
     only: str = ""
-    seen: Seen = field(default_factory=Seen)
+    seen: MutantSeen = field(default_factory=MutantSeen)
     made: set[tuple[RunKey, str]] = field(default_factory=set)
 
     def make(self, runs: Sequence[RunKey], images: Mapping[str, Image], alike: Collection[str] = ()) -> None:

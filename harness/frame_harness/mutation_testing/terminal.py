@@ -10,7 +10,7 @@ from rich.text import Text
 
 from frame_harness.base.text import plural, printable, seconds
 from frame_harness.mutation_testing.order import OF_ORDERINGS
-from frame_harness.mutation_testing.records import Fate, Judged, MutantReport, Report, Share
+from frame_harness.mutation_testing.records import Fate, JudgedMutant, MutantReport, MutationReport, Share
 from frame_harness.report.text import matrix
 
 _DIFF: Final = {"+": "green", "-": "red", "@": "cyan"}
@@ -21,7 +21,7 @@ _STYLE: Final = {
 }  # fmt: skip
 
 
-def print_report(report: Report, console: Console, again: str) -> None:
+def print_report(report: MutationReport, console: Console, again: str) -> None:
     """Print survivors first, then counts, the score last.
 
     Args:
@@ -71,7 +71,7 @@ def print_mutant(one: MutantReport, console: Console, again: str = "") -> None:
     console.print()
 
 
-def _of_a_kill(judged: Judged) -> Iterator[tuple[str, str]]:
+def _of_a_kill(judged: JudgedMutant) -> Iterator[tuple[str, str]]:
     if judged.why:
         yield "why", judged.why
     if (kill := judged.kill) is not None:
@@ -110,7 +110,7 @@ def _print_shares(what: str, shares: Sequence[Share], console: Console) -> None:
     console.print()
 
 
-def summary(report: Report) -> Iterator[str]:
+def summary(report: MutationReport) -> Iterator[str]:
     """Yield what was judged, and what it took."""
     judged = len(report.mutants)
     selected = f" ({report.selection})" if report.selection else ""
@@ -123,7 +123,7 @@ def summary(report: Report) -> Iterator[str]:
     yield f"{each:.1f} s of a core each; {seconds(report.duration_s)} in all{reference}"
 
 
-def score_line(report: Report) -> str:
+def score_line(report: MutationReport) -> str:
     """`SCORE 98.2 %: 321 killed, 6 survived; 12 equivalent, 9 not compiled`."""
     total = report.total
     score = "–" if total.score is None else percent(total.score)

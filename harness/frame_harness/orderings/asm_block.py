@@ -37,7 +37,7 @@ class NotUnderstood(Exception):
 
 
 @dataclass(frozen=True)
-class Block:
+class AsmBlock:
     """One `asm!` as LLVM IR has it.
 
     Attributes:
@@ -80,7 +80,7 @@ class Bound:
     labels: dict[str, int]
 
 
-def bind(block: Block, symbols: tuple[str, ...]) -> Bound:
+def bind(block: AsmBlock, symbols: tuple[str, ...]) -> Bound:
     """Choose registers as a compiler might.
 
     Args:
@@ -92,7 +92,7 @@ def bind(block: Block, symbols: tuple[str, ...]) -> Bound:
 
 
 class _Binding:
-    def __init__(self, block: Block, symbols: tuple[str, ...]) -> None:
+    def __init__(self, block: AsmBlock, symbols: tuple[str, ...]) -> None:
         self._block = block
         self._symbols = symbols
         self._places: list[str] = []

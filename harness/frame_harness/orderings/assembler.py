@@ -24,7 +24,7 @@ _ABSOLUTE: Final = frozenset({1, 10, 11})  # R_X86_64_64, R_X86_64_32, R_X86_64_
 
 
 @dataclass(frozen=True)
-class Reference:
+class CodeReference:
     """A place in code that the linker would fill in with the address of `symbol` plus `addend`."""
 
     symbol: str
@@ -33,18 +33,18 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Section:
+class CodeSection:
     """Code of one section with the references in it, by offset."""
 
     code: bytes
-    references: Mapping[int, Reference]
+    references: Mapping[int, CodeReference]
 
 
 @dataclass(frozen=True)
 class Assembled:
     """An object file's sections, and where in which of them each symbol lies."""
 
-    sections: Mapping[int, Section]
+    sections: Mapping[int, CodeSection]
     symbols: Mapping[str, tuple[int, int]]
 
 
@@ -91,7 +91,7 @@ def _read(data: bytes) -> Assembled:
         elf = ELFFile(io.BytesIO(data))
         table = next(s for s in elf.iter_sections() if isinstance(s, SymbolTableSection))
         names = [symbol.name or _section_of(elf, symbol) for symbol in table.iter_symbols()]
-        references: dict[int, dict[int, Reference]] = {}
+        references: dict[int, dict[int, CodeReference]] = {}
         for section in elf.iter_sections():
             if isinstance(section, RelocationSection):
                 found = references.setdefault(int(section["sh_info"]), {})
@@ -99,7 +99,7 @@ def _read(data: bytes) -> Assembled:
                     reference = _reference(entry, names)
                     found[int(entry["r_offset"])] = reference
         sections = {
-            index: Section(section.data(), references.get(index, {}))
+            index: CodeSection(section.data(), references.get(index, {}))
             for index, section in enumerate(elf.iter_sections())
             if section["sh_type"] == "SHT_PROGBITS"
         }
@@ -118,9 +118,9 @@ def _section_of(elf: ELFFile, symbol: object) -> str:
     return f"section {elf.get_section(index).name}" if isinstance(index, int) else ""
 
 
-def _reference(entry: object, names: list[str]) -> Reference:
+def _reference(entry: object, names: list[str]) -> CodeReference:
     kind = int(entry["r_info_type"])  # type: ignore[index]
     if kind not in _PC_RELATIVE | _ABSOLUTE:
         raise NotUnderstood("it refers to a symbol in a way that is not known here")
     symbol = names[int(entry["r_info_sym"])]  # type: ignore[index]
-    return Reference(symbol, int(entry["r_addend"]), kind in _PC_RELATIVE)  # type: ignore[index]
+    return CodeReference(symbol, int(entry["r_addend"]), kind in _PC_RELATIVE)  # type: ignore[index]

@@ -50,7 +50,7 @@ class Walk:
 
 
 @dataclass(frozen=True)
-class Canary:
+class CanarySource:
     """A source that the checker must judge right before its word counts.
 
     Attributes:
@@ -83,7 +83,7 @@ class OrderingRules:
     clause_of_field: Mapping[str, str]
     clause_of_slot: str
     clause_of_statics: str
-    canary: Canary
+    canary: CanarySource
     also: tuple[str, ...] = ()
     in_steps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     walks: Mapping[str, Walk] = field(default_factory=dict)

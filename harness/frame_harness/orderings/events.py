@@ -70,7 +70,7 @@ def order_of(*, acquires: bool, releases: bool) -> MemoryOrder:
     return MemoryOrder.RELEASE if releases else MemoryOrder.MONOTONIC
 
 
-class Op(StrEnum):
+class AccessOp(StrEnum):
     """What an access does."""
 
     LOAD = "load"
@@ -93,7 +93,7 @@ class Space(StrEnum):
 
 
 @dataclass(frozen=True)
-class Step:
+class SourceStep:
     """One place of the source: function, file, line."""
 
     function: str
@@ -102,7 +102,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Access:
+class MemoryAccess:
     """One memory access, fence or opaque call on a path through a compiled function.
 
     Attributes:
@@ -122,7 +122,7 @@ class Access:
         reach: of opaque code: what the addresses lead to that it was given.
     """
 
-    op: Op
+    op: AccessOp
     space: Space
     item: str
     which: str = ""
@@ -134,7 +134,7 @@ class Access:
     read: int | str | None = None
     written: int | str | None = None
     returned: bool = False
-    trail: tuple[Step, ...] = ()
+    trail: tuple[SourceStep, ...] = ()
     asm: str = ""
     nontemporal: bool = False
     reach: frozenset[Space] = frozenset()
@@ -146,24 +146,24 @@ class Access:
         What the compiler makes of it decides: any update is a locked instruction, a store that is seq_cst an
         XCHG, a fence that is seq_cst an MFENCE or a locked instruction; weaker fences are nothing at all.
         """
-        if self.op is Op.FENCE:
+        if self.op is AccessOp.FENCE:
             return self.order is MemoryOrder.SEQ_CST or self.asm == "sfence"
-        return self.is_update or (self.op is Op.STORE and self.order is MemoryOrder.SEQ_CST)
+        return self.is_update or (self.op is AccessOp.STORE and self.order is MemoryOrder.SEQ_CST)
 
     @property
     def is_update(self) -> bool:
         """Whether it reads and writes in one step, success or not."""
-        return self.op in (Op.RMW, Op.CAS, Op.CAS_WEAK)
+        return self.op in (AccessOp.RMW, AccessOp.CAS, AccessOp.CAS_WEAK)
 
     @property
     def reads(self) -> bool:
         """Whether it returns a value: a load, or an update whether it succeeds or not."""
-        return self.op is Op.LOAD or self.is_update
+        return self.op is AccessOp.LOAD or self.is_update
 
     @property
     def writes(self) -> bool:
         """Whether it leaves a value: a store, or an update that succeeds on this path."""
-        return self.op is Op.STORE or (self.is_update and self.done)
+        return self.op is AccessOp.STORE or (self.is_update and self.done)
 
     @property
     def line(self) -> int:
@@ -178,12 +178,12 @@ class Access:
         """Return the access in Rust's words, such as `compare_exchange refcount AcqRel/Acquire`."""
         orders = f"{self.order.shown}/{self.failure.shown}" if self.failure is not None else self.order.shown
         name = str(self.op)
-        if self.op is Op.RMW:
+        if self.op is AccessOp.RMW:
             name = _METHODS.get(self.detail, f"fetch_{self.detail}")
         words = [
             name,
             self.item,
-            "" if self.op in (Op.CALL, Op.OPAQUE) else orders,
+            "" if self.op in (AccessOp.CALL, AccessOp.OPAQUE) else orders,
             f"(`{self.asm}`)" if self.asm else "",
         ]
         return " ".join(word for word in words if word)
@@ -193,7 +193,7 @@ class Access:
 class Path:
     """One way through a function, from entry to its end; `end` is `return`, `panic` or `cut`."""
 
-    accesses: tuple[Access, ...]
+    accesses: tuple[MemoryAccess, ...]
     end: str = "return"
 
     @property
@@ -201,7 +201,7 @@ class Path:
         """Whether the function returns: neither a panic nor a walk that was cut."""
         return self.end == "return"
 
-    def __iter__(self) -> Iterator[Access]:
+    def __iter__(self) -> Iterator[MemoryAccess]:
         return iter(self.accesses)
 
     def effective(self, index: int) -> MemoryOrder:
@@ -211,7 +211,7 @@ class Path:
         acquire fence right behind a load makes it an acquire load: the two spellings order the same.
         """
         access = self.accesses[index]
-        if not access.order.atomic or access.op is Op.FENCE:
+        if not access.order.atomic or access.op is AccessOp.FENCE:
             return access.order
         own = access.order if access.done or access.failure is None else access.failure
         if own is MemoryOrder.SEQ_CST:
@@ -221,7 +221,7 @@ class Path:
         releases = releases and self.overtaken(index) is None
         return order_of(acquires=acquires and access.reads, releases=releases and access.writes)
 
-    def overtaken(self, index: int) -> Access | None:
+    def overtaken(self, index: int) -> MemoryAccess | None:
         """Return the last non-temporal store that may become visible after a store that comes after it."""
         if self.accesses[index].drains:
             return None
@@ -254,7 +254,7 @@ class Path:
 
     def _fences(self, index: int, step: int) -> Iterator[MemoryOrder]:
         at = index + step
-        while 0 <= at < len(self.accesses) and self.accesses[at].op is Op.FENCE:
+        while 0 <= at < len(self.accesses) and self.accesses[at].op is AccessOp.FENCE:
             yield self.accesses[at].order
             at += step
 
@@ -268,9 +268,9 @@ class Function:
     line: int
     paths: tuple[Path, ...]
 
-    def accesses(self) -> list[Access]:
+    def accesses(self) -> list[MemoryAccess]:
         """Return every distinct access, in the order in which paths first meet them."""
-        seen: dict[tuple[object, ...], Access] = {}
+        seen: dict[tuple[object, ...], MemoryAccess] = {}
         for path in self.paths:
             for access in path:
                 seen.setdefault(

@@ -8,7 +8,7 @@ from typing import Final
 
 from frame_harness.contract.layout import StructLayout
 from frame_harness.image.placed import is_part_of
-from frame_harness.orderings.events import Access, MemoryOrder, Op, Space, Step
+from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, SourceStep, Space
 from frame_harness.orderings.ir_compute import bits_of, evaluate
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
@@ -20,7 +20,7 @@ _RMW: Final = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor
 
 
 @dataclass(frozen=True)
-class Where:
+class AddressMeaning:
     """What an address means: a shared place (`space`, `item`, `which`), or memory of this path alone."""
 
     space: Space
@@ -41,32 +41,36 @@ class Accesses:
 
     # ---- Addresses
 
-    def where(self, state: State, pointer: Value) -> Where:
+    def where(self, state: State, pointer: Value) -> AddressMeaning:
         """Tell what an address leads to: a field of a slot, a static, local or other memory."""
         if not isinstance(pointer, Sum):
-            return Where(Space.MEMORY, "address", key=(None, pointer if isinstance(pointer, int) else 0))
+            return AddressMeaning(
+                Space.MEMORY, "address", key=(None, pointer if isinstance(pointer, int) else 0)
+            )
         key = (pointer.terms, pointer.constant)
         kinds = {symbol.kind: symbol for symbol, factor in pointer.terms if factor == 1}
         if "alloca" in kinds or "argument" in kinds:
-            return Where(Space.MEMORY, key=key, local=True)
+            return AddressMeaning(Space.MEMORY, key=key, local=True)
         if "global" in kinds:
             return self._global(kinds["global"], pointer, key)
         which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
         if "slot" in kinds or "static" in kinds:
             offset = pointer.constant % self.slot_bytes
-            return Where(Space.SLOT, self.fields.get(offset, f"+{offset}"), which, key)
-        return Where(Space.MEMORY, "payload", which, key)
+            return AddressMeaning(Space.SLOT, self.fields.get(offset, f"+{offset}"), which, key)
+        return AddressMeaning(Space.MEMORY, "payload", which, key)
 
-    def _global(self, symbol: Symbol, pointer: Sum, key: tuple[object, int]) -> Where:
+    def _global(self, symbol: Symbol, pointer: Sum, key: tuple[object, int]) -> AddressMeaning:
         if not self._module.is_variable(symbol.name):
-            return Where(Space.MEMORY, key=key, local=True)
+            return AddressMeaning(Space.MEMORY, key=key, local=True)
         name = self._module.static_name(symbol.name)
-        return Where(Space.STATIC, f"{name}+{pointer.constant}" if pointer.constant else name, key=key)
+        return AddressMeaning(
+            Space.STATIC, f"{name}+{pointer.constant}" if pointer.constant else name, key=key
+        )
 
-    def trail(self, state: State) -> tuple[Step, ...]:
+    def trail(self, state: State) -> tuple[SourceStep, ...]:
         """Return the places in the subject's source that lead to what runs, innermost first."""
         found = [
-            Step(place.function, place.file, place.line)
+            SourceStep(place.function, place.file, place.line)
             for frame in reversed(state.frames)
             for place in self._module.debug.places(frame.instruction.dbg)
             if is_part_of(place.file, self._subject) and place.line
@@ -84,16 +88,16 @@ class Accesses:
         value = self.shared(state, where)
         order = MemoryOrder(instruction.order)
         if where.space is not Space.MEMORY or order.atomic:
-            state.note(self._access(state, Op.LOAD, where, instruction, read=show(value)), value)
+            state.note(self._access(state, AccessOp.LOAD, where, instruction, read=show(value)), value)
         state.define(value)
         return []
 
-    def local(self, state: State, where: Where) -> Value:
+    def local(self, state: State, where: AddressMeaning) -> Value:
         """Return what memory of this path alone holds."""
         known = state.local.get(where.key)
         return known if known is not None else unknown(Symbol("local", name=repr(where.key)))
 
-    def shared(self, state: State, where: Where) -> Value:
+    def shared(self, state: State, where: AddressMeaning) -> Value:
         """Return what a read of a shared place finds: something new, unless nobody else writes there."""
         if where.space is Space.SLOT and where.item in state.owned:
             return state.owned[where.item]
@@ -115,11 +119,11 @@ class Accesses:
             state.local[where.key] = value
             return
         self.own(state, where, value)
-        access = self._access(state, Op.STORE, where, instruction, written=show(value))
+        access = self._access(state, AccessOp.STORE, where, instruction, written=show(value))
         state.note(replace(access, nontemporal=instruction.nontemporal))
 
     @staticmethod
-    def own(state: State, where: Where, value: Value) -> None:
+    def own(state: State, where: AddressMeaning, value: Value) -> None:
         """Keep what is written to a place to which nobody else writes."""
         if where.space is Space.SLOT and where.item in state.owned:
             state.owned[where.item] = value
@@ -135,7 +139,7 @@ class Accesses:
         else:
             new = operand if instruction.detail == "xchg" else state.fresh("update", where.item)
         self.own(state, where, new)
-        access = self._access(state, Op.RMW, where, instruction, read=show(old), written=show(new))
+        access = self._access(state, AccessOp.RMW, where, instruction, read=show(old), written=show(new))
         state.note(access, old)
         state.define(old)
         return []
@@ -163,7 +167,12 @@ class Accesses:
         return failed
 
     def _failed(
-        self, state: State, where: Where, instruction: Instruction, owned: Value | None, expected: Value
+        self,
+        state: State,
+        where: AddressMeaning,
+        instruction: Instruction,
+        owned: Value | None,
+        expected: Value,
     ) -> State:
         found = owned if owned is not None else state.fresh("field", where.item)
         access = self._access(state, self._op(instruction), where, instruction, read=show(found), done=False)
@@ -179,45 +188,49 @@ class Accesses:
         return state
 
     @staticmethod
-    def _op(instruction: Instruction) -> Op:
-        return Op.CAS_WEAK if instruction.detail == "weak" else Op.CAS
+    def _op(instruction: Instruction) -> AccessOp:
+        return AccessOp.CAS_WEAK if instruction.detail == "weak" else AccessOp.CAS
 
     def fence(self, state: State, instruction: Instruction) -> list[State]:
         """Perform a fence; no path branches off."""
         state.note(
-            Access(Op.FENCE, Space.NONE, "", order=MemoryOrder(instruction.order), trail=self.trail(state))
+            MemoryAccess(
+                AccessOp.FENCE, Space.NONE, "", order=MemoryOrder(instruction.order), trail=self.trail(state)
+            )
         )
         state.define(0)
         return []
 
     def x86_fence(self, state: State, order: MemoryOrder, name: str) -> None:
         """Note a fence that the code asks for by the name of the instruction."""
-        state.note(Access(Op.FENCE, Space.NONE, "", order=order, trail=self.trail(state), asm=name))
+        state.note(
+            MemoryAccess(AccessOp.FENCE, Space.NONE, "", order=order, trail=self.trail(state), asm=name)
+        )
 
     def called(self, state: State, name: str) -> None:
         """Note a call of something that is not walked into."""
-        state.note(Access(Op.CALL, Space.NONE, name, trail=self.trail(state)))
+        state.note(MemoryAccess(AccessOp.CALL, Space.NONE, name, trail=self.trail(state)))
 
     def _access(
         self,
         state: State,
-        op: Op,
-        where: Where,
+        op: AccessOp,
+        where: AddressMeaning,
         instruction: Instruction,
         *,
         read: int | str | None = None,
         written: int | str | None = None,
         done: bool = True,
-    ) -> Access:
+    ) -> MemoryAccess:
         is_memory_access = instruction.op in ("load", "store", "atomicrmw", "cmpxchg")
-        return Access(
+        return MemoryAccess(
             op,
             where.space,
             where.item,
             which=where.which,
             order=MemoryOrder(instruction.order) if is_memory_access else MemoryOrder.PLAIN,
             failure=MemoryOrder(instruction.failure) if instruction.failure else None,
-            detail=instruction.detail if op is Op.RMW else "",
+            detail=instruction.detail if op is AccessOp.RMW else "",
             done=done,
             read=read,
             written=written,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.orderings.asm_block import NotUnderstood
-from frame_harness.orderings.events import Access, MemoryOrder, Op, Space
-from frame_harness.orderings.ir_access import Accesses, Where
+from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Space
+from frame_harness.orderings.ir_access import Accesses, AddressMeaning
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_values import Symbol, Value, add, compare, show, unknown
 
@@ -32,7 +32,7 @@ class By:
         return next(word for word in self.text.split() if word not in _PREFIXES)
 
 
-class Memory:
+class AsmMemory:
     """Notes the accesses of a block."""
 
     def __init__(self, accesses: Accesses) -> None:
@@ -49,7 +49,7 @@ class Memory:
             else:
                 value = self._accesses.shared(state, where)
                 if where.space is not Space.MEMORY:
-                    self._note(state, by, Op.LOAD, where, order, value=value, read=show(value))
+                    self._note(state, by, AccessOp.LOAD, where, order, value=value, read=show(value))
             read = value if read is None else read
         return read if read is not None else unknown(Symbol("nothing"))
 
@@ -77,7 +77,9 @@ class Memory:
                 continue
             self._may_touch(by)
             self._accesses.own(state, where, written)
-            self._note(state, by, Op.STORE, where, order, written=show(written), nontemporal=nontemporal)
+            self._note(
+                state, by, AccessOp.STORE, where, order, written=show(written), nontemporal=nontemporal
+            )
 
     def update(self, state: State, by: By, address: Value, size: int, new: Value | None, old: Value) -> None:
         """Read `old`, write `new`, in one locked step; write nothing when `new` is None."""
@@ -94,7 +96,7 @@ class Memory:
         self._note(
             state,
             by,
-            Op.CAS if by.word == "cmpxchg" else Op.RMW,
+            AccessOp.CAS if by.word == "cmpxchg" else AccessOp.RMW,
             where,
             MemoryOrder.ACQ_REL if by.ordered else MemoryOrder.PLAIN,
             value=old,
@@ -114,16 +116,16 @@ class Memory:
         """Order what comes before and after; not when the compiler may move its accesses across."""
         if by.ordered:
             trail = self._accesses.trail(state)
-            state.note(Access(Op.FENCE, Space.NONE, "", order=order, trail=trail, asm=by.text))
+            state.note(MemoryAccess(AccessOp.FENCE, Space.NONE, "", order=order, trail=trail, asm=by.text))
 
-    def only(self, state: State, address: Value, size: int) -> Where:
+    def only(self, state: State, address: Value, size: int) -> AddressMeaning:
         """Return the one place that an update touches."""
         spots = self._spots(state, address, size)
         if len(spots) != 1:
             raise NotUnderstood(f"it updates {' and '.join(spot.item for spot in spots)} in one step")
         return spots[0]
 
-    def _spots(self, state: State, address: Value, size: int) -> list[Where]:
+    def _spots(self, state: State, address: Value, size: int) -> list[AddressMeaning]:
         """Return the places that an access of some bytes touches: each field of a slot is one."""
         where = self._accesses.where(state, address)
         if where.space is not Space.SLOT or where.local:
@@ -151,8 +153,8 @@ class Memory:
         self,
         state: State,
         by: By,
-        op: Op,
-        where: Where,
+        op: AccessOp,
+        where: AddressMeaning,
         order: MemoryOrder,
         *,
         value: Value | None = None,
@@ -162,14 +164,14 @@ class Memory:
         done: bool = True,
         nontemporal: bool = False,
     ) -> None:
-        access = Access(
+        access = MemoryAccess(
             op,
             where.space,
             where.item,
             which=where.which,
             order=order if by.ordered else MemoryOrder.PLAIN,
             failure=failure,
-            detail=by.word if op is Op.RMW else "",
+            detail=by.word if op is AccessOp.RMW else "",
             done=done,
             read=read,
             written=written,

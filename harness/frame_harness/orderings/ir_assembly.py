@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from frame_harness.orderings.asm_block import Block, NotUnderstood, bind
+from frame_harness.orderings.asm_block import AsmBlock, NotUnderstood, bind
 from frame_harness.orderings.assembler import BEGIN, Assemble, Assembled
-from frame_harness.orderings.events import Access, Op, Space
+from frame_harness.orderings.events import AccessOp, MemoryAccess, Space
 from frame_harness.orderings.ir_access import Accesses
-from frame_harness.orderings.ir_asm_memory import Memory
+from frame_harness.orderings.ir_asm_memory import AsmMemory
 from frame_harness.orderings.ir_compute import bits_of, evaluate
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
@@ -19,7 +19,7 @@ from frame_harness.orderings.ir_text import Global, split_top
 from frame_harness.orderings.ir_values import Sum, Value
 from frame_harness.orderings.ir_x86 import Processor
 from frame_harness.orderings.llvm_ir import Module
-from frame_harness.orderings.x86_operands import Run
+from frame_harness.orderings.x86_operands import BlockRun
 from frame_harness.orderings.x86_registers import Registers, number_of
 
 _END: Final = f"{BEGIN}_end"
@@ -64,8 +64,8 @@ class Assembly:
         ])  # fmt: skip
 
     def _run(
-        self, state: State, block: Block, instruction: Instruction, values: list[Value]
-    ) -> tuple[list[Run], tuple[str, ...], dict[str, int]]:
+        self, state: State, block: AsmBlock, instruction: Instruction, values: list[Value]
+    ) -> tuple[list[BlockRun], tuple[str, ...], dict[str, int]]:
         names = tuple(operand.name if isinstance(operand, Global) else "" for operand in instruction.operands)
         bound = bind(block, names)
         text = f"{BEGIN}:\n{bound.text}\n{_END}:\n"
@@ -78,7 +78,7 @@ class Assembly:
         for name, value, kind in zip(bound.inputs, values, block.types, strict=True):
             if name:
                 registers.held[number_of(name)] = (value, max(1, bits_of(kind) // 8))
-        memory = Memory(self._accesses)
+        memory = AsmMemory(self._accesses)
         processor = Processor(assembled.sections[section], memory, ordered=block.barrier)
         return processor.run(state, registers, begin, end), bound.outputs, bound.labels
 
@@ -89,7 +89,7 @@ class Assembly:
         return registers
 
     @staticmethod
-    def _where_to(run: Run, instruction: Instruction, labels: dict[str, int]) -> str | None:
+    def _where_to(run: BlockRun, instruction: Instruction, labels: dict[str, int]) -> str | None:
         """Return the IR's label that a run leads to; None for the next instruction."""
         if run.state.end:
             return None
@@ -99,7 +99,9 @@ class Assembly:
             raise NotUnderstood(f"it leaves for {run.left}, whose code is elsewhere")
         return instruction.labels[1 + labels[run.left]]
 
-    def _left(self, run: Run, outputs: tuple[str, ...], instruction: Instruction, place: str | None) -> State:
+    def _left(
+        self, run: BlockRun, outputs: tuple[str, ...], instruction: Instruction, place: str | None
+    ) -> State:
         if run.state.end:
             return run.state
         kinds = _parts(instruction.type)
@@ -143,7 +145,7 @@ class Assembly:
                     reach.add(where.space)
                 state.forget(value)
         trail = self._accesses.trail(state)
-        state.note(Access(Op.OPAQUE, Space.NONE, why, reach=frozenset(reach), trail=trail))
+        state.note(MemoryAccess(AccessOp.OPAQUE, Space.NONE, why, reach=frozenset(reach), trail=trail))
 
     # ---- Functions
 
@@ -177,7 +179,7 @@ class Assembly:
             raise NotUnderstood("its code was not found")
         return _Outside(self._all, *self._all.symbols[symbol])
 
-    def _run_outside(self, state: State, found: _Outside, arguments: list[Value]) -> list[Run]:
+    def _run_outside(self, state: State, found: _Outside, arguments: list[Value]) -> list[BlockRun]:
         if len(arguments) > len(_ARGUMENTS):
             raise NotUnderstood("it takes arguments on the stack")
         registers = self._registers(state)
@@ -186,7 +188,7 @@ class Assembly:
         for name in ("rbx", "rbp", "r12", "r13", "r14", "r15"):
             registers.held[number_of(name)] = (state.fresh("callers"), 8)
         section = found.assembled.sections[found.section]
-        processor = Processor(section, Memory(self._accesses), ordered=True)
+        processor = Processor(section, AsmMemory(self._accesses), ordered=True)
         runs = processor.run(state, registers, found.begin, len(section.code))
         if any(run.left != "return" and not run.state.end for run in runs):
             raise NotUnderstood("it does not end in `ret`")

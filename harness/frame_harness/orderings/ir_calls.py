@@ -43,7 +43,7 @@ _RUST: Final = re.compile(r"_ZN\d|_R[A-Z]")
 _PLAIN: Final = frozenset({"memcmp", "bcmp", "strlen", "rust_begin_unwind"})
 
 
-class Calls:
+class ModuleCalls:
     """Performs calls within one module.
 
     What belongs to the crate but not to the subject (the buddy, the address translation) is not the subject's

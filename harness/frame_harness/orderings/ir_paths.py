@@ -12,7 +12,7 @@ from frame_harness.orderings.assembler import Assemble, without
 from frame_harness.orderings.events import Function, MemoryOrder, Path, distinct
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_assembly import Assembly
-from frame_harness.orderings.ir_calls import Calls
+from frame_harness.orderings.ir_calls import ModuleCalls
 from frame_harness.orderings.ir_compute import bits_of, evaluate, value_of
 from frame_harness.orderings.ir_state import Frame, State
 from frame_harness.orderings.ir_syntax import Instruction
@@ -55,7 +55,7 @@ class Walker:
         assembly = Assembly(module, accesses, assemble)
         self._handlers: dict[str, Callable[[State, Instruction], list[State]]] = {
             **accesses.handlers(),
-            "call": Calls(module, subject, accesses, assembly).call,
+            "call": ModuleCalls(module, subject, accesses, assembly).call,
             "asm": assembly.inline,
             "br": _branch,
             "switch": _switch,

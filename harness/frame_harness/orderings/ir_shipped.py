@@ -22,7 +22,7 @@ from frame_harness.image.placed import is_part_of
 from frame_harness.image.subject import Subject
 from frame_harness.orderings.assembler import Assemble, assembler, without
 from frame_harness.orderings.demands import OrderingRules
-from frame_harness.orderings.events import MemoryOrder, Op
+from frame_harness.orderings.events import AccessOp, MemoryOrder
 from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 from frame_harness.orderings.report import OrderingViolation
@@ -37,7 +37,7 @@ _KINDS: Final = {
 
 
 @dataclass(frozen=True)
-class Site:
+class AtomicSite:
     """One atomic access as written in the subject: where, what, how strong."""
 
     function: str
@@ -100,7 +100,7 @@ def compare(
     Raises:
         ImageError: the first module has none.
     """
-    expected: dict[tuple[str, int, str], set[Site]] = {}
+    expected: dict[tuple[str, int, str], set[AtomicSite]] = {}
     fields: dict[tuple[str, int], str] = {}
     for site, field in _walked(alone, file, slot, assemble):
         expected.setdefault((site.function, site.line, site.kind), set()).add(site)
@@ -124,14 +124,14 @@ def compare(
     return Agreement(len(found), len(set(found)), tuple(violations))
 
 
-def _written(module: Module, file: str) -> Iterator[Site]:
+def _written(module: Module, file: str) -> Iterator[AtomicSite]:
     """Yield every atomic instruction that was inlined from, or stands in, a function of the file."""
     for function in module.functions.values():
         if function.has_atomics:
             yield from _in(module, function, file)
 
 
-def _in(module: Module, function: CompiledFunction, file: str) -> Iterator[Site]:
+def _in(module: Module, function: CompiledFunction, file: str) -> Iterator[AtomicSite]:
     for block in function.blocks.values():
         for instruction in block.instructions:
             if instruction.op not in _KINDS or instruction.order == "na":
@@ -144,10 +144,12 @@ def _in(module: Module, function: CompiledFunction, file: str) -> Iterator[Site]
             place = next(places, None)
             if place is not None:
                 kind = _KINDS[instruction.op]
-                yield Site(place.function, place.line, kind, instruction.order, instruction.failure)
+                yield AtomicSite(place.function, place.line, kind, instruction.order, instruction.failure)
 
 
-def _walked(module: Module, file: str, slot: StructLayout, assemble: Assemble) -> Iterator[tuple[Site, str]]:
+def _walked(
+    module: Module, file: str, slot: StructLayout, assemble: Assemble
+) -> Iterator[tuple[AtomicSite, str]]:
     """Yield the atomic accesses of the file's own functions, those in functions they call included."""
     walker = Walker(module, file, slot, assemble)
     for name in walker.functions():
@@ -156,11 +158,14 @@ def _walked(module: Module, file: str, slot: StructLayout, assemble: Assemble) -
         except (PathError, ImageError):
             continue  # the instructions themselves are still compared
         for access in function.accesses():
-            if access.trail and access.order.atomic and access.op is not Op.CALL:
+            if access.trail and access.order.atomic and access.op is not AccessOp.CALL:
                 kind = "update" if access.is_update else str(access.op)
                 first = access.trail[0]
                 failure = access.failure or ""
-                yield Site(first.function, first.line, kind, str(access.order), str(failure)), access.item
+                yield (
+                    AtomicSite(first.function, first.line, kind, str(access.order), str(failure)),
+                    access.item,
+                )
 
 
 def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say | None) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 
-from frame_harness.orderings.events import Access, Space
+from frame_harness.orderings.events import MemoryAccess, Space
 from frame_harness.orderings.ir_syntax import Instruction
 from frame_harness.orderings.ir_values import Sum, Symbol, Value, compare, single, unknown
-from frame_harness.orderings.llvm_ir import Block, CompiledFunction
+from frame_harness.orderings.llvm_ir import BasicBlock, CompiledFunction
 
 ORDERED = ("ult", "ugt", "slt", "sgt")
 
@@ -17,7 +17,7 @@ class Frame:
     """One activation of a function."""
 
     function: CompiledFunction
-    block: Block
+    block: BasicBlock
     values: dict[str, Value]
     at: int = 0
     came_from: str = ""
@@ -54,7 +54,7 @@ class State:
     facts: dict[Symbol, bool] = field(default_factory=dict)
     equal: dict[Value, int] = field(default_factory=dict)
     objects: dict[object, str] = field(default_factory=dict)
-    accesses: list[Access] = field(default_factory=list)
+    accesses: list[MemoryAccess] = field(default_factory=list)
     read_by: list[int] = field(default_factory=list)
     spurious: dict[int, Value] = field(default_factory=dict)
     serial: int = 0
@@ -107,7 +107,7 @@ class State:
             frame.values[result] = value
         frame.at += 1
 
-    def note(self, access: Access, value: Value | None = None) -> None:
+    def note(self, access: MemoryAccess, value: Value | None = None) -> None:
         """Append an access; `value` is what it read."""
         if access.space is Space.MEMORY and self.accesses[-1:] == [access]:
             return  # a loop that fills memory: the first step says it all

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from frame_harness.image.errors import ImageError
-from frame_harness.orderings.asm_block import Block
+from frame_harness.orderings.asm_block import AsmBlock
 from frame_harness.orderings.ir_text import (
     Operand,
     closing,
@@ -27,7 +27,7 @@ from frame_harness.orderings.ir_text import (
 BINARY: Final = frozenset(
     ["add", "sub", "mul", "shl", "lshr", "ashr", "and", "or", "xor", "udiv", "sdiv", "urem", "srem"]
 )
-NO_BLOCK: Final = Block("", (), False, (), False)
+NO_BLOCK: Final = AsmBlock("", (), False, (), False)
 CASTS: Final = frozenset(["zext", "sext", "trunc", "inttoptr", "ptrtoint", "bitcast", "addrspacecast"])
 
 
@@ -52,7 +52,7 @@ class Instruction:
     failure: str = ""
     indices: tuple[int, ...] = ()
     dbg: int | None = None
-    block: Block = NO_BLOCK
+    block: AsmBlock = NO_BLOCK
     nontemporal: bool = False
 
 
@@ -234,7 +234,7 @@ def _call(op: str, rest: str) -> Instruction:
 def _asm(rest: str, match: re.Match[str]) -> Instruction:
     arguments = split_top(rest[match.end() : match.end() + closing("(" + rest[match.end() :]) - 2])
     words, constraints = match[1].split(), tuple(split_top(match[3]))
-    block = Block(
+    block = AsmBlock(
         template=plain_text(match[2]),
         constraints=constraints,
         intel="inteldialect" in words,

@@ -10,11 +10,11 @@ from iced_x86 import FlowControl, Formatter, FormatterSyntax, Instruction, Mnemo
 
 from frame_harness.orderings import x86_words as words
 from frame_harness.orderings.asm_block import NotUnderstood
-from frame_harness.orderings.assembler import Section
-from frame_harness.orderings.ir_asm_memory import By, Memory, equality
+from frame_harness.orderings.assembler import CodeSection
+from frame_harness.orderings.ir_asm_memory import AsmMemory, By, equality
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_values import Value
-from frame_harness.orderings.x86_operands import Run
+from frame_harness.orderings.x86_operands import BlockRun
 from frame_harness.orderings.x86_registers import Flags, Registers
 from frame_harness.orderings.x86_strings import Strings
 
@@ -26,17 +26,17 @@ _FORMATTER: Final = Formatter(FormatterSyntax.INTEL)
 class Processor(Strings):
     """Runs the code of one section."""
 
-    def __init__(self, section: Section, memory: Memory, *, ordered: bool) -> None:
+    def __init__(self, section: CodeSection, memory: AsmMemory, *, ordered: bool) -> None:
         super().__init__(section, memory, ordered=ordered)
         self._handlers = self._table()
 
-    def run(self, state: State, registers: Registers, begin: int, end: int) -> list[Run]:
+    def run(self, state: State, registers: Registers, begin: int, end: int) -> list[BlockRun]:
         """Return every way through the code from one offset to another.
 
         Raises:
             NotUnderstood: an instruction on the way whose effect on memory is not known here.
         """
-        pending, done, steps = [Run(state, registers, begin)], list[Run](), 0
+        pending, done, steps = [BlockRun(state, registers, begin)], list[BlockRun](), 0
         while pending:
             run = pending.pop()
             while run.left is None and not run.state.end:
@@ -50,7 +50,7 @@ class Processor(Strings):
             done.append(run)
         return done
 
-    def _step(self, run: Run, begin: int, end: int) -> list[Run]:
+    def _step(self, run: BlockRun, begin: int, end: int) -> list[BlockRun]:
         if not begin <= run.at < end:
             raise NotUnderstood("it jumps to code that is not in the block")
         instruction = self._decode(run, end)
@@ -62,7 +62,7 @@ class Processor(Strings):
             raise NotUnderstood(f"what `{by.text}` does to memory is not known here")
         return handler(run, instruction, by) or []
 
-    def _table(self) -> dict[int, Callable[[Run, Instruction, By], list[Run] | None]]:
+    def _table(self) -> dict[int, Callable[[BlockRun, Instruction, By], list[BlockRun] | None]]:
         return {
             **dict.fromkeys(words.COMPUTES, self._compute),
             **dict.fromkeys(words.HARMLESS, self._harmless),
@@ -81,7 +81,7 @@ class Processor(Strings):
             Mnemonic.POPFQ: self._pop,
         }  # fmt: skip
 
-    def _jump(self, run: Run, instruction: Instruction, by: By) -> list[Run]:
+    def _jump(self, run: BlockRun, instruction: Instruction, by: By) -> list[BlockRun]:
         kind = instruction.flow_control
         if kind == FlowControl.RETURN and instruction.mnemonic == Mnemonic.RET:
             run.left = "return"
@@ -105,7 +105,7 @@ class Processor(Strings):
             self._go(run, instruction)
         return []
 
-    def _condition(self, run: Run, instruction: Instruction) -> Value:
+    def _condition(self, run: BlockRun, instruction: Instruction) -> Value:
         if instruction.mnemonic == Mnemonic.LOOP:
             run.registers.move(Register.RCX, (1 << 64) - 1)
             flags: Flags | None = Flags("and", 0, 0, run.registers.read(Register.RCX), 64)
@@ -117,7 +117,7 @@ class Processor(Strings):
             found = flags.holds(instruction.condition_code) if flags else None
         return run.state.fresh("flag") if found is None else found
 
-    def _go(self, run: Run, instruction: Instruction) -> None:
+    def _go(self, run: BlockRun, instruction: Instruction) -> None:
         reference = self._reference(self._immediate)
         if reference is not None:
             run.left = reference.symbol
@@ -127,5 +127,5 @@ class Processor(Strings):
             raise NotUnderstood("it jumps to an address that it computed")
 
 
-def _stop(run: Run, _: Instruction, __: By) -> None:
+def _stop(run: BlockRun, _: Instruction, __: By) -> None:
     run.state.end = "panic"

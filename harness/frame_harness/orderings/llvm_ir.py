@@ -27,7 +27,7 @@ POINTER_BYTES = 8
 
 
 @dataclass(frozen=True)
-class Block:
+class BasicBlock:
     """A stretch of instructions that is left only at its end."""
 
     label: str
@@ -73,18 +73,18 @@ class CompiledFunction:
         return self._body.count("\n")
 
     @cached_property
-    def blocks(self) -> dict[str, Block]:
+    def blocks(self) -> dict[str, BasicBlock]:
         """The blocks by label; the first one is the entry."""
-        blocks: dict[str, Block] = {}
+        blocks: dict[str, BasicBlock] = {}
         label, found = "", list[Instruction]()
         for line in _joined(self._body):
             if match := _LABEL.match(line):
                 if found:
-                    blocks[label] = Block(label, tuple(found))
+                    blocks[label] = BasicBlock(label, tuple(found))
                 label, found = unquoted(match[1]), []
             else:
                 found.append(parse_instruction(line))
-        blocks[label] = Block(label, tuple(found))
+        blocks[label] = BasicBlock(label, tuple(found))
         return blocks
 
 

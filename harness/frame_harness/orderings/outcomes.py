@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from frame_harness.orderings.events import Access, MemoryOrder, Op, Path, Space
+from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Path, Space
 from frame_harness.orderings.litmus import Happening, Litmus, Move
 
 PAYLOAD = "payload"
@@ -35,9 +35,9 @@ def _says_the_same(one: Move, next_one: Move) -> bool:
 
 def _move(path: Path, index: int, *, concrete: bool) -> Move | None:
     access = path.accesses[index]
-    if access.op is Op.FENCE:
+    if access.op is AccessOp.FENCE:
         return Move("fence", order=access.order, drains=access.drains, source=index)
-    if access.op in (Op.CALL, Op.OPAQUE):
+    if access.op in (AccessOp.CALL, AccessOp.OPAQUE):
         return None
     place = place_of(access)
     expect = access.read if concrete and isinstance(access.read, int) else None
@@ -53,12 +53,12 @@ def _move(path: Path, index: int, *, concrete: bool) -> Move | None:
     return Move("store", place, access.order, None, value, late=late, drains=access.drains, source=index)
 
 
-def place_of(access: Access) -> str:
+def place_of(access: MemoryAccess) -> str:
     """Return the name under which a program knows what an access touches."""
     return PAYLOAD if access.space is Space.MEMORY else access.item
 
 
-def token(access: Access, index: int) -> int | str:
+def token(access: MemoryAccess, index: int) -> int | str:
     """Return the value that a write leaves: a count as it is, else one that no other write leaves."""
     if access.item == "refcount" and isinstance(access.written, int):
         return access.written

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from frame_harness.orderings.events import Access, Function, Path
+from frame_harness.orderings.events import Function, MemoryAccess, Path
 from frame_harness.orderings.outcomes import Trial
 
 WHAT_TO_DO: Final = (
@@ -40,7 +40,7 @@ class Compiled:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class OrderingScene:
     """What shows a violation.
 
     Attributes:
@@ -50,7 +50,7 @@ class Scene:
     """
 
     path: Path
-    weak: Access | None
+    weak: MemoryAccess | None
     trial: Trial | None = None
 
 
@@ -71,7 +71,7 @@ class OrderingViolation:
     file: str
     line: int
     consequence: str
-    scene: Scene | None = dataclasses.field(default=None, compare=False, repr=False)
+    scene: OrderingScene | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.line else ""
@@ -82,7 +82,7 @@ class OrderingViolation:
 
 
 @dataclass(frozen=True)
-class Unjudged:
+class UnjudgedCode:
     """Code that was not understood, and a clause that cannot be judged because of it."""
 
     clause: str
@@ -112,10 +112,10 @@ class OrderingReport:
     notes: tuple[str, ...]
     events: Mapping[str, tuple[str, ...]]
     proofs: tuple[str, ...] = ()
-    unjudged: tuple[Unjudged, ...] = ()
+    unjudged: tuple[UnjudgedCode, ...] = ()
 
 
-def place_of(function: Function, access: Access | None, *, outermost: bool = False) -> tuple[str, int]:
+def place_of(function: Function, access: MemoryAccess | None, *, outermost: bool = False) -> tuple[str, int]:
     """Return the source line of an access, or the function's own.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from frame_harness.contract.versions import Versions, lacking
 from frame_harness.orderings.demands import Need, OrderingRules
-from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
+from frame_harness.orderings.events import AccessOp, Function, MemoryAccess, MemoryOrder, Path, Space
 from frame_harness.orderings.outcomes import (
     Trial,
     hides_writes,
@@ -16,7 +16,13 @@ from frame_harness.orderings.outcomes import (
     misses_writes,
     missing,
 )
-from frame_harness.orderings.report import Compiled, OrderingReport, OrderingViolation, Scene, place_of
+from frame_harness.orderings.report import (
+    Compiled,
+    OrderingReport,
+    OrderingScene,
+    OrderingViolation,
+    place_of,
+)
 from frame_harness.orderings.unjudged import ATOMIC, certain, looked_at, unjudged
 
 RACE = "a data race: the compiler may tear, repeat or invent the access, and nothing orders it"
@@ -49,7 +55,7 @@ def judge(compiled: Compiled, rules: OrderingRules, versions: Versions) -> Order
         violations=tuple(found),
         notes=tuple(dict.fromkeys(_notes(compiled, rules))),
         events={
-            name: tuple(access.describe() for access in function.accesses() if access.op is not Op.CALL)
+            name: tuple(access.describe() for access in function.accesses() if access.op is not AccessOp.CALL)
             for name, function in compiled.functions.items()
         },
     )
@@ -85,21 +91,21 @@ def _plain(function: Function, rules: OrderingRules) -> Iterator[OrderingViolati
 def violation_at(
     clause: str,
     function: Function,
-    access: Access | None,
+    access: MemoryAccess | None,
     field: str,
     expected: str,
     got: str,
     consequence: str,
-    scene: Scene | None = None,
+    scene: OrderingScene | None = None,
 ) -> OrderingViolation:
     """A violation at an access of a function, or at the function itself."""
     file, line = place_of(function, access)
     return OrderingViolation(clause, function.name, field, expected, got, file, line, consequence, scene)
 
 
-def _scene_of(function: Function, access: Access) -> Scene | None:
+def _scene_of(function: Function, access: MemoryAccess) -> OrderingScene | None:
     path = next((path for path in function.paths if access in path.accesses), None)
-    return None if path is None else Scene(path, access)
+    return None if path is None else OrderingScene(path, access)
 
 
 # ---- One need
@@ -117,11 +123,11 @@ def _unmet(need: Need, function: Function) -> Iterator[OrderingViolation]:
                 yield from _too_weak(need, function, path, index)
 
 
-def _serves(need: Need, access: Access) -> bool:
+def _serves(need: Need, access: MemoryAccess) -> bool:
     if not access.touches(need.field):
         return False
     if need.what == "update":
-        return access.is_update or (need.failure is not None and access.op is Op.LOAD)
+        return access.is_update or (need.failure is not None and access.op is AccessOp.LOAD)
     return access.reads if need.what == "read" else access.writes
 
 
@@ -133,7 +139,7 @@ def _missing(need: Need, function: Function, path: Path | None) -> OrderingViola
     trial = losing(path, need.field) if path is not None and loses else None
     return violation_at(
         need.clause, function, first, need.field, need.expected, got, LOST if loses else BY_NAME,
-        None if path is None else Scene(path, first, trial),
+        None if path is None else OrderingScene(path, first, trial),
     )  # fmt: skip
 
 
@@ -144,7 +150,7 @@ def _too_weak(need: Need, function: Function, path: Path, index: int) -> Iterato
     if consequence:
         yield violation_at(
             need.clause, function, access, need.field, need.expected, _with_fences(path, index), consequence,
-            Scene(path, access, _trial(need, path, index, consequence)),
+            OrderingScene(path, access, _trial(need, path, index, consequence)),
         )  # fmt: skip
 
 
@@ -163,9 +169,9 @@ def _with_fences(path: Path, index: int) -> str:
 def _weak_update(need: Need, path: Path, index: int) -> str:
     """Return what follows from what is wrong with one access where an update is asked; empty: nothing is."""
     access, effective = path.accesses[index], path.effective(index)
-    if access.op is Op.LOAD:
+    if access.op is AccessOp.LOAD:
         return _weak_guess(need, path, index)
-    if access.op is Op.STORE:
+    if access.op is AccessOp.STORE:
         return LOST if loses_updates(path, need.field) else BY_NAME
     if not access.done:
         return _weak_refusal(need, path, index)

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from frame_harness.judge.diagrams import INITIAL, OrderingEvent, OrderingTrace
-from frame_harness.orderings.events import Access, MemoryOrder, Op, Path
+from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Path
 from frame_harness.orderings.litmus import FIRST, Happening, Move
 from frame_harness.orderings.outcomes import BEFORE, Trial, moves_of
 from frame_harness.orderings.report import OrderingViolation
@@ -34,7 +34,7 @@ def trace_of(violation: OrderingViolation) -> OrderingTrace:
     )  # fmt: skip
 
 
-def _alone(path: Path, weak: Access | None, place: str) -> Iterator[OrderingEvent]:
+def _alone(path: Path, weak: MemoryAccess | None, place: str) -> Iterator[OrderingEvent]:
     """The accesses of a path, as far as other CPUs could notice them."""
     blamed = _first(path, weak)
     for move in moves_of(path):
@@ -42,7 +42,7 @@ def _alone(path: Path, weak: Access | None, place: str) -> Iterator[OrderingEven
 
 
 def _together(
-    trial: Trial, steps: tuple[Happening, ...], weak: Access | None, place: str
+    trial: Trial, steps: tuple[Happening, ...], weak: MemoryAccess | None, place: str
 ) -> Iterator[OrderingEvent]:
     """The steps of two CPUs; each read with the event that it reads from."""
     left = {one.message: at for at, one in enumerate(steps)}
@@ -64,7 +64,7 @@ def _together(
         yield event
 
 
-def _first(path: Path | None, access: Access | None) -> int | None:
+def _first(path: Path | None, access: MemoryAccess | None) -> int | None:
     """Where an access lies on a path."""
     if path is None or access is None or access not in path.accesses:
         return None
@@ -81,7 +81,7 @@ def _event(cpu: int, move: Move, path: Path | None, blamed: int | None, at: str)
         )
     access = path.accesses[move.source]
     weak = move.source == blamed
-    refused = "" if access.op is Op.FENCE or access.done else " (refused)"
+    refused = "" if access.op is AccessOp.FENCE or access.done else " (refused)"
     return OrderingEvent(
         cpu=cpu, words=f"{access.describe()}{refused}", place=place,
         at=_place(access) or (at if weak else ""),
@@ -94,7 +94,7 @@ def _left_by(trial: Trial, writer: Happening) -> str:
     return _left(move, None if path is None or move.source is None else path.accesses[move.source])
 
 
-def _left(move: Move, access: Access | None) -> str:
+def _left(move: Move, access: MemoryAccess | None) -> str:
     if access is not None and access.writes and isinstance(access.written, int):
         return f"{access.written:#x}"
     return _shown(move.value)
@@ -107,5 +107,5 @@ def _shown(value: int | str | None) -> str:
     return "new" if value is not None and value.startswith("new") else value or ""
 
 
-def _place(access: Access) -> str:
+def _place(access: MemoryAccess) -> str:
     return f"{access.trail[0].file}:{access.trail[0].line}" if access.trail else ""

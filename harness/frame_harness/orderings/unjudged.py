@@ -6,30 +6,30 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from frame_harness.orderings.demands import OrderingRules
-from frame_harness.orderings.events import Access, Function, Op, Space
-from frame_harness.orderings.report import Compiled, OrderingViolation, Unjudged, place_of
+from frame_harness.orderings.events import AccessOp, Function, MemoryAccess, Space
+from frame_harness.orderings.report import Compiled, OrderingViolation, UnjudgedCode, place_of
 
 ATOMIC: Final = "an atomic access"
 """What is expected of every access to a slot: that one is none is true whatever else the function does."""
 
 
-def unjudged(compiled: Compiled, rules: OrderingRules) -> tuple[Unjudged, ...]:
+def unjudged(compiled: Compiled, rules: OrderingRules) -> tuple[UnjudgedCode, ...]:
     """Return what was not understood, once for each clause that depends on it."""
     return tuple(dict.fromkeys(_unjudged(compiled, rules)))
 
 
-def _unjudged(compiled: Compiled, rules: OrderingRules) -> Iterator[Unjudged]:
+def _unjudged(compiled: Compiled, rules: OrderingRules) -> Iterator[UnjudgedCode]:
     for name in rules.functions:
         if name in compiled.unread:
             for clause in sorted(_own(name, rules) | _of_slots(rules)):
                 file, line = compiled.places.get(name, (compiled.file, 0))
-                yield Unjudged(clause, name, compiled.unread[name], file, line)
+                yield UnjudgedCode(clause, name, compiled.unread[name], file, line)
         elif name in compiled.functions:
             yield from _opaque(compiled.functions[name], rules)
             if name in compiled.unwalked:
                 file, line = compiled.places.get(name, (compiled.file, 0))
                 for clause in sorted(rules.in_steps.get(name, ())):
-                    yield Unjudged(clause, name, compiled.unwalked[name], file, line)
+                    yield UnjudgedCode(clause, name, compiled.unwalked[name], file, line)
 
 
 def looked_at(compiled: Compiled, rules: OrderingRules) -> tuple[str, ...]:
@@ -49,17 +49,17 @@ def _own(function: str, rules: OrderingRules) -> set[str]:
     return needed | set(rules.in_steps.get(function, ()))
 
 
-def _opaque(function: Function, rules: OrderingRules) -> Iterator[Unjudged]:
+def _opaque(function: Function, rules: OrderingRules) -> Iterator[UnjudgedCode]:
     for path in function.paths:
         for access in path:
             # A way that ends in a panic is judged only by how it goes about slots.
-            if access.op is Op.OPAQUE and (path.end != "panic" or access.reach):
+            if access.op is AccessOp.OPAQUE and (path.end != "panic" or access.reach):
                 file, line = place_of(function, access)
                 for clause in sorted(_depending(function, access, rules)):
-                    yield Unjudged(clause, function.name, access.item, file, line)
+                    yield UnjudgedCode(clause, function.name, access.item, file, line)
 
 
-def _depending(function: Function, access: Access, rules: OrderingRules) -> set[str]:
+def _depending(function: Function, access: MemoryAccess, rules: OrderingRules) -> set[str]:
     found = _own(function.name, rules)
     if Space.SLOT in access.reach:
         found |= _of_slots(rules)
@@ -69,7 +69,7 @@ def _depending(function: Function, access: Access, rules: OrderingRules) -> set[
 
 
 def certain(
-    violations: Iterable[OrderingViolation], unknown: Iterable[Unjudged], rules: OrderingRules
+    violations: Iterable[OrderingViolation], unknown: Iterable[UnjudgedCode], rules: OrderingRules
 ) -> list[OrderingViolation]:
     """Return the violations that stand whatever the code does that was not understood."""
     unknown = list(unknown)

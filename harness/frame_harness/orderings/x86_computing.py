@@ -10,7 +10,7 @@ from frame_harness.orderings.asm_block import NotUnderstood
 from frame_harness.orderings.events import MemoryOrder
 from frame_harness.orderings.ir_asm_memory import By
 from frame_harness.orderings.ir_values import Symbol, Value, binary, unknown
-from frame_harness.orderings.x86_operands import Run
+from frame_harness.orderings.x86_operands import BlockRun
 from frame_harness.orderings.x86_registers import Flags, RegisterExt
 from frame_harness.orderings.x86_updates import Updates
 
@@ -20,7 +20,7 @@ _INFO = iced_x86.InstructionInfoFactory()
 class Computing(Updates):
     """Performs moves and arithmetic; what needs no known result is told by its operands alone."""
 
-    def _move(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _move(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         registers = [instruction.op_register(i) for i in (0, 1) if instruction.op_kind(i) == OpKind.REGISTER]
         special = [r for r in registers if not RegisterExt.is_gpr(r)]
         if special and special[0] == (registers[0] if instruction.op_kind(0) == OpKind.REGISTER else None):
@@ -33,10 +33,10 @@ class Computing(Updates):
             value -= (value >> (bits - 1) & 1) << bits
         self._write(run, instruction, 0, value, by)
 
-    def _lea(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _lea(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         self._write(run, instruction, 0, self._address(run, instruction), by)
 
-    def _arithmetic(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _arithmetic(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         bits = self._size(instruction, 0) * 8
         name = words.ARITHMETIC.get(instruction.mnemonic, "")
         op = {"cmp": "sub", "test": "and"}.get(name, name)
@@ -60,7 +60,7 @@ class Computing(Updates):
         kind = "step" if instruction.mnemonic in words.STEPS else op
         run.registers.flags = Flags(kind, left, right, result, bits)
 
-    def _compute(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _compute(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         """Perform what only computes: its results are unknown, what it touches in memory is noted."""
         known = self._conditional(run, instruction)
         if known is not None:
@@ -79,7 +79,7 @@ class Computing(Updates):
         if instruction.rflags_modified:
             run.registers.flags = None
 
-    def _touch(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _touch(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         for index in range(instruction.op_count):
             if instruction.op_kind(index) != OpKind.MEMORY:
                 continue
@@ -100,13 +100,13 @@ class Computing(Updates):
                 value = run.state.fresh("computed")
                 self._memory.store(run.state, by, address, size, value, wide or MemoryOrder.RELEASE)
 
-    def _conditional(self, run: Run, instruction: Instruction) -> Value | None:
+    def _conditional(self, run: BlockRun, instruction: Instruction) -> Value | None:
         """Return what a SETcc stores, when the flags tell."""
         flags, condition = run.registers.flags, instruction.condition_code
         is_set = instruction.op_count == 1
         return flags.holds(condition) if flags and condition and is_set else None
 
-    def _harmless(self, run: Run, instruction: Instruction, _: By) -> None:
+    def _harmless(self, run: BlockRun, instruction: Instruction, _: By) -> None:
         for used in _INFO.info(instruction).used_registers():
             if used.access not in (iced_x86.OpAccess.READ, iced_x86.OpAccess.COND_READ):
                 run.registers.write(used.register, run.state.fresh("computed"))

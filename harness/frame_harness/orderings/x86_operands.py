@@ -9,8 +9,8 @@ import iced_x86
 from iced_x86 import Instruction, OpKind, Register
 
 from frame_harness.orderings.asm_block import NotUnderstood
-from frame_harness.orderings.assembler import Reference, Section
-from frame_harness.orderings.ir_asm_memory import By, Memory
+from frame_harness.orderings.assembler import CodeReference, CodeSection
+from frame_harness.orderings.ir_asm_memory import AsmMemory, By
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_values import Symbol, Value, add, scale, unknown
 from frame_harness.orderings.x86_registers import UNBOUND, RegisterExt, Registers, full
@@ -20,7 +20,7 @@ _NO_VALUE: Final = (int(Register.NONE), int(Register.RIP))
 
 
 @dataclass
-class Run:
+class BlockRun:
     """One way through the block so far.
 
     Attributes:
@@ -33,9 +33,9 @@ class Run:
     visits: dict[int, int] = field(default_factory=dict)
     left: str | None = None
 
-    def copy(self) -> Run:
+    def copy(self) -> BlockRun:
         """Return an independent way that goes on from here; it has not been left."""
-        return Run(self.state.copy(), self.registers.copy(), self.at, dict(self.visits))
+        return BlockRun(self.state.copy(), self.registers.copy(), self.at, dict(self.visits))
 
     def count(self, event: int) -> int:
         """Count an event of this way; return how often it has happened."""
@@ -50,14 +50,14 @@ class Operands:
         ordered: whether the compiler keeps its own accesses on their sides of the block.
     """
 
-    def __init__(self, section: Section, memory: Memory, *, ordered: bool) -> None:
+    def __init__(self, section: CodeSection, memory: AsmMemory, *, ordered: bool) -> None:
         self._section = section
         self._memory = memory
         self._ordered = ordered
         self._at = -1
         self._displacement = self._immediate = 0
 
-    def _decode(self, run: Run, end: int) -> Instruction:
+    def _decode(self, run: BlockRun, end: int) -> Instruction:
         """Take the next instruction of a run.
 
         Raises:
@@ -72,10 +72,10 @@ class Operands:
         self._displacement, self._immediate = offsets.displacement_offset, offsets.immediate_offset
         return instruction
 
-    def _reference(self, offset: int) -> Reference | None:
+    def _reference(self, offset: int) -> CodeReference | None:
         return self._section.references.get(self._at + offset) if offset else None
 
-    def _address(self, run: Run, instruction: Instruction) -> Value:
+    def _address(self, run: BlockRun, instruction: Instruction) -> Value:
         if int(instruction.memory_segment) in _SEGMENTS:
             raise NotUnderstood("it addresses memory through a segment, whose base nobody here knows")
         reference = self._reference(self._displacement)
@@ -105,7 +105,7 @@ class Operands:
         # An immediate is as wide as what it meets; alone it is pushed.
         return self._size(instruction, 0) if index else 8
 
-    def _read(self, run: Run, instruction: Instruction, index: int, by: By) -> Value:
+    def _read(self, run: BlockRun, instruction: Instruction, index: int, by: By) -> Value:
         kind = instruction.op_kind(index)
         if kind == OpKind.REGISTER:
             return run.registers.read(instruction.op_register(index))
@@ -117,7 +117,7 @@ class Operands:
             return add(unknown(Symbol("global", name=reference.symbol)), reference.addend, 64)
         return int(instruction.immediate(index)) & ((1 << self._size(instruction, 0) * 8) - 1)
 
-    def _write(self, run: Run, instruction: Instruction, index: int, value: Value, by: By) -> None:
+    def _write(self, run: BlockRun, instruction: Instruction, index: int, value: Value, by: By) -> None:
         if instruction.op_kind(index) == OpKind.REGISTER:
             run.registers.write(instruction.op_register(index), value)
         else:

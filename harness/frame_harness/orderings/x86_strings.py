@@ -12,7 +12,7 @@ from frame_harness.orderings.events import MemoryOrder
 from frame_harness.orderings.ir_asm_memory import ANY_BYTES, By
 from frame_harness.orderings.ir_values import Value, scale, single
 from frame_harness.orderings.x86_computing import Computing
-from frame_harness.orderings.x86_operands import Run
+from frame_harness.orderings.x86_operands import BlockRun
 from frame_harness.orderings.x86_registers import UNBOUND, RegisterExt
 
 PUSHED_FLAGS: Final = "flags"
@@ -21,33 +21,33 @@ PUSHED_FLAGS: Final = "flags"
 class Strings(Computing):
     """Performs what moves much memory, or orders it."""
 
-    def _nontemporal(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _nontemporal(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         address, size = self._address(run, instruction), self._size(instruction, 0)
         is_vector = not RegisterExt.is_gpr(instruction.op_register(1))
         value = run.state.fresh("computed") if is_vector else self._read(run, instruction, 1, by)
         order = MemoryOrder.MONOTONIC if size <= 8 else MemoryOrder.PLAIN
         self._memory.store(run.state, by, address, size, value, order, nontemporal=True)
 
-    def _full_fence(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _full_fence(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         self._memory.fence(run.state, by, MemoryOrder.SEQ_CST)
         self._harmless(run, instruction, by)
 
-    def _store_fence(self, run: Run, _: Instruction, by: By) -> None:
+    def _store_fence(self, run: BlockRun, _: Instruction, by: By) -> None:
         self._memory.fence(run.state, by, MemoryOrder.RELEASE)
 
-    def _load_fence(self, run: Run, _: Instruction, by: By) -> None:
+    def _load_fence(self, run: BlockRun, _: Instruction, by: By) -> None:
         self._memory.fence(run.state, by, MemoryOrder.ACQUIRE)
 
-    def _movsd(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _movsd(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         if instruction.is_string_instruction:
             self._copy(run, instruction, by, 4)
         else:
             self._compute(run, instruction, by)
 
-    def _copy_string(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _copy_string(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         self._copy(run, instruction, by, words.COPY_STRING[instruction.mnemonic])
 
-    def _copy(self, run: Run, instruction: Instruction, by: By, width: int) -> None:
+    def _copy(self, run: BlockRun, instruction: Instruction, by: By, width: int) -> None:
         size, order = self._extent(run, instruction, width)
         if size:
             source, target = run.registers.read(Register.RSI), run.registers.read(Register.RDI)
@@ -59,7 +59,7 @@ class Strings(Computing):
             )
         self._advance(run, instruction, width, Register.RSI, Register.RDI)
 
-    def _store_string(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _store_string(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         width = words.STORE_STRING[instruction.mnemonic]
         size, order = self._extent(run, instruction, width)
         if size:
@@ -73,7 +73,7 @@ class Strings(Computing):
             )
         self._advance(run, instruction, width, Register.RDI)
 
-    def _extent(self, run: Run, instruction: Instruction, width: int) -> tuple[int, MemoryOrder]:
+    def _extent(self, run: BlockRun, instruction: Instruction, width: int) -> tuple[int, MemoryOrder]:
         """Return how many bytes a string instruction touches, and how.
 
         The stores of a repeated one may become visible in any order (SDM vol. 3A, 9.2.4), though not after
@@ -89,7 +89,7 @@ class Strings(Computing):
         return (count * width if isinstance(count, int) else ANY_BYTES), MemoryOrder.PLAIN
 
     @staticmethod
-    def _advance(run: Run, instruction: Instruction, width: int, *pointers: int) -> None:
+    def _advance(run: BlockRun, instruction: Instruction, width: int, *pointers: int) -> None:
         count: Value = 1
         if instruction.has_rep_prefix or instruction.has_repne_prefix:
             count = run.registers.read(Register.RCX)
@@ -102,13 +102,13 @@ class Strings(Computing):
         if UNBOUND in addresses:
             raise NotUnderstood("it addresses memory through a register that it was not given")
 
-    def _push(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _push(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         is_flags = instruction.mnemonic == Mnemonic.PUSHFQ
         value = run.state.fresh(PUSHED_FLAGS) if is_flags else self._read(run, instruction, 0, by)
         run.registers.move(Register.RSP, -8 & (1 << 64) - 1)
         self._memory.store(run.state, by, run.registers.read(Register.RSP), 8, value)
 
-    def _pop(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _pop(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         value = self._memory.load(run.state, by, run.registers.read(Register.RSP), 8)
         run.registers.move(Register.RSP, 8)
         if instruction.mnemonic == Mnemonic.POPFQ:

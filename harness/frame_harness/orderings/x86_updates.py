@@ -10,7 +10,7 @@ from iced_x86 import Instruction, Mnemonic, OpKind, Register
 from frame_harness.orderings.asm_block import NotUnderstood
 from frame_harness.orderings.ir_asm_memory import By, equality
 from frame_harness.orderings.ir_values import Value, binary
-from frame_harness.orderings.x86_operands import Operands, Run
+from frame_harness.orderings.x86_operands import BlockRun, Operands
 from frame_harness.orderings.x86_registers import Flags
 
 FAILURES: Final = 1  # of one CMPXCHG on one way: a second try shows all that a third one would
@@ -19,7 +19,7 @@ FAILURES: Final = 1  # of one CMPXCHG on one way: a second try shows all that a 
 class Updates(Operands):
     """Performs XCHG, XADD, CMPXCHG and what sets single bits."""
 
-    def _xchg(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _xchg(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         memory = next((i for i in (0, 1) if instruction.op_kind(i) == OpKind.MEMORY), None)
         if memory is None:
             values = [self._read(run, instruction, index, by) for index in (0, 1)]
@@ -28,7 +28,7 @@ class Updates(Operands):
             return
         self._swap(run, instruction, by, memory, 1 - memory, lambda _, new: new)
 
-    def _xadd(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _xadd(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         bits = self._size(instruction, 0) * 8
         if instruction.has_lock_prefix:
             self._swap(run, instruction, by, 0, 1, lambda old, more: binary("add", old, more, bits))
@@ -40,7 +40,7 @@ class Updates(Operands):
 
     def _swap(
         self,
-        run: Run,
+        run: BlockRun,
         instruction: Instruction,
         by: By,
         memory: int,
@@ -55,7 +55,7 @@ class Updates(Operands):
         if instruction.mnemonic == Mnemonic.XADD:
             run.registers.flags = Flags("add", old, 0, new, size * 8)
 
-    def _bit_update(self, run: Run, instruction: Instruction, by: By) -> None:
+    def _bit_update(self, run: BlockRun, instruction: Instruction, by: By) -> None:
         self._bit_test(run, instruction, by, reads=False)
         size = self._size(instruction, 0)
         fresh = run.state.fresh("update")
@@ -67,14 +67,14 @@ class Updates(Operands):
             self._read(run, instruction, 0, by)
             self._write(run, instruction, 0, fresh, by)
 
-    def _bit_test(self, run: Run, instruction: Instruction, by: By, *, reads: bool = True) -> None:
+    def _bit_test(self, run: BlockRun, instruction: Instruction, by: By, *, reads: bool = True) -> None:
         if instruction.op_kind(0) == OpKind.MEMORY and instruction.op_kind(1) == OpKind.REGISTER:
             raise NotUnderstood(f"`{by.text}` addresses memory by a bit's number")
         if reads:
             self._read(run, instruction, 0, by)
         run.registers.flags = None
 
-    def _cmpxchg(self, run: Run, instruction: Instruction, by: By) -> list[Run]:
+    def _cmpxchg(self, run: BlockRun, instruction: Instruction, by: By) -> list[BlockRun]:
         size = self._size(instruction, 0)
         accumulator = {1: Register.AL, 2: Register.AX, 4: Register.EAX, 8: Register.RAX}[size]
         expected = run.registers.read(accumulator)
@@ -89,7 +89,7 @@ class Updates(Operands):
             found = self._memory.load(run.state, by, address, size)
         equal = equality(found, expected, size)
         truth = run.state.truth(equal)
-        other: list[Run] = []
+        other: list[BlockRun] = []
         if truth is not True:
             failed = run if truth is False else run.copy()
             self._refused(failed, by, address, size, found, equal, accumulator, locked=locked)
@@ -106,7 +106,7 @@ class Updates(Operands):
 
     def _refused(
         self,
-        run: Run,
+        run: BlockRun,
         by: By,
         address: Value,
         size: int,

@@ -24,7 +24,7 @@ _MOST_STEPS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Life:
+class DrawnLife:
     """The slots of some frames over a history.
 
     Args:
@@ -58,7 +58,7 @@ def _names(field: str, value: int) -> str:
     return names or ("none" if value == 0 else f"{value:#x}")
 
 
-def svg(life: Life, pfn: Pfn, *, field: str = "", title: str) -> str:
+def svg(life: DrawnLife, pfn: Pfn, *, field: str = "", title: str) -> str:
     """Draw one frame's life; of a long history the steps at which its slot changes, the latest ones.
 
     Args:

@@ -13,7 +13,7 @@ Hatch = str
 
 
 @dataclass(frozen=True)
-class Look:
+class StateLook:
     """One state; `rank` says which state is shown where one cell stands for many frames: the highest."""
 
     state: int
@@ -25,8 +25,8 @@ class Look:
     rank: int
 
 
-def _look(state: int, sign: str, light: str, dark: str, hatch: Hatch, rank: int) -> Look:
-    return Look(state, words_of(state), sign, light, dark, hatch, rank)
+def _look(state: int, sign: str, light: str, dark: str, hatch: Hatch, rank: int) -> StateLook:
+    return StateLook(state, words_of(state), sign, light, dark, hatch, rank)
 
 
 _OF_STATE = (
@@ -55,7 +55,7 @@ def _between(first: str, last: str, share: float) -> str:
     return "#" + "".join(f"{round(low + (high - low) * share):02x}" for low, high in parts)
 
 
-def _free(order: int) -> Look:
+def _free(order: int) -> StateLook:
     share = order / C.max_order
     light, dark = _between(*_FREE_LIGHT, share), _between(*_FREE_DARK, share)
     return _look(FrameState.FREE + order, str(order), light, dark, "plain", 4)
@@ -66,7 +66,7 @@ _BY_STATE = {look.state: look for look in LOOKS}
 N_STATES: Final = max(_BY_STATE) + 1
 
 
-def look_of(state: int) -> Look:
+def look_of(state: int) -> StateLook:
     """How a state looks, by its number."""
     return _BY_STATE[state]
 

@@ -10,7 +10,7 @@ from frame_harness.judge.ways import way, words_of
 
 
 @dataclass(frozen=True)
-class Cause:
+class BrokenOffCause:
     """One way in which checks broke off: the first of them, all of them."""
 
     results: tuple[CheckResult, ...]
@@ -35,14 +35,14 @@ class SharedTrouble:
     stopped: int
 
 
-def causes_of(results: Iterable[CheckResult], troubles: Iterable[Trouble]) -> list[Cause]:
+def causes_of(results: Iterable[CheckResult], troubles: Iterable[Trouble]) -> list[BrokenOffCause]:
     """Group checks that broke off by how and where; those that a trouble explains are left out."""
     explained = {(trouble.run, trouble.message) for trouble in troubles}
     groups: dict[tuple[str, ...], list[CheckResult]] = {}
     for result in results:
         if (result.run, result.message) not in explained:
             groups.setdefault(_way(result), []).append(result)
-    return [Cause(tuple(group)) for group in groups.values()]
+    return [BrokenOffCause(tuple(group)) for group in groups.values()]
 
 
 def _way(result: CheckResult) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from frame_harness.base.text import plural
 from frame_harness.contract.layout import StructLayout
-from frame_harness.judge.difference import Difference, Fault
+from frame_harness.judge.difference import Difference, FaultKey
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
@@ -45,7 +45,7 @@ def print_so_far(
 
 def print_difference(
     seen: Difference,
-    shown: Collection[Fault],
+    shown: Collection[FaultKey],
     evidence: Evidence,
     verdict: Verdict,
     console: Console,
@@ -73,7 +73,7 @@ def print_difference(
 
 
 def _broken(
-    findings: Sequence[Finding], shown: Collection[Fault], so_far: str, context: FindingContext
+    findings: Sequence[Finding], shown: Collection[FaultKey], so_far: str, context: FindingContext
 ) -> Iterable[RenderableType]:
     if not findings:
         return []

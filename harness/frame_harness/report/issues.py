@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from frame_harness.judge.evidence import Evidence
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.origins import origin_words
@@ -66,8 +66,8 @@ def issues_of(evidence: Evidence, verdict: Verdict) -> Iterator[Issue]:
             _fingerprint(finding.clause, finding.cause, finding.first.function, Path(file).name),
             finding,
         )
-    told = verdict.kind is Kind.FAIL and not all(finding.known for finding in verdict.findings)
-    if verdict.kind is not Kind.PASS and not told:
+    told = verdict.kind is VerdictKind.FAIL and not all(finding.known for finding in verdict.findings)
+    if verdict.kind is not VerdictKind.PASS and not told:
         why = verdict.reasons[0].message if verdict.reasons else "nothing ran"
         title = f"{verdict.kind}: this is no PASS"
         yield Issue(NO_PASS, Severity.NO_PASS, title, why, subject.path, None, _fingerprint(NO_PASS))

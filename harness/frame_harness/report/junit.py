@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from frame_harness.base.text import printable
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.verdict import Verdict, what_was_seen
 from frame_harness.report.origins import origin_words
 
@@ -89,12 +89,12 @@ def _body(element: ET.Element, result: CheckResult, history: str = "") -> None:
 
 def _verdict_case(suite: ET.Element, evidence: Evidence, verdict: Verdict) -> None:
     case = ET.SubElement(suite, "testcase", name="verdict", classname=_SUITE, time="0")
-    if verdict.kind is Kind.PASS:
+    if verdict.kind is VerdictKind.PASS:
         return
     lines = [f"{reason.kind}: {reason.run or 'all'}: {reason.message}" for reason in verdict.reasons]
     lines += [trouble.detail for trouble in evidence.errors if trouble.detail]
     # A SKIP, too: CI systems show a skipped case in green.
-    tag = "failure" if verdict.kind is Kind.FAIL else "error"
+    tag = "failure" if verdict.kind is VerdictKind.FAIL else "error"
     first = verdict.reasons[0].message if verdict.reasons else "not judged"
     element = ET.SubElement(case, tag, type=str(verdict.kind), message=printable(first))
     element.text = printable("\n".join(lines))

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from frame_harness.base.text import printable
 from frame_harness.contract.clauses import Clause, Clauses
 from frame_harness.judge.evidence import Evidence
-from frame_harness.judge.exit_codes import Kind, exit_code
+from frame_harness.judge.exit_codes import VerdictKind, exit_code
 from frame_harness.judge.reason import ReasonCode
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.context import FindingContext
@@ -58,7 +58,7 @@ def _run(
         ],
         "invocations": [
             {
-                "executionSuccessful": verdict.kind in (Kind.PASS, Kind.FAIL),
+                "executionSuccessful": verdict.kind in (VerdictKind.PASS, VerdictKind.FAIL),
                 "exitCode": int(exit_code(verdict.kind)),
                 "exitCodeDescription": str(verdict.kind),
                 "toolExecutionNotifications": _notifications(verdict),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from frame_harness.base.text import seconds
 from frame_harness.judge.evidence import Evidence, Outcome, RunEvidence, RunKey
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.reason import BROKEN_OFF, Reason, ReasonCode
 from frame_harness.judge.verdict import Verdict, how_it_ended
@@ -35,7 +35,7 @@ class RunRow:
 class Against:
     """What stands against a PASS; `runs` in which it does, each once, none where it is said of all."""
 
-    kind: Kind
+    kind: VerdictKind
     words: str
     runs: tuple[RunKey, ...]
 
@@ -114,7 +114,7 @@ def against(reasons: Sequence[Reason], told_elsewhere: Collection[ReasonCode]) -
     Args:
         told_elsewhere: codes of reasons that have a place of their own in the report.
     """
-    found: dict[tuple[Kind, str], tuple[dict[RunKey, None], list[str]]] = {}
+    found: dict[tuple[VerdictKind, str], tuple[dict[RunKey, None], list[str]]] = {}
     for reason in reasons:
         if reason.code in told_elsewhere:
             continue

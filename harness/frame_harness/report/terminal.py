@@ -22,7 +22,7 @@ from frame_harness.judge.evidence import (
     RunKey,
     Trouble,
 )
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.reason import BROKEN_OFF, CODE_OF_BROKEN_OFF, Reason, ReasonCode
@@ -45,15 +45,15 @@ from frame_harness.report.width import PIPE_WIDTH, ByWidth
 WIDEST = 110
 _SHA_SHOWN = 12
 _KIND_STYLE = {
-    Kind.PASS: "bold green",
-    Kind.SKIP: "bold yellow",
-    Kind.NO_TESTS: "bold yellow",
-    Kind.UNJUDGEABLE: "bold yellow",
-    Kind.FAIL: "bold red",
-    Kind.TIMEOUT: "bold red",
-    Kind.CRASH: "bold red",
-    Kind.ERROR: "bold magenta",
-    Kind.INTERRUPTED: "bold yellow",
+    VerdictKind.PASS: "bold green",
+    VerdictKind.SKIP: "bold yellow",
+    VerdictKind.NO_TESTS: "bold yellow",
+    VerdictKind.UNJUDGEABLE: "bold yellow",
+    VerdictKind.FAIL: "bold red",
+    VerdictKind.TIMEOUT: "bold red",
+    VerdictKind.CRASH: "bold red",
+    VerdictKind.ERROR: "bold magenta",
+    VerdictKind.INTERRUPTED: "bold yellow",
 }
 # Tables fill their columns; a line that is copied should end where its words end.
 _TRAILING_BLANKS = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
@@ -94,7 +94,7 @@ def print_report(
         copies: of the files that were judged, by their path; without one the file itself is read.
         kept: the folders with what guests of checks left.
     """
-    alone = verdict.kind is Kind.UNJUDGEABLE and not evidence.runs  # one line says it all
+    alone = verdict.kind is VerdictKind.UNJUDGEABLE and not evidence.runs  # one line says it all
     context = FindingContext(evidence.subject, slot, copies or {}, kept or {})
     print_parts([] if alone else _parts(evidence, verdict, baseline, context, explained), console)
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
@@ -173,8 +173,8 @@ def _broken_off(
 
 def verdict_line(evidence: Evidence, verdict: Verdict) -> Text:
     """`PASS: 128 checks, 92 clauses held, 3 machines × 2 profiles; 12.3 s in all`."""
-    if verdict.kind is Kind.UNJUDGEABLE:
-        said = (reason.message for reason in verdict.reasons if reason.kind is Kind.UNJUDGEABLE)
+    if verdict.kind is VerdictKind.UNJUDGEABLE:
+        said = (reason.message for reason in verdict.reasons if reason.kind is VerdictKind.UNJUDGEABLE)
         return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", printable(next(said)))
     facts = [
         plural(len({result.check for result in evidence.checks}), "check"),
@@ -307,7 +307,7 @@ def _stale(entries: Sequence[BaselineEntry], baseline: Baseline) -> list[Rendera
 
 def _trouble(trouble: Trouble, where: str, stopped: int) -> RenderableType:
     title = Text.assemble(
-        (f"  {printable(trouble.what)}: ", _KIND_STYLE[Kind.ERROR]), printable(trouble.message)
+        (f"  {printable(trouble.what)}: ", _KIND_STYLE[VerdictKind.ERROR]), printable(trouble.message)
     )
     lines: list[RenderableType] = [title]
     if where:

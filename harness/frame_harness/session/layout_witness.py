@@ -9,7 +9,7 @@ import numpy as np
 from frame_harness.base.units import Paddr, paddr_to_pfn
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import FieldLayout
-from frame_harness.contract.methods import Case, Method
+from frame_harness.contract.methods import Case, SlotMethod
 from frame_harness.contract.preflight import Preflight
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
@@ -64,7 +64,7 @@ def layout_evidence(kernel: Kernel, preflight: Preflight[Any]) -> LayoutEvidence
     )
 
 
-def _storing(contract: Contract) -> list[tuple[Method, Case, FieldLayout]]:
+def _storing(contract: Contract) -> list[tuple[SlotMethod, Case, FieldLayout]]:
     """A call of each method that stores an operand in a field, with that field."""
     found = []
     for method in contract.methods:
@@ -75,7 +75,7 @@ def _storing(contract: Contract) -> list[tuple[Method, Case, FieldLayout]]:
     return found
 
 
-def _probe_call(kernel: Kernel, paddr: Paddr, method: Method, case: Case, wanted: FieldLayout) -> str:
+def _probe_call(kernel: Kernel, paddr: Paddr, method: SlotMethod, case: Case, wanted: FieldLayout) -> str:
     """Say what a call leaves in a field's bytes, when that is not the operand that it stores there."""
     row = kernel.slots()[(pfn := paddr_to_pfn(paddr)) : pfn + 1].view(np.uint8)
     kept, slot = row.copy(), kernel.image.subject.contract.slot

@@ -15,7 +15,7 @@ from frame_harness.session.runs import NO_PREFLIGHT, RAISED_BY_TESTS, WorkerOutp
 
 
 @dataclass
-class Seen:
+class SessionSeen:
     """What a session saw, in the process that hears of all of it.
 
     Attributes:

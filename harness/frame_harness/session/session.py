@@ -23,7 +23,7 @@ from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Run
 from frame_harness.session.runs import Runs, WorkerOutput
-from frame_harness.session.seen import Seen
+from frame_harness.session.seen import SessionSeen
 
 RESULT = "frame_harness_result"
 SEEN = "frame_harness_seen"
@@ -58,7 +58,7 @@ class Session:
         self.coverage: Coverage | None = None
         self.notes: tuple[str, ...] = ()
         self._config = config
-        self._seen = Seen(request, selection=str(config.getoption("keyword") or ""))
+        self._seen = SessionSeen(request, selection=str(config.getoption("keyword") or ""))
         self.is_worker = hasattr(config, "workerinput")
         self._voice = _Voice(config, alone=not self.is_worker)
         self.say: Say = self._voice.say

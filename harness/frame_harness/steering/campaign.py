@@ -14,15 +14,15 @@ from frame_harness.histories.boot_configs import boot_configs_for
 from frame_harness.histories.campaign import HISTORY_STEPS, is_played_both_ways
 from frame_harness.histories.commands import Command
 from frame_harness.histories.generator import Generator
-from frame_harness.histories.history import Failure, play_random
+from frame_harness.histories.history import HistoryFailure, play_random
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.shortening import Shortened, script_of, shortest
 from frame_harness.histories.steps import Step
 from frame_harness.steering.causes import Cause
-from frame_harness.steering.corpus import Corpus, Entry
+from frame_harness.steering.corpus import Corpus, CorpusEntry
 from frame_harness.steering.features import Feature
 from frame_harness.steering.lifting import Lifted
-from frame_harness.steering.player import BATCH, Played, Player
+from frame_harness.steering.player import BATCH, PlayedHistory, Player
 from frame_harness.steering.variation import MOST_STEPS, Varied, varied
 
 BLIND_SHARE = 0.2
@@ -41,7 +41,7 @@ AVOIDED = 0.75
 
 
 @dataclass(frozen=True)
-class Found(Shortened):
+class FoundCause(Shortened):
     """A cause with the shortest history found that shows it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Found(Shortened):
 
 
 @dataclass
-class Tally:
+class SteeringTally:
     """What a campaign has done so far.
 
     Args:
@@ -63,9 +63,9 @@ class Tally:
     """
 
     seed: int | str
-    found: dict[Cause, Found] = field(default_factory=dict)
+    found: dict[Cause, FoundCause] = field(default_factory=dict)
     again: dict[Cause, int] = field(default_factory=dict)
-    unconfirmed: dict[Cause, Failure] = field(default_factory=dict)
+    unconfirmed: dict[Cause, HistoryFailure] = field(default_factory=dict)
     histories: int = 0
     blind_commands: int = 0
     commands: int = 0
@@ -80,7 +80,7 @@ class Tally:
 class Failed:
     """A history that showed something, on the image that is judged."""
 
-    failure: Failure
+    failure: HistoryFailure
     boot_config: BootConfig
     name: str
 
@@ -94,9 +94,9 @@ class Kept:
     name: str
 
 
-Go = Callable[[Tally], bool]
-Say = Callable[[Found], None]
-SayKept = Callable[[Entry], None]
+Go = Callable[[SteeringTally], bool]
+SayCause = Callable[[FoundCause], None]
+SayKept = Callable[[CorpusEntry], None]
 
 
 class Campaign:
@@ -117,7 +117,7 @@ class Campaign:
         steered: bool = True,
         known: Iterable[str] = (),
     ) -> None:
-        self.player, self.corpus, self.tally = player, Corpus(), Tally(seed)
+        self.player, self.corpus, self.tally = player, Corpus(), SteeringTally(seed)
         self._others = tuple(known)
         self._before = player.commands
         self._kept, self._steered = kept, steered and player.counting is not None
@@ -129,7 +129,7 @@ class Campaign:
         """That were compared with the model since this campaign began."""
         return self.player.commands - self._before
 
-    def play(self, history: Kept) -> Played:
+    def play(self, history: Kept) -> PlayedHistory:
         """Play a history of an earlier campaign.
 
         Raises:
@@ -137,7 +137,7 @@ class Campaign:
         """
         return self.player.play(Lifted(history.commands), history.boot_config, len(history.commands))
 
-    def begin_with(self, history: Kept, played: Played, say: Say = lambda _: None) -> None:
+    def begin_with(self, history: Kept, played: PlayedHistory, say: SayCause = lambda _: None) -> None:
         """Keep what a history reached that was played; what it showed is a finding, too.
 
         Raises:
@@ -150,7 +150,7 @@ class Campaign:
             say(found)
         self.tally.commands = self.commands
 
-    def run(self, go_on: Go, say: Say = lambda _: None) -> Tally:
+    def run(self, go_on: Go, say: SayCause = lambda _: None) -> SteeringTally:
         """Play history after history as long as `go_on` says so.
 
         Args:
@@ -209,7 +209,7 @@ class Campaign:
                 self._kept(entry)
         return self._confirmed(played, boot_config, name)
 
-    def _lift(self, entry: Entry) -> bool:
+    def _lift(self, entry: CorpusEntry) -> bool:
         """Find out where the frames of an entry come from that another process kept."""
         played = self.player.play(Lifted(entry.commands), entry.boot_config, len(entry.commands))
         entry.steps = played.steps
@@ -218,7 +218,7 @@ class Campaign:
             return False
         return True
 
-    def _trim(self, entry: Entry) -> None:
+    def _trim(self, entry: CorpusEntry) -> None:
         """Leave out what the rare branches of an entry do not need: what is made of it is shorter, too."""
         entry.trimmed = True
         rare = self.corpus.rare_branches(entry)
@@ -238,7 +238,7 @@ class Campaign:
         self.tally.commands = self.commands
 
     def _reaching(
-        self, entry: Entry, steps: tuple[Step, ...], rare: frozenset[Feature], batch: int = BATCH
+        self, entry: CorpusEntry, steps: tuple[Step, ...], rare: frozenset[Feature], batch: int = BATCH
     ) -> tuple[Step, ...]:
         """As many of some steps as reach the branches; none when all together do not."""
         writer = Varied(steps, random.Random(entry.name))
@@ -250,7 +250,7 @@ class Campaign:
             self._kept(each)
         return played.steps[: max(played.reached[feature] for feature in rare)]
 
-    def _confirmed(self, played: Played, boot_config: BootConfig, name: str) -> Failed | None:
+    def _confirmed(self, played: PlayedHistory, boot_config: BootConfig, name: str) -> Failed | None:
         """What a history shows that it shows on the image that is judged, too."""
         if played.failure is None:
             return None
@@ -267,7 +267,7 @@ class Campaign:
 
     # ---- findings ----------------------------------------------------------------------------------------
 
-    def _note(self, failed: Failed) -> Found | None:
+    def _note(self, failed: Failed) -> FoundCause | None:
         """Shorten what is new; None where its cause is known."""
         tally, seen = self.tally, Cause.of(failed.failure)
         after = self.commands
@@ -281,9 +281,9 @@ class Campaign:
         tally.again[cause] = tally.again.get(cause, 0) + 1
         return None
 
-    def _shortened(self, failed: Failed, after: int) -> Found:
+    def _shortened(self, failed: Failed, after: int) -> FoundCause:
         guest = self.player.guest(failed.boot_config)
         failure = shortest(guest, failed.failure, failed.name, Cause.of)
         cause = Cause.of(failure)
         script = script_of(guest, failure, failed.name, cause.text)
-        return Found(failure, script, len(failed.failure.commands), cause, after)
+        return FoundCause(failure, script, len(failed.failure.commands), cause, after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from frame_harness.histories.history import Failure
+from frame_harness.histories.history import HistoryFailure
 
 
 @dataclass(frozen=True, order=True)
@@ -26,7 +26,7 @@ class Cause:
     got: str = ""
 
     @classmethod
-    def of(cls, failure: Failure) -> Cause:
+    def of(cls, failure: HistoryFailure) -> Cause:
         """The cause of a failure, which does not depend on the frames that it shows on."""
         difference = failure.difference
         return cls(

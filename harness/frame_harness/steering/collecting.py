@@ -14,10 +14,10 @@ import pytest
 from frame_harness.base.profiles import profiles_named
 
 if TYPE_CHECKING:
-    from frame_harness.steering.replaying import Replayer
+    from frame_harness.steering.replaying import ScriptReplayer
 
 _FIRST_LINE = b"# frame-harness script "
-REPLAYER: pytest.StashKey[Replayer] = pytest.StashKey()
+REPLAYER: pytest.StashKey[ScriptReplayer] = pytest.StashKey()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -57,11 +57,11 @@ class ScriptItem(pytest.Item):
         self._machine, self._profile = machine, profile
 
     def runtest(self) -> None:
-        from frame_harness.steering.replaying import Replayer  # noqa: PLC0415 - only where there is a script
+        from frame_harness.steering.replaying import ScriptReplayer  # noqa: PLC0415 - only where there is a script
 
         stash = self.config.stash
         if REPLAYER not in stash:
-            stash[REPLAYER] = Replayer(self.config.getoption("--frame-rs"))
+            stash[REPLAYER] = ScriptReplayer(self.config.getoption("--frame-rs"))
         stash[REPLAYER].replay(self.path, self._machine, self._profile)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from frame_harness.histories.commands import Command
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.steps import Step
-from frame_harness.steering.features import Feature, Kind
-from frame_harness.steering.player import Played
+from frame_harness.steering.features import Feature, FeatureKind
+from frame_harness.steering.player import PlayedHistory
 
 WEIGHTS: Mapping[int, float] = {
-    Kind.BRANCH: 16.0, Kind.COUNT: 0.2, Kind.REPLY: 0.5, Kind.PAIR: 0.1, Kind.STATE: 0.5,
-}  # fmt: skip
+    FeatureKind.BRANCH: 16.0,
+    FeatureKind.COUNT: 0.2,
+    FeatureKind.REPLY: 0.5,
+    FeatureKind.PAIR: 0.1,
+    FeatureKind.STATE: 0.5,
+}
 """What a feature is worth when it is as rare as another one."""
 
 
@@ -27,7 +31,7 @@ RARE = 0.12
 
 
 @dataclass(eq=False)
-class Entry:
+class CorpusEntry:
     """A history that reaches something in fewer steps than any other one.
 
     Args:
@@ -54,8 +58,8 @@ class Corpus:
     """The entries, and how often each feature was seen."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self._shortest: dict[Feature, Entry] = {}
+        self.entries: list[CorpusEntry] = []
+        self._shortest: dict[Feature, CorpusEntry] = {}
         self._hits: dict[Feature, int] = {}
         self._played = 0
 
@@ -67,7 +71,7 @@ class Corpus:
         """Everything that some kept history reaches."""
         return self._shortest.keys()
 
-    def add(self, played: Played, boot_config: BootConfig, name: str) -> list[Entry]:
+    def add(self, played: PlayedHistory, boot_config: BootConfig, name: str) -> list[CorpusEntry]:
         """Learn what a history reached; keep as much of it as reaches something new, or does so sooner.
 
         Returns:
@@ -84,15 +88,15 @@ class Corpus:
         sooner = [
             until
             for feature, until in reached.items()
-            if feature[0] == Kind.BRANCH and 1.2 * until <= len(self._shortest[feature].commands)
+            if feature[0] == FeatureKind.BRANCH and 1.2 * until <= len(self._shortest[feature].commands)
         ]
         if sooner:
             kept.append(self._keep(played, boot_config, name, max(sooner)))
         return kept
 
-    def _keep(self, played: Played, boot_config: BootConfig, name: str, until: int) -> Entry:
+    def _keep(self, played: PlayedHistory, boot_config: BootConfig, name: str, until: int) -> CorpusEntry:
         features = frozenset(feature for feature, at in played.reached.items() if at <= until)
-        entry = Entry(played.steps[:until], played.commands[:until], boot_config, name, features)
+        entry = CorpusEntry(played.steps[:until], played.commands[:until], boot_config, name, features)
         for feature, at in played.reached.items():
             other = self._shortest.get(feature)
             if at > until or (other is not None and len(other.commands) <= until):
@@ -108,7 +112,7 @@ class Corpus:
         self, commands: tuple[Command, ...], boot_config: BootConfig, name: str, features: frozenset[Feature]
     ) -> None:
         """Take over what another process kept."""
-        entry = Entry((), commands, boot_config, name, features)
+        entry = CorpusEntry((), commands, boot_config, name, features)
         for feature in sorted(features, key=str):
             self._hits[feature] = self._hits.get(feature, 0) + 1
             other = self._shortest.get(feature)
@@ -119,13 +123,13 @@ class Corpus:
                 entry.best.add(feature)
         self.entries = [each for each in (*self.entries, entry) if each.best]
 
-    def drop(self, entry: Entry) -> None:
+    def drop(self, entry: CorpusEntry) -> None:
         """Forget an entry that cannot be played here."""
         self.entries.remove(entry)
         for feature in entry.best:
             del self._shortest[feature]
 
-    def choose(self, rng: random.Random) -> Entry:
+    def choose(self, rng: random.Random) -> CorpusEntry:
         """An entry, rather one that runs a branch that was found late or that few histories ran."""
         among = self._among(rng)
         weights = [self._worth(entry) / (1 + entry.chosen) ** 0.5 for entry in among]
@@ -133,32 +137,32 @@ class Corpus:
         entry.chosen += 1
         return entry
 
-    def _among(self, rng: random.Random) -> list[Entry]:
+    def _among(self, rng: random.Random) -> list[CorpusEntry]:
         """Those that one is chosen of."""
         way = rng.random()
         if way < FOR_LATEST:
             # Each by itself: what was found behind much else is one condition away from what lies behind it.
-            found = [feature for feature in self._shortest if feature[0] == Kind.BRANCH][-LATEST:]
+            found = [feature for feature in self._shortest if feature[0] == FeatureKind.BRANCH][-LATEST:]
             return [self._shortest[rng.choice(found)]] if found else self.entries
         rare = [entry for entry in self.entries if self.rare_branches(entry)]
         return rare if rare and way < FOR_LATEST + FOR_RARE else self.entries
 
-    def choose_beside(self, rng: random.Random) -> Entry:
+    def choose_beside(self, rng: random.Random) -> CorpusEntry:
         """Any entry, to be put behind another one."""
         return rng.choice(self.entries)
 
-    def rare_branches(self, entry: Entry) -> frozenset[Feature]:
+    def rare_branches(self, entry: CorpusEntry) -> frozenset[Feature]:
         """Those of an entry's that few histories ran."""
         most = 2 + RARE * self._played
         return frozenset(
-            each for each in entry.best if each[0] == Kind.BRANCH and self._hits.get(each, 0) <= most
+            each for each in entry.best if each[0] == FeatureKind.BRANCH and self._hits.get(each, 0) <= most
         )
 
-    def _worth(self, entry: Entry) -> float:
+    def _worth(self, entry: CorpusEntry) -> float:
         return sum(sorted(WEIGHTS[int(each[0])] / self._hits.get(each, 1) for each in entry.best)) + 1e-6
 
 
-def fewest(entries: Iterable[Entry]) -> list[Entry]:
+def fewest(entries: Iterable[CorpusEntry]) -> list[CorpusEntry]:
     """Entries that reach together what all do: greedily, of equals the shortest, in the order given."""
     left = list(entries)
     wanted = set().union(*(entry.features for entry in left))

@@ -17,7 +17,7 @@ from frame_harness.histories.lockstep import Lockstep
 from frame_harness.image.branches import Branches
 
 
-class Kind(IntEnum):
+class FeatureKind(IntEnum):
     """What a feature is about."""
 
     BRANCH = 0
@@ -28,7 +28,7 @@ class Kind(IntEnum):
 
 
 Feature = tuple[int | str, ...]
-"""A `Kind`, then what it is: of a branch its number, of a count how often it ran, too, as a range."""
+"""A `FeatureKind`, then what it is: of a branch its number, of a count how often it ran, too, as a range."""
 
 _N_COUNTS = 256
 # Counts of these ranges are alike: 1, 2, 3, 4-7, 8-15, 16-31, 32-127, 128-255.
@@ -38,7 +38,7 @@ _NEARLY = 8
 
 
 @dataclass(frozen=True)
-class Reached:
+class FirstReached:
     """What was reached first behind so many steps of a history."""
 
     feature: Feature
@@ -69,13 +69,13 @@ class Observer:
         self.commands.append(command)
         op, outcome = command.op.name, prediction.outcome
         word = _word(outcome)
-        self._since.append((Kind.REPLY, op, word))
+        self._since.append((FeatureKind.REPLY, op, word))
         if prediction.frames:
             pfn = min(prediction.frames)
-            self._since.append((Kind.PAIR, self._last.get(pfn, ""), op, word))
+            self._since.append((FeatureKind.PAIR, self._last.get(pfn, ""), op, word))
             self._last[pfn] = op
         hazards = ("wrapped", "poison_met", "quarantined", "follows_misaligned")
-        self._since += [(Kind.STATE, each, op) for each in hazards if getattr(prediction, each)]
+        self._since += [(FeatureKind.STATE, each, op) for each in hazards if getattr(prediction, each)]
 
     def batch(self, n_steps: int) -> None:
         """Note what is reached by now."""
@@ -96,10 +96,10 @@ class Observer:
             return ()
         counts = self._counters()[self._of_subject]
         ran = np.flatnonzero(counts)
-        found: list[Feature] = [(Kind.BRANCH, index) for index in ran.tolist()]
+        found: list[Feature] = [(FeatureKind.BRANCH, index) for index in ran.tolist()]
         buckets = _BUCKETS[counts[ran]].tolist()
         return found + [
-            (Kind.COUNT, *each) for each in zip(ran.tolist(), buckets, strict=True) if each[1] > 1
+            (FeatureKind.COUNT, *each) for each in zip(ran.tolist(), buckets, strict=True) if each[1] > 1
         ]
 
 
@@ -114,13 +114,13 @@ def _states(model: Model) -> Iterable[Feature]:
     buddy = model.buddy
     for (cpu, kind), frames in buddy.caches.items():
         if frames:
-            yield Kind.STATE, "cache", cpu, int(kind), _level(len(frames))
+            yield FeatureKind.STATE, "cache", cpu, int(kind), _level(len(frames))
     for zone in buddy.zones:
         orders = [order for (_, order), head in zone.heads.items() if head != NONE]
-        yield Kind.STATE, "largest", zone.name, max(orders, default=-1)
-        yield Kind.STATE, "free", zone.name, (zone.free + zone.cached).bit_length()
-        yield Kind.STATE, "quarantined", zone.name, zone.quarantined.bit_length()
-    yield Kind.STATE, "hooks", len(model.hook_calls).bit_length()
+        yield FeatureKind.STATE, "largest", zone.name, max(orders, default=-1)
+        yield FeatureKind.STATE, "free", zone.name, (zone.free + zone.cached).bit_length()
+        yield FeatureKind.STATE, "quarantined", zone.name, zone.quarantined.bit_length()
+    yield FeatureKind.STATE, "hooks", len(model.hook_calls).bit_length()
 
 
 def _level(frames: int) -> int:

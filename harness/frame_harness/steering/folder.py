@@ -13,8 +13,8 @@ from frame_harness.histories.scripts import FORMAT, NEXT_STEP, Script, parse
 from frame_harness.image.branches import Branches
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
-from frame_harness.steering.corpus import Entry
-from frame_harness.steering.features import Kind
+from frame_harness.steering.corpus import CorpusEntry
+from frame_harness.steering.features import FeatureKind
 
 SUFFIX = ".txt"
 PREFIX = "history-"
@@ -52,7 +52,7 @@ def read(path: Path) -> Script:
         raise UsageError("script", str(path), detail="it is no text", next_step=NEXT_STEP) from error
 
 
-def script_of(entry: Entry, machine: Machine, profile: str, reason: str) -> Script:
+def script_of(entry: CorpusEntry, machine: Machine, profile: str, reason: str) -> Script:
     """A kept history as it is saved."""
     return Script(
         machine=machine.name, profile=profile, boot_config=entry.boot_config, commands=entry.commands,
@@ -69,14 +69,16 @@ def _digest(boot_config: BootConfig, lines: tuple[str, ...]) -> str:
     return hashlib.sha256("\n".join((repr(boot_config), *lines)).encode()).hexdigest()[:12]
 
 
-def reason(entry: Entry, branches: Branches, image: Image) -> str:
+def reason(entry: CorpusEntry, branches: Branches, image: Image) -> str:
     """Why a history is kept, in words: what it is the shortest for."""
     best = sorted(entry.best, key=lambda feature: (feature[0], str(feature)))
     places = dict.fromkeys(
-        _place(image, branches.addresses[int(feature[1])]) for feature in best if feature[0] == Kind.BRANCH
+        _place(image, branches.addresses[int(feature[1])])
+        for feature in best
+        if feature[0] == FeatureKind.BRANCH
     )
     words = [f"a branch in {place}" for place in list(places)[:_SHOWN]]
-    words += [" ".join(map(str, feature[1:])) for feature in best if feature[0] != Kind.BRANCH][
+    words += [" ".join(map(str, feature[1:])) for feature in best if feature[0] != FeatureKind.BRANCH][
         : max(_SHOWN - len(words), 0)
     ]
     more = len(best) - len(words)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.commands import Command, Kind, Op, Operand
+from frame_harness.histories.commands import Command, Op, Operand, OperandKind
 from frame_harness.histories.steps import Cached, Got, Origin, Step
 
 
@@ -26,7 +26,7 @@ class Lifted:
         number, command = self._left.popleft()
         kinds = command.op.kinds
         operands = [
-            self._origin(operand, model) if at < len(kinds) and kinds[at] is Kind.FRAME else operand
+            self._origin(operand, model) if at < len(kinds) and kinds[at] is OperandKind.FRAME else operand
             for at, operand in enumerate(command.operands)
         ]
         return Step(number, command.op, tuple(operands))

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from frame_harness.base.units import Paddr
 from frame_harness.histories.commands import Command
-from frame_harness.histories.history import Failure, Writer, play_again, play_random
+from frame_harness.histories.history import HistoryFailure, StepWriter, play_again, play_random
 from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
 from frame_harness.histories.steps import Step
 from frame_harness.image.branches import Branches
@@ -20,7 +20,7 @@ BATCH = 20
 
 
 @dataclass(frozen=True)
-class Played:
+class PlayedHistory:
     """What became of a history.
 
     Args:
@@ -29,7 +29,7 @@ class Played:
         reached: each feature with the steps that it took; of a failure those before it.
     """
 
-    failure: Failure | None
+    failure: HistoryFailure | None
     steps: tuple[Step, ...]
     commands: tuple[Command, ...]
     reached: dict[Feature, int]
@@ -38,7 +38,7 @@ class Played:
 class _Noting:
     """Passes steps on, and keeps those that were carried out."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: StepWriter) -> None:
         self._writer = writer
         self.next = writer.next
         self.steps: list[Step] = []
@@ -95,13 +95,15 @@ class Player:
             self._by_config[key] = self._guests.enter_context(Lockstep(host, boot_config))
         return self._by_config[key]
 
-    def play(self, writer: Writer, boot_config: BootConfig, most_steps: int, batch: int = BATCH) -> Played:
+    def play(
+        self, writer: StepWriter, boot_config: BootConfig, most_steps: int, batch: int = BATCH
+    ) -> PlayedHistory:
         """Play a history on the image that counts, and see what it reaches; of 1, behind which command."""
         guest = self.guest(boot_config, counting=True)
         observer, noting = Observer(guest, self._branches), _Noting(writer)
         failure = play_random(guest, noting, most_steps, watcher=observer, most=batch)
-        return Played(failure, tuple(noting.steps), tuple(observer.commands), observer.reached)
+        return PlayedHistory(failure, tuple(noting.steps), tuple(observer.commands), observer.reached)
 
-    def confirm(self, failure: Failure, boot_config: BootConfig) -> Failure | None:
+    def confirm(self, failure: HistoryFailure, boot_config: BootConfig) -> HistoryFailure | None:
         """The same history on the image that is judged."""
         return play_again(self.guest(boot_config), failure.steps)

@@ -12,7 +12,7 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.histories.commands import encode
-from frame_harness.histories.history import Failure
+from frame_harness.histories.history import HistoryFailure
 from frame_harness.histories.lockstep import Lockstep, OwnHost
 from frame_harness.histories.script_play import play_script
 from frame_harness.histories.scripts import Script
@@ -25,7 +25,7 @@ from frame_harness.steering.folder import read
 class ScriptFailed(AssertionError):
     """A script is not as the model says; in the words of a finding."""
 
-    def __init__(self, failure: Failure, script: Script) -> None:
+    def __init__(self, failure: HistoryFailure, script: Script) -> None:
         lines = [f"{failure.clause}: {CLAUSES[failure.clause].title}", f"  {failure.difference.line}"]
         if failure.blame.function:
             lines.append(f"  in {failure.blame.function}")
@@ -35,7 +35,7 @@ class ScriptFailed(AssertionError):
         super().__init__("\n".join(lines))
 
 
-class Replayer:
+class ScriptReplayer:
     """One guest for each machine, build and memory map; it is put back to its prompt for each script.
 
     Args:

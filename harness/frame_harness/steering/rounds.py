@@ -13,8 +13,8 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.histories.scripts import Script, parse
 from frame_harness.machine.definition import Machine
-from frame_harness.steering.campaign import Campaign, Found
-from frame_harness.steering.corpus import Entry
+from frame_harness.steering.campaign import Campaign, FoundCause
+from frame_harness.steering.corpus import CorpusEntry
 from frame_harness.steering.features import Feature
 from frame_harness.steering.folder import name_of, reason, script_of
 from frame_harness.steering.player import Player
@@ -35,7 +35,7 @@ class KeptText(Record, frozen=True, kw_only=True):
         return sum(not line.startswith("#") for line in self.script.splitlines())
 
 
-class Round(Record, frozen=True, kw_only=True):
+class RoundTask(Record, frozen=True, kw_only=True):
     """What a worker plays.
 
     Attributes:
@@ -51,7 +51,7 @@ class Round(Record, frozen=True, kw_only=True):
     known: tuple[str, ...] = ()
 
 
-class Played(Record, frozen=True, kw_only=True):
+class PlayedRound(Record, frozen=True, kw_only=True):
     """What a round came to: kept histories, and a script for each cause that it found."""
 
     histories: Count
@@ -63,14 +63,14 @@ class Played(Record, frozen=True, kw_only=True):
     unconfirmed: tuple[str, ...] = ()
 
 
-def play_round(given: Round) -> Played:
+def play_round(given: RoundTask) -> PlayedRound:
     """Play histories for so many commands."""
     host = OwnHost(given.judged.image(FRAME_METADATA), given.machine)
     counting = None
     if given.counting is not None:
         counting = OwnHost(given.counting.image(FRAME_METADATA), given.machine)
-    found: list[Found] = []
-    kept: list[Entry] = []
+    found: list[FoundCause] = []
+    kept: list[CorpusEntry] = []
     with Player(host, counting) as player:
         campaign = Campaign(player, given.seed, kept=kept.append, known=given.known)
         for text in given.corpus:
@@ -79,7 +79,7 @@ def play_round(given: Round) -> Played:
             campaign.corpus.take(script.commands, script.boot_config, script.seed, features)
         tally = campaign.run(lambda so_far: so_far.commands < given.commands, found.append)
         best = set(map(id, campaign.corpus.entries))
-        return Played(
+        return PlayedRound(
             histories=tally.histories,
             commands=tally.commands,
             kept=tuple(text_of(entry, player)[1] for entry in kept if id(entry) in best),
@@ -91,7 +91,7 @@ def play_round(given: Round) -> Played:
         )
 
 
-def text_of(entry: Entry, player: Player) -> tuple[Script, KeptText]:
+def text_of(entry: CorpusEntry, player: Player) -> tuple[Script, KeptText]:
     """A kept history as a script, and as it travels."""
     image, why = player.judged.image, ""
     if player.counting is not None:
@@ -106,7 +106,7 @@ def _plain(part: int | str) -> int | str:
     return int(part) if isinstance(part, int) else part
 
 
-def is_finding(played: Played) -> bool:
+def is_finding(played: PlayedRound) -> bool:
     """Whether a round found something."""
     return bool(played.found)
 
@@ -119,7 +119,7 @@ class Rounds:
         first: a round without a seed of its own and a corpus.
     """
 
-    first: Round
+    first: RoundTask
     corpus: dict[str, KeptText] = field(default_factory=dict)
     scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
     """By clause and cause the shortest."""
@@ -132,7 +132,7 @@ class Rounds:
 
     def run(
         self,
-        running: Running[Round, Played],
+        running: Running[RoundTask, PlayedRound],
         go_on: Callable[[int], bool],
         say: Callable[[Script, int], None],
     ) -> None:
@@ -150,11 +150,11 @@ class Rounds:
                     say(script, length)
             self._submit(running, go_on)
 
-    def _submit(self, running: Running[Round, Played], go_on: Callable[[int], bool]) -> None:
+    def _submit(self, running: Running[RoundTask, PlayedRound], go_on: Callable[[int], bool]) -> None:
         while running.room > 0 and go_on(self._submitted):
             seed = f"{self.first.seed}.{self._submitted}"
             known = tuple(sorted({clause for clause, _ in self.scripts}))
-            payload = Round(
+            payload = RoundTask(
                 seed=seed, commands=self.first.commands, judged=self.first.judged,
                 counting=self.first.counting, machine=self.first.machine,
                 corpus=tuple(self.fewest()), known=known,
@@ -173,7 +173,7 @@ class Rounds:
         needed = set(map(id, shortest.values()))
         return (text for _, text in sorted(self.corpus.items()) if id(text) in needed)
 
-    def _taken(self, played: Played) -> Iterable[tuple[Script, int]]:
+    def _taken(self, played: PlayedRound) -> Iterable[tuple[Script, int]]:
         self.histories += played.histories
         self.commands += played.commands
         self.unconfirmed.update(dict.fromkeys(played.unconfirmed))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, Kind, Op, Operand, Recipe
+from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, Op, Operand, OperandKind, Recipe
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.steps import Cached, Got, Listed, Origin, Step
 from frame_harness.steering.about import place_about, steps_about
@@ -216,7 +216,7 @@ def _other(step: Step, at: int, rng: random.Random) -> Operand | Origin:
             return Generator(rng).recipe()
         case Migratetype():
             return rng.choice(list(Migratetype))
-        case int() if kind is Kind.COUNT and step.op is Op.CAS_REFCOUNT:
+        case int() if kind is OperandKind.COUNT and step.op is Op.CAS_REFCOUNT:
             return max(1, operand + rng.choice((-1, 1, 2)))
         case int() if step.op in _ANY_VALUE:
             return rng.choice(_NEAR_ENDS)

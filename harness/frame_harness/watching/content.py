@@ -13,7 +13,7 @@ Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Place:
+class WatchedPlace:
     """Where that text lies.
 
     Attributes:
@@ -75,7 +75,7 @@ class Content:
     digests: Mapping[Path, str]
 
     @classmethod
-    def of(cls, place: Place) -> Content:
+    def of(cls, place: WatchedPlace) -> Content:
         """Read them; the stamps are taken first, so that a later save is never taken for this one."""
         stamps = place.stamps()
         digests = {}
@@ -93,7 +93,7 @@ class Content:
         touched = (one for one in files if self.stamps.get(one) != before.stamps.get(one))
         return Change(changed, tuple(one for one in touched if one not in changed))
 
-    def lacking(self, place: Place) -> tuple[Path, ...]:
+    def lacking(self, place: WatchedPlace) -> tuple[Path, ...]:
         """The files that are needed and not there."""
         return tuple(file for file in place.needed if file not in self.digests)
 

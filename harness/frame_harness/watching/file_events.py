@@ -11,7 +11,7 @@ from typing import Final
 
 from frame_harness.base.interruption import STOPPING
 from frame_harness.base.parent import die_with_parent
-from frame_harness.watching.content import Place
+from frame_harness.watching.content import WatchedPlace
 
 QUIET_MS: Final = 50
 """What an editor does within so many milliseconds is one save."""
@@ -24,7 +24,7 @@ LOOK_MS: Final = 2000
 class FileEvents:
     """Sends an empty message whenever the files of a place may have changed, the first one at once."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: WatchedPlace) -> None:
         context = multiprocessing.get_context("fork")
         self.seen, theirs = context.Pipe(duplex=False)
         self._process: ForkProcess = context.Process(
@@ -46,7 +46,7 @@ class FileEvents:
         self.seen.close()
 
 
-def _look(place: Place, saw: Connection, parent: int) -> None:
+def _look(place: WatchedPlace, saw: Connection, parent: int) -> None:
     from watchfiles import watch  # noqa: PLC0415  in this process alone
 
     for number in STOPPING:

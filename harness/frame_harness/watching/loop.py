@@ -10,19 +10,19 @@ from typing import Protocol
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.difference import Difference, Standing, difference
 from frame_harness.judge.evidence import CheckResult, Evidence, RunKey
-from frame_harness.judge.exit_codes import ExitCode, Kind, exit_code
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind, exit_code
 from frame_harness.judge.verdict import Verdict
-from frame_harness.watching.content import Content, Place
+from frame_harness.watching.content import Content, WatchedPlace
 from frame_harness.watching.messages import (
     Began,
     Built,
     BuiltImage,
-    Came,
+    CheckCame,
     Doing,
-    Judged,
     Looked,
     Noted,
     Refused,
+    RoundJudged,
     Said,
 )
 
@@ -32,13 +32,13 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Ended:
+class RoundEnded:
     """The round's process ended; the last that it printed."""
 
     words: str
 
 
-Event = Saved | Said | Ended
+Event = Saved | Said | RoundEnded
 
 
 class Stoppable(Protocol):
@@ -60,7 +60,7 @@ class Before:
     images: tuple[BuiltImage, ...] = ()
 
 
-class Shows(Protocol):
+class RoundShows(Protocol):
     """Tells a person what goes on."""
 
     def begins(self, changed: Sequence[Path], *, anew: bool) -> None: ...
@@ -86,10 +86,10 @@ class Loop:
 
     def __init__(
         self,
-        place: Place,
-        look: Callable[[Place], Content],
+        place: WatchedPlace,
+        look: Callable[[WatchedPlace], Content],
         begin: Callable[[Before], Stoppable],
-        shows: Shows,
+        shows: RoundShows,
     ) -> None:
         self.round: Stoppable | None = None
         self.place = place
@@ -122,17 +122,17 @@ class Loop:
                 self._saved()
             case Built():
                 self._built(event)
-            case Judged():
+            case RoundJudged():
                 self._judged(event)
             case Refused():
                 self._over(event.status)
                 self._shows.refused(event.words)
-            case Ended():
+            case RoundEnded():
                 self._ended(event.words)
             case _:
                 self._goes_on(event)
 
-    def _goes_on(self, said: Doing | Noted | Began | Came | Looked) -> None:
+    def _goes_on(self, said: Doing | Noted | Began | CheckCame | Looked) -> None:
         """Show how far a round is."""
         match said:
             case Doing():
@@ -141,7 +141,7 @@ class Loop:
                 self._shows.noted(said.words)
             case Began():
                 self._shows.began(said.run, said.total)
-            case Came():
+            case CheckCame():
                 self._shows.came(said.result)
             case Looked():
                 seen = difference(self._before.standing, said.evidence, said.verdict)
@@ -181,12 +181,12 @@ class Loop:
         self._before = Before(self._before.standing, built.images)
         others = (*self._others, *(Path(source) for source in built.sources))
         if others != self.place.others:
-            self.place = Place(self.place.needed, others, self.place.folders)
+            self.place = WatchedPlace(self.place.needed, others, self.place.folders)
             # Files that are known from now on were not saved.
             self._content = self._content.with_others(self._look(self.place))
         self._shows.built(built)
 
-    def _judged(self, judged: Judged) -> None:
+    def _judged(self, judged: RoundJudged) -> None:
         if self._saved():  # what was judged is no more
             return
         seen = difference(self._before.standing, judged.evidence, judged.verdict)
@@ -202,5 +202,5 @@ class Loop:
         """A round that ends and was not over broke down: nobody knows what holds."""
         if self.round is not None:
             self.round = None
-            self._status = exit_code(Kind.ERROR)
+            self._status = exit_code(VerdictKind.ERROR)
             self._shows.refused(f"error: the round broke down\n{words}".rstrip())

@@ -58,7 +58,7 @@ class Began(Message, frozen=True, kw_only=True):
     total: int
 
 
-class Came(Message, frozen=True, kw_only=True):
+class CheckCame(Message, frozen=True, kw_only=True):
     """A check came to its end."""
 
     result: CheckResult
@@ -71,7 +71,7 @@ class Looked(Message, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-class Judged(Message, frozen=True, kw_only=True):
+class RoundJudged(Message, frozen=True, kw_only=True):
     """A round is over; the evidence is that of all its checks."""
 
     evidence: Evidence
@@ -86,7 +86,7 @@ class Refused(Message, frozen=True, kw_only=True):
     words: str
 
 
-Said = Doing | Noted | Built | Began | Came | Looked | Judged | Refused
+Said = Doing | Noted | Built | Began | CheckCame | Looked | RoundJudged | Refused
 Tell = Callable[[Said], None]
 """Says something to the process that started the round."""
 

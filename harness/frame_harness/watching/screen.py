@@ -15,7 +15,7 @@ from rich.text import Text
 from frame_harness.base.text import plural, printable, seconds
 from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.baseline import Baseline
-from frame_harness.judge.difference import Difference, Fault
+from frame_harness.judge.difference import Difference, FaultKey
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.difference import print_difference, print_so_far
@@ -33,7 +33,7 @@ class Screen:
         self._live = Live(Text(""), console=console, transient=True, auto_refresh=False)
         self._reported = False
         self._told: set[str] = set()
-        self._shown: set[Fault] = set()
+        self._shown: set[FaultKey] = set()
         self._since = time.monotonic()
         self._built = ""
         self._planned = 0

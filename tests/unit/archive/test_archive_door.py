@@ -8,7 +8,7 @@ import pytest
 
 from frame_harness.archive.folder import Archive, FailureFolder
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from tests.support.doors import open_pytest
 
 TESTS = """
@@ -80,7 +80,7 @@ def test_every_failing_test_left_what_its_guest_had(failures: dict[str, FailureF
 def test_the_verdict_is_on_the_tests_that_name_a_clause(folder: Path) -> None:
     archive = Archive.open(folder)
     verdict = archive.verdict(FRAME_METADATA)
-    assert verdict.kind is Kind.CRASH
+    assert verdict.kind is VerdictKind.CRASH
     assert {finding.clause for finding in verdict.findings} == {"ALLOC-09", "REF-01"}
     assert len(archive.evidence.checks) == 5
     assert (folder / "report.txt").read_text().splitlines()[-1].startswith("CRASH: ")

@@ -18,7 +18,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.evidence import Outcome
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.verdict import judge
 from tests.support.synthetic import SMALL, healthy_state
 from tests.unit.evidence_samples import CLAUSES_LOOKED_AT, DEV, RELEASE, TABLE, healthy, with_outcome
@@ -71,7 +71,7 @@ def test_an_archive_has_the_evidence_and_the_verdict(folder: Path) -> None:
     assert archive.evidence == EVIDENCE
     assert archive.header.notes == ("a note",)
     expected = judge(EVIDENCE, FRAME_METADATA, KNOWN, CLAUSES_LOOKED_AT)
-    assert expected.kind is Kind.FAIL
+    assert expected.kind is VerdictKind.FAIL
     assert archive.verdict(FRAME_METADATA) == expected
 
 

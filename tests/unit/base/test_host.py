@@ -10,7 +10,7 @@ from frame_harness.base import own_programs
 from frame_harness.base.errors import MissingToolError, UsageError
 from frame_harness.base.units import GIB
 from frame_harness.cli import check as check_command
-from frame_harness.cli.check import Request
+from frame_harness.cli.check import CheckRequest
 from frame_harness.machine.definition import load_machine, machine_from
 from frame_harness.machine.firmware import require_host
 
@@ -22,10 +22,10 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_command, "build_each", lambda *_, **__: pytest.fail("it was built"))
 
 
-def request_for(folder: Path, line: str) -> Request:
+def request_for(folder: Path, line: str) -> CheckRequest:
     machine = folder / "mine.toml"
     machine.write_text(f'type = "q35"\nram = "32 MiB"\n{line}\n')
-    return Request(machines=(str(machine),))
+    return CheckRequest(machines=(str(machine),))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_qemu_that_is_not_installed_is_one_message(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(own_programs, "OWN_PROGRAMS", tmp_path)
     with pytest.raises(MissingToolError, match="qemu-system-x86_64: not found") as raised:
-        check_command.check(Request())
+        check_command.check(CheckRequest())
     assert "apt install" in raised.value.next_step
 
 

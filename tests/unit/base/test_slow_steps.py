@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base import commands
-from frame_harness.base.commands import Step, run, speaker
+from frame_harness.base.commands import SlowStep, run, speaker
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_short_step_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "PATIENCE_S", 60.0)
     said: list[str] = []
-    with Step("tying a shoe", said.append):
+    with SlowStep("tying a shoe", said.append):
         pass
     assert said == []
 
@@ -40,7 +40,7 @@ def test_long_step_says_how_far_it_is_and_when_it_is_done() -> None:
 
 def test_failed_step_does_not_claim_to_be_done() -> None:
     said: list[str] = []
-    with pytest.raises(ValueError, match="oops"), Step("falling", said.append) as step:
+    with pytest.raises(ValueError, match="oops"), SlowStep("falling", said.append) as step:
         while not said:
             step.at("down")
         raise ValueError("oops")

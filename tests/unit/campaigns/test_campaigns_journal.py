@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import Unwritable
 from frame_harness.base.errors import HarnessError, MachineError, UsageError
-from frame_harness.campaigns.done import Lost, Reason
-from frame_harness.campaigns.engine import Done, campaign
+from frame_harness.campaigns.done import LossReason, Lost
+from frame_harness.campaigns.engine import DoneTask, campaign
 from frame_harness.campaigns.journal import Journal, seed_of
 from frame_harness.campaigns.plan import Plan, Settings
-from frame_harness.campaigns.progress import Progress
+from frame_harness.campaigns.progress import CampaignProgress
 from frame_harness.campaigns.version import version
 from frame_harness.cli.main import cli
 from tests.support.campaign_tasks import Job, Kind, Number, act, plan_of
@@ -35,7 +35,7 @@ def here(folder: Path | None, *, resume: bool = False) -> Settings:
     return Settings(0, None, folder, resume, None)
 
 
-def run(settings: Settings, numbers: range, plan: Plan[Job, Number] | None = None) -> list[Done[Number]]:
+def run(settings: Settings, numbers: range, plan: Plan[Job, Number] | None = None) -> list[DoneTask[Number]]:
     DONE.clear()
     with campaign(plan or Plan("tries", noted, Number, "one"), settings) as running:
         for n in numbers:
@@ -43,8 +43,8 @@ def run(settings: Settings, numbers: range, plan: Plan[Job, Number] | None = Non
         return list(running.results())
 
 
-def squares(numbers: range) -> list[Done[Number]]:
-    return [Done(str(n), Number(n=n * n)) for n in numbers]
+def squares(numbers: range) -> list[DoneTask[Number]]:
+    return [DoneTask(str(n), Number(n=n * n)) for n in numbers]
 
 
 def test_results_come_and_are_kept_one_line_each(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_line_that_nobody_can_read_is_named(text: str, tmp_path: Path) -> None
 def test_what_was_lost_is_tried_again(tmp_path: Path) -> None:
     journal = Journal(tmp_path, plan_of())
     with journal.open(resume=False):
-        journal.keep(Done("1", Lost(reason=Reason.HUNG, detail="no result after 1 s")))
+        journal.keep(DoneTask("1", Lost(reason=LossReason.HUNG, detail="no result after 1 s")))
     assert run(here(tmp_path, resume=True), range(3)) == squares(range(3))
     assert DONE == [0, 1, 2]
 
@@ -111,8 +111,8 @@ def test_what_is_not_final_is_done_again_and_the_later_line_counts(tmp_path: Pat
     assert DONE == [2], "the result 4 did not stand"
     journal = Journal(tmp_path, plan_of())
     with journal.open(resume=True):
-        journal.keep(Done("2", Number(n=3)))
-    assert run(here(tmp_path, resume=True), range(3), picky)[2] == Done("2", Number(n=3))
+        journal.keep(DoneTask("2", Number(n=3)))
+    assert run(here(tmp_path, resume=True), range(3), picky)[2] == DoneTask("2", Number(n=3))
     assert DONE == [], "the later line, which stands, is read"
 
 
@@ -120,7 +120,7 @@ def test_a_later_line_that_is_not_final_takes_back_an_earlier_one(tmp_path: Path
     run(here(tmp_path), range(2))
     journal = Journal(tmp_path, plan_of())
     with journal.open(resume=True):
-        journal.keep(Done("1", Number(n=9)))
+        journal.keep(DoneTask("1", Number(n=9)))
     picky = Plan("tries", noted, Number, "one", is_final=is_small)
     run(here(tmp_path, resume=True), range(2), picky)
     assert DONE == [1]
@@ -245,7 +245,7 @@ def test_an_error_travels_with_the_error_that_caused_it() -> None:
 def test_the_line_of_progress_says_done_rate_findings_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    progress = Progress()
+    progress = CampaignProgress()
     progress.submitted, progress.kept, progress.done = 100, 10, 40
     progress.findings, progress.again, progress.lost = 1, 2, 3
     assert progress.words == "50 of 100 tasks, 4 a second, 1 finding, 12 s left, 2 begun again, 3 lost"
@@ -254,7 +254,7 @@ def test_the_line_of_progress_says_done_rate_findings_and_time_left(monkeypatch:
 def test_nobody_says_how_long_what_has_no_end_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 60.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    progress = Progress(open_ended=True, has_findings=False)
+    progress = CampaignProgress(open_ended=True, has_findings=False)
     progress.submitted, progress.done = 9, 3
     assert progress.words == "3 tasks, 3 a minute"
 

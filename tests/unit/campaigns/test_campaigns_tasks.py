@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from frame_harness.base.errors import HarnessError, UsageError
-from frame_harness.campaigns.done import Reason
-from frame_harness.campaigns.task_server import IDLE, Watch
-from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
+from frame_harness.campaigns.done import LossReason
+from frame_harness.campaigns.task_server import IDLE, TaskWatch
+from frame_harness.campaigns.tasks import Came, Ended, Fetched, Raised, TaskOutcome, Wanted, Work
 from frame_harness.campaigns.usage import Usage, usage_of
 from frame_harness.campaigns.worker_plugin import Server
 from tests.support.campaign_tasks import LIMIT_S, MIB, Job, Kind, act
@@ -30,7 +30,7 @@ class Served:
     def __init__(self, server: Server) -> None:
         self.server = server
 
-    def do(self, kind: Kind, n: int = 3, *, where: str = "", limit_mib: int | None = None) -> Outcome:
+    def do(self, kind: Kind, n: int = 3, *, where: str = "", limit_mib: int | None = None) -> TaskOutcome:
         limit = None if limit_mib is None else limit_mib * MIB
         return self.server.do(pickle.dumps(Job(kind=kind, n=n, where=where)), limit, fetched)
 
@@ -60,7 +60,7 @@ def holds(served: Served) -> bool:
 
 def test_a_task_that_hangs_is_ended_and_the_next_one_comes(served: Served) -> None:
     outcome = served.do(Kind.HANG)
-    assert isinstance(outcome, Ended) and outcome.reason is Reason.HUNG
+    assert isinstance(outcome, Ended) and outcome.reason is LossReason.HUNG
     assert f"no result after {LIMIT_S:g} s" in outcome.detail
     assert holds(served)
 
@@ -78,7 +78,7 @@ def test_a_task_that_is_ended_leaves_no_temporary_file(
 
 def test_a_task_that_eats_memory_is_ended_and_the_next_one_comes(served: Served) -> None:
     outcome = served.do(Kind.EAT, 300, limit_mib=200)
-    assert isinstance(outcome, Ended) and outcome.reason is Reason.MEMORY
+    assert isinstance(outcome, Ended) and outcome.reason is LossReason.MEMORY
     assert holds(served)
 
 
@@ -91,12 +91,12 @@ def test_a_task_knows_how_much_memory_it_may_still_use(served: Served) -> None:
 
 def test_a_task_that_gets_no_memory_says_so(served: Served) -> None:
     outcome = served.do(Kind.NO_MEMORY)
-    assert isinstance(outcome, Ended) and outcome.reason is Reason.MEMORY
+    assert isinstance(outcome, Ended) and outcome.reason is LossReason.MEMORY
 
 
 def test_a_task_that_dies_says_how(served: Served) -> None:
     outcome = served.do(Kind.DIE)
-    assert isinstance(outcome, Ended) and outcome.reason is Reason.DIED and "was killed" in outcome.detail
+    assert isinstance(outcome, Ended) and outcome.reason is LossReason.DIED and "was killed" in outcome.detail
     assert holds(served)
 
 
@@ -187,7 +187,7 @@ LIMIT = 10.0
 def test_a_busy_host_makes_a_task_slower_but_lets_it_not_hang(
     looks: list[tuple[float, float]], ends: str
 ) -> None:
-    watch = Watch(LIMIT, None, 0.0)
+    watch = TaskWatch(LIMIT, None, 0.0)
     *before, last = [watch.over(Usage(cpu_s, 0), now) for now, cpu_s in looks]
     assert before == [None] * len(before)
     assert (last.reason if last else "") == ends
@@ -195,6 +195,6 @@ def test_a_busy_host_makes_a_task_slower_but_lets_it_not_hang(
 
 
 def test_memory_beyond_the_limit_is_told_with_both_numbers() -> None:
-    over = Watch(LIMIT, 100 * MIB, 0.0).over(Usage(0.0, 101 * MIB), 0.1)
-    assert over == Ended(Reason.MEMORY, "101 MiB, of 100 MiB that the worker has")
-    assert Watch(LIMIT, None, 0.0).over(Usage(0.0, 101 * MIB), 0.1) is None
+    over = TaskWatch(LIMIT, 100 * MIB, 0.0).over(Usage(0.0, 101 * MIB), 0.1)
+    assert over == Ended(LossReason.MEMORY, "101 MiB, of 100 MiB that the worker has")
+    assert TaskWatch(LIMIT, None, 0.0).over(Usage(0.0, 101 * MIB), 0.1) is None

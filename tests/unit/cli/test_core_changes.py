@@ -18,7 +18,7 @@ from frame_harness.image.build import content_of
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import Evidence, GuestExits, LayoutEvidence, SelftestEvidence, Witness
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.origin import Commit, Origin, OriginKind
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.clauses import CORE_CLAUSES
@@ -110,13 +110,13 @@ def errors(found: Examined) -> list[str]:
 
 def test_a_tree_that_nobody_touches_passes(place: Place) -> None:
     found = place.examined()
-    assert (found.verdict.kind, errors(found)) == (Kind.PASS, []), found.verdict.reasons
+    assert (found.verdict.kind, errors(found)) == (VerdictKind.PASS, []), found.verdict.reasons
 
 
 def test_a_save_while_the_core_is_judged_is_an_error(place: Place) -> None:
     place.while_judged = place.save()
     found = place.examined()
-    assert found.verdict.kind is Kind.ERROR
+    assert found.verdict.kind is VerdictKind.ERROR
     assert errors(found) == [f"{place.file.parent} changed while it was judged"]
 
 
@@ -133,22 +133,22 @@ def test_a_file_that_is_gone_is_told_with_the_reason(place: Place) -> None:
 
 def test_a_save_before_the_first_build_is_an_error(place: Place) -> None:
     place.while_built = place.save()
-    assert place.examined().verdict.kind is Kind.ERROR
+    assert place.examined().verdict.kind is VerdictKind.ERROR
 
 
 def test_origins_are_followed_where_nothing_changes(place: Place) -> None:
     found = place.examined(since="HEAD~1")
-    assert (found.verdict.kind, found.evidence.origins, place.followed) == (Kind.PASS, (ORIGIN,), 1)
+    assert (found.verdict.kind, found.evidence.origins, place.followed) == (VerdictKind.PASS, (ORIGIN,), 1)
 
 
 def test_no_origin_is_looked_for_in_files_that_changed(place: Place) -> None:
     place.while_judged = place.save()
     found = place.examined(since="HEAD~1")
-    assert (found.verdict.kind, found.evidence.origins, place.followed) == (Kind.ERROR, (), 0)
+    assert (found.verdict.kind, found.evidence.origins, place.followed) == (VerdictKind.ERROR, (), 0)
 
 
 def test_no_commit_is_blamed_where_a_save_comes_into_the_search(place: Place) -> None:
     place.while_followed = place.save()
     found = place.examined(since="HEAD~1")
-    assert (found.verdict.kind, found.evidence.origins, place.followed) == (Kind.ERROR, (), 1)
+    assert (found.verdict.kind, found.evidence.origins, place.followed) == (VerdictKind.ERROR, (), 1)
     assert errors(found) == [f"{place.file.parent} changed while it was judged"]

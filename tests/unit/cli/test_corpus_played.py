@@ -14,7 +14,7 @@ from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.commands import Command, Op
 from frame_harness.histories.scripts import Script
 from frame_harness.steering.campaign import Campaign, Kept
-from frame_harness.steering.player import Played, Player
+from frame_harness.steering.player import PlayedHistory, Player
 
 SCRIPT = Script(machine="q35", profile="dev", boot_config=ISLANDS, commands=(Command(Op.DRAIN),))
 BEGUN, SHOWS_ONCE = "begun", "FREE-01 on a fresh guest"
@@ -27,10 +27,10 @@ class OneScript:
         self.told: list[str] = []
         self._plays, self._shows_again = plays, shows_again
 
-    def play(self, _: Kept) -> Played:
+    def play(self, _: Kept) -> PlayedHistory:
         if not self._plays:
             raise HarnessError("script", detail="no such command")
-        return cast(Played, SimpleNamespace())
+        return cast(PlayedHistory, SimpleNamespace())
 
     def begin_with(self, history: Kept, *_: Any) -> None:
         if not self._shows_again:

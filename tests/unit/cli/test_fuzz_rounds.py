@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from frame_harness.base.profiles import STEERING
-from frame_harness.campaigns.done import Done, Lost, Reason
+from frame_harness.campaigns.done import DoneTask, LossReason, Lost
 from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Plan, Settings
 from frame_harness.cli import fuzz_rounds
@@ -25,10 +25,10 @@ from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.steering.player import Player
-from frame_harness.steering.rounds import ROUND_COMMANDS, Played, Round, Rounds, play_round
+from frame_harness.steering.rounds import ROUND_COMMANDS, PlayedRound, Rounds, RoundTask, play_round
 
-LOST = Lost(reason=Reason.DIED, detail="killed by signal 9")
-HELD = Played(histories=3, commands=ROUND_COMMANDS)
+LOST = Lost(reason=LossReason.DIED, detail="killed by signal 9")
+HELD = PlayedRound(histories=3, commands=ROUND_COMMANDS)
 FOUND_NOTHING = "fuzz: found nothing"
 
 
@@ -36,23 +36,23 @@ FOUND_NOTHING = "fuzz: found nothing"
 class Workers:
     """They come to given results, one for each round, in place of playing it."""
 
-    results_of_rounds: list[Played | Lost]
-    plans: list[Plan[Round, Played]] = field(default_factory=list)
+    results_of_rounds: list[PlayedRound | Lost]
+    plans: list[Plan[RoundTask, PlayedRound]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
     @property
     def room(self) -> int:
         return 1
 
-    def submit(self, key: str, _: Round) -> None:
+    def submit(self, key: str, _: RoundTask) -> None:
         self.keys.append(key)
 
-    def results(self) -> Iterator[Done[Played]]:
+    def results(self) -> Iterator[DoneTask[PlayedRound]]:
         for key, result in zip(self.keys, self.results_of_rounds, strict=True):
-            yield Done(key, result)
+            yield DoneTask(key, result)
 
     @contextlib.contextmanager
-    def campaign(self, plan: Plan[Round, Played], _: Settings) -> Iterator[Workers]:
+    def campaign(self, plan: Plan[RoundTask, PlayedRound], _: Settings) -> Iterator[Workers]:
         self.plans.append(plan)
         yield self
 
@@ -93,7 +93,7 @@ def _rounds_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("results", [[LOST], [LOST, LOST], [HELD, LOST, HELD]], ids=["one", "all", "some"])
 def test_a_campaign_that_lost_a_round_is_an_error(
-    results: list[Played | Lost],
+    results: list[PlayedRound | Lost],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -107,7 +107,7 @@ def test_a_campaign_that_lost_a_round_is_an_error(
 
 
 def test_a_campaign_goes_on_with_its_own_seed_unless_another_is_asked_for(tmp_path: Path) -> None:
-    plan: Plan[Round, Played] = Plan("fuzz", play_round, Played, "one", seed=7)
+    plan: Plan[RoundTask, PlayedRound] = Plan("fuzz", play_round, PlayedRound, "one", seed=7)
     with campaign(plan, Settings(0, None, tmp_path, False, None)):
         pass
     begun = FuzzRequest(seconds=1.0, where=CampaignOptions(resume=tmp_path))

@@ -10,7 +10,7 @@ import pytest
 
 from frame_harness.base.errors import HarnessError, ImageError, MachineError, ProtocolError, UsageError
 from frame_harness.base.report_files import ReportFiles
-from frame_harness.cli.check import Request, check
+from frame_harness.cli.check import CheckRequest, check
 from frame_harness.cli.core import CoreRequest, check_core
 from frame_harness.cli.endings import ending
 from frame_harness.cli.mutate import MutateRequest, mutate
@@ -64,7 +64,7 @@ def test_a_function_has_the_path_that_a_contract_names(symbol: str, path: str) -
 
 
 def test_every_check_of_the_suite_but_few_names_functions() -> None:
-    rounds = FrameRounds(Request(machines=("microvm",), profile="release"))
+    rounds = FrameRounds(CheckRequest(machines=("microvm",), profile="release"))
     nameless = [check for check, functions in rounds.checks.items() if not functions]
     assert len(nameless) < len(rounds.checks) / 4
 
@@ -72,13 +72,15 @@ def test_every_check_of_the_suite_but_few_names_functions() -> None:
 def test_a_module_is_watched_with_its_own_modules(tmp_path: Path) -> None:
     file = tmp_path / "frame.rs"
     file.write_text(frame_module().path.read_text())
-    place = FrameRounds(Request(frame_rs=file, machines=("microvm",), profile="dev", select="FRAME-01")).place
+    place = FrameRounds(
+        CheckRequest(frame_rs=file, machines=("microvm",), profile="dev", select="FRAME-01")
+    ).place
     assert (place.needed, place.folders) == ((file,), (tmp_path / "frame",))
 
 
 def test_a_selection_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match=r"selection: 'test_nonesuch'.*got neither"):
-        FrameRounds(Request(machines=("microvm",), profile="dev", select="test_nonesuch"))
+        FrameRounds(CheckRequest(machines=("microvm",), profile="dev", select="test_nonesuch"))
 
 
 def test_a_selection_that_leaves_nothing_of_a_tree_is_refused(tmp_path: Path) -> None:
@@ -149,8 +151,10 @@ def test_a_file_of_the_user_s_by_the_name_of_a_text_is_refused_and_nothing_goes(
         lambda file: check_core(CoreRequest(frame_rs=file, files=ReportFiles(html=file))),
         lambda file: check_core(CoreRequest(kernel_src=file.parent, files=ReportFiles(json=file))),
         lambda file: check_core(CoreRequest(last_failed=file, files=ReportFiles(junit=file))),
-        lambda file: check(Request(frame_rs=file, lcov=file)),
-        lambda file: check(Request(frame_rs=file.parent.with_suffix(".rs"), files=ReportFiles(html=file))),
+        lambda file: check(CheckRequest(frame_rs=file, lcov=file)),
+        lambda file: check(
+            CheckRequest(frame_rs=file.parent.with_suffix(".rs"), files=ReportFiles(html=file))
+        ),
         lambda file: mutate(MutateRequest(FrameGround(file, (), "release", None), "", html=file)),
         lambda file: mutate(MutateRequest(FrameGround(None, (str(file),), "dev", None), "", json=file)),
         lambda file: mutate(MutateRequest(CoreGround(file.parent, "release"), "", html=file)),

@@ -21,7 +21,7 @@ from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Evidence, LayoutEvidence, Outcome, Witness
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.verdict import Verdict
 from frame_harness.machine.definition import load_machine
@@ -138,7 +138,7 @@ def report_of(evidence: Evidence, verdict: Verdict) -> str:
 
 def test_the_module_that_keeps_the_contract_passes() -> None:
     _, evidence, verdict = judged(None)
-    assert verdict.kind is Kind.PASS, report_of(evidence, verdict)
+    assert verdict.kind is VerdictKind.PASS, report_of(evidence, verdict)
     assert {one.outcome for one in verdict.clauses.values()} == {ClauseOutcome.HELD}
     assert list(verdict.clauses) == list(TINY.clauses)
     assert "PASS: 15 checks, 8 clauses held" in report_of(evidence, verdict)
@@ -156,7 +156,7 @@ def test_what_a_contract_says_nothing_of_is_said_not_to_be_evaluated() -> None:
 def test_a_broken_module_is_rejected_by_the_clause_and_the_checks_that_are_about_it(broken: Broken) -> None:
     _, evidence, verdict = judged(broken)
     report = report_of(evidence, verdict)
-    assert verdict.kind is Kind.FAIL, report
+    assert verdict.kind is VerdictKind.FAIL, report
     [finding] = verdict.findings
     assert (finding.clause, finding.first.function) == (broken.clause, broken.function), report
     violated = {one.check for one in evidence.checks if one.outcome is Outcome.VIOLATED}

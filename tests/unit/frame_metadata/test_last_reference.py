@@ -9,7 +9,15 @@ import pytest
 from frame_harness.frame_metadata.orderings import epoch, last_reference
 from frame_harness.frame_metadata.orderings.last_reference import EARLIER, LAST, last_reference_is_blind
 from frame_harness.frame_metadata.orderings.table import DEC_REF, NEW_EPOCH
-from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space, Step
+from frame_harness.orderings.events import (
+    AccessOp,
+    Function,
+    MemoryAccess,
+    MemoryOrder,
+    Path,
+    SourceStep,
+    Space,
+)
 from frame_harness.orderings.report import Compiled, OrderingViolation
 
 FILE = "/k/frame.rs"
@@ -18,18 +26,25 @@ RELAXED, ACQUIRE, RELEASE, ACQ_REL = (
 )  # fmt: skip
 
 
-def drop(order: MemoryOrder, count: int, line: int = 7) -> Access:
-    trail = (Step(DEC_REF, FILE, line),)
-    return Access(
-        Op.RMW, Space.SLOT, "refcount", order=order, detail="sub", read=count, written=count - 1, trail=trail
+def drop(order: MemoryOrder, count: int, line: int = 7) -> MemoryAccess:
+    trail = (SourceStep(DEC_REF, FILE, line),)
+    return MemoryAccess(
+        AccessOp.RMW,
+        Space.SLOT,
+        "refcount",
+        order=order,
+        detail="sub",
+        read=count,
+        written=count - 1,
+        trail=trail,
     )
 
 
-def fence(order: MemoryOrder) -> Access:
-    return Access(Op.FENCE, Space.NONE, "", order=order)
+def fence(order: MemoryOrder) -> MemoryAccess:
+    return MemoryAccess(AccessOp.FENCE, Space.NONE, "", order=order)
 
 
-def dropping(count: int, order: MemoryOrder, *behind: Access, end: str = "return") -> Path:
+def dropping(count: int, order: MemoryOrder, *behind: MemoryAccess, end: str = "return") -> Path:
     return Path((drop(order, count), *behind), end)
 
 
@@ -52,7 +67,7 @@ def compiled(earlier: Sequence[Path], last: Sequence[Path]) -> Compiled:
     ],
 )
 def test_the_last_drop_sees_an_earlier_one_where_release_meets_acquire(
-    earlier: MemoryOrder, last: MemoryOrder, behind: tuple[Access, ...], blind: bool
+    earlier: MemoryOrder, last: MemoryOrder, behind: tuple[MemoryAccess, ...], blind: bool
 ) -> None:
     ways = [dropping(2, earlier)], [dropping(1, last, *behind)]
     assert last_reference_is_blind(*ways) is blind
@@ -105,11 +120,11 @@ def test_a_version_without_the_method_or_a_way_through_it_is_judged_elsewhere() 
     assert list(last_reference.violations(unwalked)) == []
 
 
-def write(field: str, line: int) -> Access:
+def write(field: str, line: int) -> MemoryAccess:
     update = field == "generation"
-    op, order = (Op.RMW, RELEASE) if update else (Op.STORE, RELAXED)
-    trail = (Step(NEW_EPOCH, FILE, line),)
-    return Access(
+    op, order = (AccessOp.RMW, RELEASE) if update else (AccessOp.STORE, RELAXED)
+    trail = (SourceStep(NEW_EPOCH, FILE, line),)
+    return MemoryAccess(
         op, Space.SLOT, field, order=order, detail="add" if update else "", written="x", trail=trail
     )
 

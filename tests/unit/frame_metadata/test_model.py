@@ -17,9 +17,9 @@ from frame_harness.frame_metadata.model import (
     Illegal,
     Model,
     ModelError,
+    ModelSlot,
     Panic,
     PanicKind,
-    Slot,
     custom,
 )
 from tests.support.just_booted import (
@@ -45,12 +45,12 @@ def test_boot_leaves_every_given_frame_free_in_the_largest_blocks(model: Model) 
     assert_healthy(model)
     assert sum(zone.free for zone in model.buddy.zones) == sum(map(len, GIVEN))
     assert model.buddy.listed()["dma", UNMOVABLE, 11] == [2048]
-    assert model.slot(Paddr(0)) == Slot()
+    assert model.slot(Paddr(0)) == ModelSlot()
 
 
 def test_allocation_predicts_every_field(model: Model) -> None:
     paddr = paddr_of(model.alloc())
-    assert model.slot(paddr) == Slot(flags=C.flag_kernel | C.flag_allocated, refcount=1, generation=1)
+    assert model.slot(paddr) == ModelSlot(flags=C.flag_kernel | C.flag_allocated, refcount=1, generation=1)
     assert_healthy(model)
 
 
@@ -90,7 +90,7 @@ def test_release_puts_a_frame_into_the_cache_of_its_own_migratetype(model: Model
     model.release(paddr, 0)
     pfn = paddr >> 12
     assert model.buddy.cached_frames()[-1] == (pfn, (pfn >> 11) % 2, 0)
-    assert model.slot(paddr) == Slot(
+    assert model.slot(paddr) == ModelSlot(
         flags=C.flag_free | (C.flag_movable if (pfn >> 11) % 2 else 0), refcount=UNUSED, generation=1
     )
 

@@ -13,7 +13,7 @@ from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import PAGEBLOCK_SHIFT, Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
 from frame_harness.frame_metadata.model.slots import SlotTable
-from frame_harness.frame_metadata.model.zones import NONE, Block, ZoneModel, block_at, block_containing
+from frame_harness.frame_metadata.model.zones import NONE, ModelBlock, ZoneModel, block_at, block_containing
 
 N_FRAMES = 64
 MOVABLE, UNMOVABLE = Migratetype.MOVABLE, Migratetype.UNMOVABLE
@@ -25,11 +25,11 @@ def zone(name: str = "normal", first: int = 0) -> ZoneModel:
     return ZoneModel(name, Pfn(first), Pfn(end), SlotTable(end))
 
 
-def block(pfn: int, order: int) -> Block:
-    return Block(Pfn(pfn), order)
+def block(pfn: int, order: int) -> ModelBlock:
+    return ModelBlock(Pfn(pfn), order)
 
 
-def give(found: ZoneModel, one: Block) -> None:
+def give(found: ZoneModel, one: ModelBlock) -> None:
     """Put a block on the lists as a free does."""
     found.stamp_free(one)
     found.insert(one)
@@ -61,7 +61,7 @@ def test_a_block_and_its_buddy_are_the_two_halves_of_their_parent(pfn: int, orde
         (1, 0, None),
     ],
 )
-def test_a_block_begins_at_a_multiple_of_its_size(paddr: int, order: int, found: Block | None) -> None:
+def test_a_block_begins_at_a_multiple_of_its_size(paddr: int, order: int, found: ModelBlock | None) -> None:
     assert block_at(Paddr(paddr), order) == found
 
 
@@ -96,7 +96,7 @@ def test_single_frames_come_together_to_the_largest_blocks_in_any_order(order: l
 def test_blocks_that_are_taken_are_free_ones_of_that_order_and_come_back(
     requests: list[tuple[int, Migratetype]],
 ) -> None:
-    found, held = zone(), list[Block]()
+    found, held = zone(), list[ModelBlock]()
     give(found, block(0, 6))
     for order, kind in requests:
         free = frames_of(found)

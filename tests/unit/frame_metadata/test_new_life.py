@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.frame_metadata.orderings.new_life import missing_part, stale_parts
-from frame_harness.orderings.events import Access, MemoryOrder, Op, Path, Space
+from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Path, Space
 
 RLX, REL = MemoryOrder.MONOTONIC, MemoryOrder.RELEASE
 
 
-def store(field: str, value: int, order: MemoryOrder = RLX) -> Access:
-    return Access(Op.STORE, Space.SLOT, field, order=order, written=value)
+def store(field: str, value: int, order: MemoryOrder = RLX) -> MemoryAccess:
+    return MemoryAccess(AccessOp.STORE, Space.SLOT, field, order=order, written=value)
 
 
-def life(order: MemoryOrder, *behind: Access) -> Path:
+def life(order: MemoryOrder, *behind: MemoryAccess) -> Path:
     """Flags and generation of a new life, then the count that tells of it."""
     return Path((store("flags", 0x500), store("generation", 7), store("refcount", 1, order), *behind))
 

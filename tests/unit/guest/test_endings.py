@@ -19,7 +19,7 @@ from frame_harness.base.errors import BootError, HarnessError, UsageError
 from frame_harness.base.report_files import ReportFiles
 from frame_harness.cli import check as check_command
 from frame_harness.cli import main as cli
-from frame_harness.cli.check import Request
+from frame_harness.cli.check import CheckRequest
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.image.errors import CompileError, ToolchainError
@@ -148,29 +148,33 @@ def test_sign_that_the_terminal_lacks_is_its_escape() -> None:
 def test_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
     for report in (Path("/proc/report.json"), tmp_path, tmp_path / "gone" / "report"):
         with pytest.raises(UsageError, match="report"):
-            check_command.check(Request(files=ReportFiles(json=report), select="("))
+            check_command.check(CheckRequest(files=ReportFiles(json=report), select="("))
 
 
 def test_report_never_replaces_what_the_run_reads(tmp_path: Path) -> None:
     source = tmp_path / "frame.rs"
     source.write_text("text")
     with pytest.raises(UsageError, match="itself reads"):
-        check_command.check(Request(frame_rs=source, files=ReportFiles(junit=tmp_path / "." / "frame.rs")))
+        check_command.check(
+            CheckRequest(frame_rs=source, files=ReportFiles(junit=tmp_path / "." / "frame.rs"))
+        )
     assert source.read_text() == "text"
 
 
 def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="named twice"):
         check_command.check(
-            Request(files=ReportFiles(json=tmp_path / "report", junit=tmp_path / "." / "report"))
+            CheckRequest(files=ReportFiles(json=tmp_path / "report", junit=tmp_path / "." / "report"))
         )
     with pytest.raises(UsageError, match="named twice"):
-        check_command.check(Request(files=ReportFiles(json=tmp_path / "report", html=tmp_path / "report")))
+        check_command.check(
+            CheckRequest(files=ReportFiles(json=tmp_path / "report", html=tmp_path / "report"))
+        )
 
 
 def test_selection_of_a_clause_that_nobody_wrote_names_the_nearest() -> None:
     with pytest.raises(HarnessError, match="did you mean ALLOC-09"):
-        check_command.check(Request(select="ALLOC-07 or ALLOC-99"))
+        check_command.check(CheckRequest(select="ALLOC-07 or ALLOC-99"))
 
 
 def test_run_without_a_verdict_leaves_no_older_report(tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ def test_run_without_a_verdict_leaves_no_older_report(tmp_path: Path) -> None:
     for report in reports:
         report.write_text("PASS")
     with pytest.raises(UsageError, match="selection"):
-        check_command.check(Request(files=ReportFiles(json=reports[0], junit=reports[1]), select="("))
+        check_command.check(CheckRequest(files=ReportFiles(json=reports[0], junit=reports[1]), select="("))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,7 +219,7 @@ def test_host_without_room_is_an_error_in_the_report(
 
     monkeypatch.setattr(check_command, "build_each", full)
     report = tmp_path / "report.json"
-    assert check_command.check(Request(files=ReportFiles(json=report))) is ExitCode.ERROR
+    assert check_command.check(CheckRequest(files=ReportFiles(json=report))) is ExitCode.ERROR
     assert json.loads(report.read_text())["verdict"] == "ERROR"
     out = capsys.readouterr().out
     assert "disk full: /full/images" in out and "next: make room there" in out

@@ -24,8 +24,8 @@ from frame_harness.frame_metadata.model import (
     booted_model,
 )
 from frame_harness.histories.attribution import CALLED_AT_BOOT, CLAUSES, OF_COMMAND, blame
-from frame_harness.histories.commands import Command, Kind, Op, Operand, Recipe, ScriptError, decode
-from frame_harness.histories.differences import Difference, Look
+from frame_harness.histories.commands import Command, Op, Operand, OperandKind, Recipe, ScriptError, decode
+from frame_harness.histories.differences import HistoryDifference, Look
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.interpreter import HANDLERS, Interpreter, Prediction, set_of_vtables
 from frame_harness.histories.steps import Cached, Got, Listed, Step
@@ -217,8 +217,8 @@ def test_step_without_its_frame_means_nothing(model: Model) -> None:
 # ---- attribution ------------------------------------------------------------------------------------------
 
 
-def slot_difference(field: str, pfn: Pfn = Pfn(5)) -> Difference:
-    return Difference("slot", "slot", "1", "2", pfn=pfn, field=field)
+def slot_difference(field: str, pfn: Pfn = Pfn(5)) -> HistoryDifference:
+    return HistoryDifference("slot", "slot", "1", "2", pfn=pfn, field=field)
 
 
 @pytest.mark.parametrize(
@@ -228,21 +228,21 @@ def slot_difference(field: str, pfn: Pfn = Pfn(5)) -> Difference:
         (["alloc"], slot_difference("generation", Pfn(-1)), "GEN-01"),
         (["alloc"], slot_difference("meta_aux", Pfn(-1)), "ALLOC-09"),
         (["alloc"], slot_difference("flags", Pfn(77)), "ALLOC-14"),
-        (["alloc"], Difference("payload", "", "", "", pfn=Pfn(-1), zeroed=True), "ALLOC-04"),
+        (["alloc"], HistoryDifference("payload", "", "", "", pfn=Pfn(-1), zeroed=True), "ALLOC-04"),
         (
             ["alloc new purpose=pagetable zeroed=0"],
-            Difference("payload", "", "", "", zeroed=True),
+            HistoryDifference("payload", "", "", "", zeroed=True),
             "ALLOC-07",
         ),
         (
             ["alloc new zeroed=0 purpose=pagetable"],
-            Difference("payload", "", "", "", zeroed=True),
+            HistoryDifference("payload", "", "", "", zeroed=True),
             "ALLOC-06",
         ),
-        (["alloc new zeroed=0"], Difference("payload", "", "", "", pfn=Pfn(-1)), "ALLOC-05"),
-        (["alloc"], Difference("status", "", "", "", got_status="fail"), "ALLOC-11"),
-        (["alloc"], Difference("value", "", "", "", field="paddr"), "ALLOC-08"),
-        (["slot.inc_ref {c}"], Difference("status", "", "", "", got_status="ok"), "REF-07"),
+        (["alloc new zeroed=0"], HistoryDifference("payload", "", "", "", pfn=Pfn(-1)), "ALLOC-05"),
+        (["alloc"], HistoryDifference("status", "", "", "", got_status="fail"), "ALLOC-11"),
+        (["alloc"], HistoryDifference("value", "", "", "", field="paddr"), "ALLOC-08"),
+        (["slot.inc_ref {c}"], HistoryDifference("status", "", "", "", got_status="ok"), "REF-07"),
         (["release {a} 0"], slot_difference("guard", Pfn(-1)), "GUARD-04"),
         (["release {a} 0"], slot_difference("refcount", Pfn(-1)), "FREE-02"),
         (["slot.set_guard {a} 1"], slot_difference("guard", Pfn(-1)), "GUARD-01"),
@@ -251,20 +251,24 @@ def slot_difference(field: str, pfn: Pfn = Pfn(5)) -> Difference:
         (["slot.set_guard {a} 1"], slot_difference("guard", Pfn(2)), "LAYOUT-07"),
         (
             ["slot.set_vtable_bits {a} 1", "release {a} 0"],
-            Difference("status", "", "", "", got_status="panic"),
+            HistoryDifference("status", "", "", "", got_status="panic"),
             "VT-03",
         ),
-        (["slot.mark_poisoned {c}", "alloc"], Difference("value", "", "", "", field="paddr"), "GUARD-08"),
+        (
+            ["slot.mark_poisoned {c}", "alloc"],
+            HistoryDifference("value", "", "", "", field="paddr"),
+            "GUARD-08",
+        ),
         (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("flags", Pfn(-1)), "GUARD-07"),
         (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("vtable", Pfn(-1)), "GUARD-07"),
-        (["slot.mark_poisoned {a}", "release {a} 0"], Difference("counter", "", "", ""), "GUARD-07"),
+        (["slot.mark_poisoned {a}", "release {a} 0"], HistoryDifference("counter", "", "", ""), "GUARD-07"),
         (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("guard", Pfn(-1)), "GUARD-04"),
         (["inject buddy.next {a}", "alloc"], slot_difference("flags"), "ALLOC-15"),
         (["inject buddy.next {a}", "alloc"], slot_difference("refcount"), "ALLOC-10"),
     ],
 )
 def test_difference_names_the_clause_that_it_breaks(
-    interpreter: Interpreter, lines: list[str], difference: Difference, clause: str
+    interpreter: Interpreter, lines: list[str], difference: HistoryDifference, clause: str
 ) -> None:
     """`{a}` is a frame that is held, `{c}` the one that leaves the CPU cache next; pfn -1 stands for a frame
     that the last command is about."""
@@ -280,19 +284,19 @@ def test_difference_names_the_clause_that_it_breaks(
 
 
 def test_what_an_invariant_finds_is_the_clause_that_it_serves() -> None:
-    found = Difference("invariant", "", "", "", served=("FREE-05", "FREE-03"))
+    found = HistoryDifference("invariant", "", "", "", served=("FREE-05", "FREE-03"))
     assert blame([], Look.AT_THE_END, None, found).clause == "FREE-05"
-    assert blame([], Look.AT_THE_END, None, Difference("payload", "", "", "")).clause == "FREE-01"
+    assert blame([], Look.AT_THE_END, None, HistoryDifference("payload", "", "", "")).clause == "FREE-01"
 
 
 KINDS = ("status", "value", "slot", "payload", "counter", "list", "cache", "hooks", "crash")
 FIELDS = ("", "next", "vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux", "payload")
 FRAME = Paddr(0x106_0000)
-OPERANDS: dict[Kind, Operand] = {
-    **dict.fromkeys(Kind, 1),
-    Kind.FRAME: FRAME,
-    Kind.MIGRATETYPE: Migratetype.MOVABLE,
-    Kind.RECIPE: Recipe("new", (USER_DATA,)),
+OPERANDS: dict[OperandKind, Operand] = {
+    **dict.fromkeys(OperandKind, 1),
+    OperandKind.FRAME: FRAME,
+    OperandKind.MIGRATETYPE: Migratetype.MOVABLE,
+    OperandKind.RECIPE: Recipe("new", (USER_DATA,)),
 }
 
 
@@ -309,7 +313,7 @@ def test_no_history_names_a_clause_whose_functions_it_did_not_call(op: Op) -> No
     ]
     calls = FUNCTIONS.of_lines([op.words]) or CALLED_AT_BOOT
     for prediction, kind, field in itertools.product(predictions, KINDS, FIELDS):
-        difference = Difference(
+        difference = HistoryDifference(
             kind, "", "", "overflow", pfn=Pfn(FRAME >> 12), field=field, got_status="panic"
         )
         blamed = blame([command], command, prediction, difference)
@@ -346,9 +350,9 @@ def test_every_clause_that_a_history_can_find_has_functions_that_break_it() -> N
             ("GEN-01", "MetaSlot::reset_with_free_list_meta"),
         ),
         ("release 0x5000 0", slot_difference("next"), ("FREE-03", "MetaSlot::set_next")),
-        ("release 0x5000 0", Difference("cache", "", "", ""), ("FREE-03", "")),
+        ("release 0x5000 0", HistoryDifference("cache", "", "", ""), ("FREE-03", "")),
         ("buddy.alloc 0 movable", slot_difference("order"), ("FREE-04", "MetaSlot::set_order")),
-        ("alloc", Difference("cache", "", "", ""), ("ALLOC-08", "FrameAllocOptions::allocate")),
+        ("alloc", HistoryDifference("cache", "", "", ""), ("ALLOC-08", "FrameAllocOptions::allocate")),
         ("alloc new purpose=user", slot_difference("guard"), ("GUARD-05", "FrameAllocOptions::allocate")),
         (
             "alloc.all new purpose=user",
@@ -358,7 +362,7 @@ def test_every_clause_that_a_history_can_find_has_functions_that_break_it() -> N
     ],
 )
 def test_difference_names_the_function_that_wrote_it(
-    line: str, difference: Difference, blamed: tuple[str, str]
+    line: str, difference: HistoryDifference, blamed: tuple[str, str]
 ) -> None:
     prediction = Prediction(Done(), frames=frozenset({Pfn(5)}))
     command = decode(line)
@@ -374,14 +378,14 @@ def test_difference_names_the_function_that_wrote_it(
         ({5}, slot_difference("generation"), "GEN-03"),
         ({7}, slot_difference("generation"), "GEN-01"),
         (set(), slot_difference("generation"), "GEN-01"),
-        ({5}, Difference("value", "", "1", "2", field="paddr"), "ALLOC-08"),
+        ({5}, HistoryDifference("value", "", "1", "2", field="paddr"), "ALLOC-08"),
         ({5}, slot_difference("flags"), "ALLOC-02"),
-        ({5}, Difference("status", "", "", "add with overflow", got_status="panic"), "GEN-03"),
-        ({5}, Difference("status", "", "", "refcount is 1", got_status="panic"), "ALLOC-10"),
+        ({5}, HistoryDifference("status", "", "", "add with overflow", got_status="panic"), "GEN-03"),
+        ({5}, HistoryDifference("status", "", "", "refcount is 1", got_status="panic"), "ALLOC-10"),
     ],
 )
 def test_a_wrapped_generation_is_blamed_for_generations_alone(
-    wrapped: set[Pfn], difference: Difference, clause: str
+    wrapped: set[Pfn], difference: HistoryDifference, clause: str
 ) -> None:
     prediction = Prediction(Done(), frames=frozenset({Pfn(5)}), wrapped=frozenset(wrapped))
     command = decode("alloc")
@@ -389,7 +393,7 @@ def test_a_wrapped_generation_is_blamed_for_generations_alone(
 
 
 def test_hooks_without_a_release_are_the_invokers_business() -> None:
-    found = Difference("hooks", "", "", "")
+    found = HistoryDifference("hooks", "", "", "")
     log = Command(Op.HOOK_LOG)
     asked = [Command(Op.UNMAP, (0x5000,)), log]
     assert blame(asked, log, Prediction(Done()), found).clause == "VT-04"

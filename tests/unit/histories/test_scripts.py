@@ -11,8 +11,8 @@ from frame_harness.base.errors import UsageError
 from frame_harness.histories.attribution import Blame
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.commands import Command, Op, Recipe, VtableAt, decode
-from frame_harness.histories.differences import Difference, Look
-from frame_harness.histories.history import Failure
+from frame_harness.histories.differences import HistoryDifference, Look
+from frame_harness.histories.history import HistoryFailure
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import FoundOn, Script, parse
 from frame_harness.histories.shrink import shrink
@@ -20,9 +20,9 @@ from frame_harness.histories.steps import Got, Step
 from frame_harness.steering.causes import Cause
 
 
-def failure(clause: str, steps: Sequence[Step]) -> Failure:
-    difference = Difference("slot", "", "", "")
-    return Failure(Blame(clause, "", frozenset()), difference, tuple(steps), (), Look.AT_THE_END)
+def failure(clause: str, steps: Sequence[Step]) -> HistoryFailure:
+    difference = HistoryDifference("slot", "", "", "")
+    return HistoryFailure(Blame(clause, "", frozenset()), difference, tuple(steps), (), Look.AT_THE_END)
 
 
 def test_history_is_shortened_to_the_steps_that_it_takes() -> None:
@@ -30,7 +30,7 @@ def test_history_is_shortened_to_the_steps_that_it_takes() -> None:
     history = [Step(number, Op.ALLOC, (Recipe("new", (bool(number % 2),)),)) for number in range(40)]
     history[30] = Step(30, Op.RELEASE, (Got(7, 3), 0))
 
-    def play(steps: Sequence[Step]) -> Failure | None:
+    def play(steps: Sequence[Step]) -> HistoryFailure | None:
         known: set[int] = set()
         for at, step in enumerate(steps):
             if step.op is Op.RELEASE and 7 in known:
@@ -45,7 +45,7 @@ def test_history_is_shortened_to_the_steps_that_it_takes() -> None:
 
 
 def test_shortening_keeps_to_the_clause_it_began_with() -> None:
-    def play(steps: Sequence[Step]) -> Failure | None:
+    def play(steps: Sequence[Step]) -> HistoryFailure | None:
         return failure("A" if len(steps) > 3 else "B", steps) if steps else None
 
     first = play([Step(number, Op.ALLOC, (Recipe(),)) for number in range(9)])
@@ -54,10 +54,10 @@ def test_shortening_keeps_to_the_clause_it_began_with() -> None:
 
 
 def test_shortening_keeps_to_the_cause_where_that_is_its_key() -> None:
-    def play(steps: Sequence[Step]) -> Failure | None:
+    def play(steps: Sequence[Step]) -> HistoryFailure | None:
         if len(steps) > 5:
             return failure("A", steps)
-        other = Difference("payload", "", "", "")
+        other = HistoryDifference("payload", "", "", "")
         return replace(failure("A", steps), difference=other) if steps else None
 
     first = play([Step(number, Op.ALLOC, (Recipe(),)) for number in range(9)])

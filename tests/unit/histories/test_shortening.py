@@ -13,15 +13,15 @@ from frame_harness.histories import shortening
 from frame_harness.histories.attribution import Blame
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.commands import Command, Op, Recipe
-from frame_harness.histories.differences import Difference, Look
-from frame_harness.histories.history import Failure
+from frame_harness.histories.differences import HistoryDifference, Look
+from frame_harness.histories.history import HistoryFailure
 from frame_harness.histories.shortening import script_of, shortest
 from frame_harness.histories.steps import Step
 
 STEP = Step(0, Op.ALLOC, (Recipe(),))
-FAILURE = Failure(
+FAILURE = HistoryFailure(
     Blame("ALLOC-02", "", frozenset()),
-    Difference("slot", "slot", "1", "2", field="flags"),
+    HistoryDifference("slot", "slot", "1", "2", field="flags"),
     (STEP, replace(STEP, number=1)),
     (Command(Op.ALLOC, (Recipe(),)),) * 2,
     Look.AT_THE_END,
@@ -31,8 +31,8 @@ FAILURE = Failure(
 class FakeGuest:
     """Plays nothing: each history shows the same until it was renewed."""
 
-    def __init__(self, *, when_fresh: Failure | None) -> None:
-        self.shows: Failure | None = FAILURE
+    def __init__(self, *, when_fresh: HistoryFailure | None) -> None:
+        self.shows: HistoryFailure | None = FAILURE
         self._when_fresh = when_fresh
         self.host = SimpleNamespace(
             machine=SimpleNamespace(name="q35"),
@@ -49,7 +49,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The lengths of the histories that were played."""
     lengths = list[int]()
 
-    def play(guest: Any, steps: Any) -> Failure | None:
+    def play(guest: Any, steps: Any) -> HistoryFailure | None:
         lengths.append(len(steps))
         return guest.shows if guest.shows is None else replace(guest.shows, steps=tuple(steps))
 

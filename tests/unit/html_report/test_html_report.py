@@ -23,8 +23,8 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.html_report import from_archive
 from frame_harness.html_report.annotated import annotated
 from frame_harness.html_report.excerpt import excerpt, highlighted, sources_of
-from frame_harness.html_report.figures import Scene, figures_of
-from frame_harness.html_report.memory import NOTHING, Memory
+from frame_harness.html_report.figures import FigureScene, figures_of
+from frame_harness.html_report.memory import NOTHING, CheckMemory
 from frame_harness.html_report.page import dumps
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.diagrams import Diagram
@@ -118,7 +118,7 @@ def test_the_picture_fits_the_finding(check: str, kinds: list[str]) -> None:
     memory = report_scene.memory(healthy_state(SMALL)) if check != VTABLE else NOTHING
     result = next(one for one in report_scene.broken().checks if one.check == check and one.run == RELEASE)
     before, after = (None if one is None else moment_of(one) for one in (memory.before, memory.after))
-    found = figures_of(Scene(result, memory, before, after, META_SLOT))
+    found = figures_of(FigureScene(result, memory, before, after, META_SLOT))
     assert [one.kind for one in found if one.kind != "lists"] == [kind for kind in kinds if kind != "lists"]
 
 
@@ -142,10 +142,10 @@ def test_the_bytes_of_a_page_are_shown_where_they_are_known() -> None:
     result = next(one for one in report_scene.broken().checks if one.check == TABLE and one.run == RELEASE)
     page = bytes([0] * 4000 + [1] * 96)
     some = replace(result, values=FieldValues(expected={"payload": 0}, got={"payload": 96}))
-    known = Scene(some, Memory(payload={PFN: page}), None, None, META_SLOT)
+    known = FigureScene(some, CheckMemory(payload={PFN: page}), None, None, META_SLOT)
     assert "96 bytes of 4096 are wrong" in figures_of(known)[0].svg
     # Of which bytes are wrong nothing is known: no picture pretends to know.
-    unknown = Scene(some, NOTHING, None, None, META_SLOT)
+    unknown = FigureScene(some, NOTHING, None, None, META_SLOT)
     assert [one.kind for one in figures_of(unknown)] == ["outcome"]
 
 
@@ -155,7 +155,7 @@ def test_the_bytes_of_a_page_are_shown_where_they_are_known() -> None:
 def test_what_an_engine_drew_comes_first(diagram: Diagram, caption: str) -> None:
     result = next(one for one in report_scene.broken().checks if one.check == TABLE and one.run == RELEASE)
     drawn = replace(result, diagram=diagram)
-    assert caption in figures_of(Scene(drawn, NOTHING, None, None, META_SLOT))[0].caption
+    assert caption in figures_of(FigureScene(drawn, NOTHING, None, None, META_SLOT))[0].caption
 
 
 def test_what_stands_against_a_pass_is_told() -> None:
@@ -304,7 +304,7 @@ def test_coverage_of_a_file_that_is_gone_has_its_numbers() -> None:
 class Kept:
     """A failure of an archive, as the reader of archives has it."""
 
-    def __init__(self, key: CheckInRun, memory: Memory, wrong: bool = False) -> None:
+    def __init__(self, key: CheckInRun, memory: CheckMemory, wrong: bool = False) -> None:
         self.keys = (key,)
         self.record, self.guests = self, ()
         self.before, self.after, self.life = memory.before, memory.after, None

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.html_report import tables
 from frame_harness.judge.evidence import Outcome
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import Reason, ReasonCode
 from frame_harness.judge.verdict import Verdict
 from tests.support.judging import judge, known_findings
@@ -46,7 +46,7 @@ def test_a_section_of_which_nothing_was_judged_is_left_out() -> None:
 
 
 def test_what_stands_against_a_pass_and_is_shown_elsewhere_is_left_out() -> None:
-    lost = Reason(kind=Kind.ERROR, code=ReasonCode.RUNS, message="never made", run=DEV)
+    lost = Reason(kind=VerdictKind.ERROR, code=ReasonCode.RUNS, message="never made", run=DEV)
     shown = [
         replace(lost, code=code)
         for code in (
@@ -58,7 +58,7 @@ def test_what_stands_against_a_pass_and_is_shown_elsewhere_is_left_out() -> None
     ]
     verdict = Verdict(reasons=(lost, *shown, replace(lost, code=ReasonCode.TROUBLE, message="no build")))
     assert tables.reasons(verdict) == (
-        (str(Kind.ERROR), "never made", str(DEV)), (str(Kind.ERROR), "no build", str(DEV)),
+        (str(VerdictKind.ERROR), "never made", str(DEV)), (str(VerdictKind.ERROR), "no build", str(DEV)),
     )  # fmt: skip
 
 

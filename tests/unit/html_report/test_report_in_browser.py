@@ -14,7 +14,7 @@ import pytest
 from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.memory_state import pfn_ranges
-from frame_harness.html_report.memory import Memory
+from frame_harness.html_report.memory import CheckMemory
 from frame_harness.html_report.page import dumps
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.verdict import judge
@@ -232,7 +232,7 @@ def test_sixty_four_gib_are_a_page_of_less_than_ten_megabytes(tab: Browser, tmp_
     ram = pfn_ranges([(0, small.n_frames), (n_frames - 4096, n_frames)])
     state = replace(small, slots=slots, ram=ram)
     evidence = report_scene.broken()
-    memories = {report_scene.key_of(TABLE): Memory(after=state, frames=(Pfn(PFN),))}
+    memories = {report_scene.key_of(TABLE): CheckMemory(after=state, frames=(Pfn(PFN),))}
     text = dumps(evidence, judge(evidence, FRAME_METADATA), EMPTY, FRAME_METADATA, memories, sources=SOURCES)
     assert len(text) < 10_000_000
     path = tmp_path / "large.html"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.commands import run
-from frame_harness.cli.check import Request, check
+from frame_harness.cli.check import CheckRequest, check
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import (
@@ -212,7 +212,7 @@ def test_guest_that_sees_something_else_is_not_believed(word: str, value: str, w
 
 
 @pytest.fixture(scope="module")
-def forged(toolchain: Toolchain) -> Iterator[cargo.Built]:
+def forged(toolchain: Toolchain) -> Iterator[cargo.CargoOutput]:
     """The shim around the built-in module as a dev build without assertions, compiled by cargo."""
     order = cargo.image_invocation(frame_module(), "dev", toolchain)
     setting = "--config=profile.dev.package.kernel_shim.debug-assertions=false"
@@ -226,7 +226,7 @@ def forged(toolchain: Toolchain) -> Iterator[cargo.Built]:
 
 
 def test_image_whose_assertions_a_package_setting_took_away_is_refused(
-    toolchain: Toolchain, forged: cargo.Built, monkeypatch: pytest.MonkeyPatch
+    toolchain: Toolchain, forged: cargo.CargoOutput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = frame_module()
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: forged)
@@ -236,7 +236,7 @@ def test_image_whose_assertions_a_package_setting_took_away_is_refused(
         build(subject, "dev", toolchain=toolchain)
 
 
-def test_guest_without_assertions_says_so_when_it_boots(forged: cargo.Built) -> None:
+def test_guest_without_assertions_says_so_when_it_boots(forged: cargo.CargoOutput) -> None:
     digest = hashlib.sha256(forged.elf.read_bytes()).hexdigest()
     image = Image(elf=forged.elf, sha256=digest, profile="dev", subject=frame_module())
     with pytest.raises(WrongBuild, match="code that runs in the guest") as raised:
@@ -246,11 +246,11 @@ def test_guest_without_assertions_says_so_when_it_boots(forged: cargo.Built) -> 
 
 
 def test_check_of_a_forged_image_is_an_error_that_is_told_once(
-    forged: cargo.Built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    forged: cargo.CargoOutput, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: forged)
     monkeypatch.setattr(import_module("frame_harness.image.build"), "_known", lambda _: None)
-    status = check(Request(machines=("microvm",), profile="dev", select="VT-03"))
+    status = check(CheckRequest(machines=("microvm",), profile="dev", select="VT-03"))
     shown = " ".join(capsys.readouterr().out.split())
     assert status is ExitCode.ERROR
     assert shown.count("expected debug assertions on, got debug assertions off") == 1

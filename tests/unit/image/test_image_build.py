@@ -350,7 +350,7 @@ def test_file_named_like_the_built_in_subject_is_not_taken_for_it(subject_file: 
 def test_image_of_another_module_is_refused(subject_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = frame_module(subject_file)
     elf = build(frame_module(), "dev").elf
-    other = cargo.Built(elf, (frame_module().path,), ())
+    other = cargo.CargoOutput(elf, (frame_module().path,), ())
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: other)
     with pytest.raises(CompileError, match="none of the sources"):
         build(subject, "dev")

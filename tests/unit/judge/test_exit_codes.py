@@ -1,12 +1,12 @@
 """Every way a run can end has a status of its own."""
 
-from frame_harness.judge.exit_codes import ExitCode, Kind, exit_code, table
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind, exit_code, table
 
 
 def test_every_kind_has_its_own_status_and_pass_alone_is_zero() -> None:
-    codes = [exit_code(kind) for kind in Kind]
-    assert len(set(codes)) == len(Kind)
-    assert [kind for kind in Kind if exit_code(kind) == 0] == [Kind.PASS]
+    codes = [exit_code(kind) for kind in VerdictKind]
+    assert len(set(codes)) == len(VerdictKind)
+    assert [kind for kind in VerdictKind if exit_code(kind) == 0] == [VerdictKind.PASS]
 
 
 def test_statuses_are_those_that_are_documented() -> None:
@@ -29,7 +29,7 @@ def test_statuses_are_those_that_are_documented() -> None:
 
 
 def test_severity_follows_the_order_of_the_kinds() -> None:
-    ranked = sorted(Kind, key=lambda kind: -kind.severity)
+    ranked = sorted(VerdictKind, key=lambda kind: -kind.severity)
     names = ["INTERRUPTED", "ERROR", "CRASH", "TIMEOUT", "FAIL", "UNJUDGEABLE", "NO_TESTS", "SKIP", "PASS"]
     assert [str(kind) for kind in ranked] == names
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.findings import Finding
 from frame_harness.report import json_report
 from tests.support.judging import judge, known_findings
@@ -206,7 +206,7 @@ def test_a_consequence_counts_for_the_verdict_and_stays_in_the_json_report() -> 
     evidence = evidence_of(ALONE, RACE)
     baseline = known_findings('[[finding]]\nid = "REF-01"\nreason = "audited"\n')
     verdict = judge(evidence, baseline)
-    messages = [reason.message for reason in verdict.reasons if reason.kind is Kind.FAIL]
+    messages = [reason.message for reason in verdict.reasons if reason.kind is VerdictKind.FAIL]
     assert any("REF-04" in message for message in messages)
     document = json.loads(json_report.dumps(evidence, judge(evidence), EMPTY))
     [first, second] = document["findings"]

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Source
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.judgement import ClauseOutcome
 from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import DEV, LIFE, RELEASE, TABLE, VTABLE, healthy, with_outcome, with_run
@@ -55,12 +55,12 @@ def hindered(evidence: Evidence, check: str) -> Evidence:
 def test_what_a_known_finding_kept_from_being_looked_at_is_no_pass() -> None:
     verdict = judge(hindered(healthy(), VTABLE), KNOWN)
     assert verdict.clauses["VT-03"].outcome is ClauseOutcome.NOT_EVALUATED
-    assert (verdict.kind, [reason.clause for reason in verdict.reasons]) == (Kind.NO_TESTS, ["VT-03"])
+    assert (verdict.kind, [reason.clause for reason in verdict.reasons]) == (VerdictKind.NO_TESTS, ["VT-03"])
 
 
 def test_a_finding_that_is_not_known_is_the_reason_and_not_what_it_hides() -> None:
     verdict = judge(hindered(healthy(), VTABLE))
-    assert verdict.kind is Kind.FAIL
+    assert verdict.kind is VerdictKind.FAIL
     assert {reason.code for reason in verdict.reasons} == {"violation"}
 
 
@@ -75,34 +75,39 @@ def test_a_clause_that_another_check_saw_held_is_not_hidden() -> None:
     evidence = with_run(
         evidence, DEV, planned=(*run.planned, other.check), finished=(*run.finished, other.check)
     )
-    assert judge(hindered(evidence, VTABLE), KNOWN).kind is Kind.PASS
+    assert judge(hindered(evidence, VTABLE), KNOWN).kind is VerdictKind.PASS
 
 
 def test_a_check_that_broke_off_at_its_known_clause_did_not_look_at_its_other_one() -> None:
     verdict = judge(with_outcome(healthy(), LIFE, Outcome.VIOLATED, breaks=("ALLOC-09",)), KNOWN_LIFE)
-    assert (verdict.kind, [reason.clause for reason in verdict.reasons]) == (Kind.NO_TESTS, ["ALLOC-02"])
+    assert (verdict.kind, [reason.clause for reason in verdict.reasons]) == (
+        VerdictKind.NO_TESTS,
+        ["ALLOC-02"],
+    )
 
 
 @pytest.mark.parametrize("source", [Source.PREFLIGHT, Source.ON_THE_WAY])
 def test_a_known_finding_beside_checks_that_were_all_skipped_is_no_pass(source: Source) -> None:
     evidence = with_outcome(only(healthy(), VTABLE), VTABLE, Outcome.SKIPPED, message="no such RAM")
-    assert judge(evidence).kind is Kind.SKIP
-    assert judge(found_beside(evidence, source, DEV, RELEASE), KNOWN).kind is Kind.SKIP
+    assert judge(evidence).kind is VerdictKind.SKIP
+    assert judge(found_beside(evidence, source, DEV, RELEASE), KNOWN).kind is VerdictKind.SKIP
 
 
 def test_a_known_finding_beside_checks_that_are_all_absent_is_no_pass() -> None:
     evidence = replace(only(healthy(), VTABLE), lacks=("vtable",))
     evidence = with_outcome(evidence, VTABLE, Outcome.ABSENT, lacks=("vtable",))
-    assert judge(evidence).kind is Kind.UNJUDGEABLE
-    assert judge(found_beside(evidence, Source.PREFLIGHT, DEV, RELEASE), KNOWN).kind is Kind.UNJUDGEABLE
+    assert judge(evidence).kind is VerdictKind.UNJUDGEABLE
+    assert (
+        judge(found_beside(evidence, Source.PREFLIGHT, DEV, RELEASE), KNOWN).kind is VerdictKind.UNJUDGEABLE
+    )
 
 
 def test_a_check_is_hindered_only_by_what_something_breaks_in_its_run() -> None:
     evidence = with_outcome(healthy(), VTABLE, Outcome.SKIPPED, DEV, hindered_by="ALLOC-07")
-    assert judge(evidence).kind is Kind.ERROR
-    assert judge(found_beside(evidence, Source.ON_THE_WAY, RELEASE), KNOWN).kind is Kind.ERROR
+    assert judge(evidence).kind is VerdictKind.ERROR
+    assert judge(found_beside(evidence, Source.ON_THE_WAY, RELEASE), KNOWN).kind is VerdictKind.ERROR
 
 
 def test_a_check_that_passed_was_not_hindered() -> None:
     evidence = with_outcome(healthy(), TABLE, Outcome.PASSED, DEV, hindered_by="ALLOC-07")
-    assert judge(found_beside(evidence, Source.ON_THE_WAY, DEV), KNOWN).kind is Kind.ERROR
+    assert judge(found_beside(evidence, Source.ON_THE_WAY, DEV), KNOWN).kind is VerdictKind.ERROR

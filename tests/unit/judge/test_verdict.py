@@ -27,7 +27,7 @@ from frame_harness.judge.evidence import (
     decode,
     encode,
 )
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.verdict import Verdict
 from tests.support.judging import judge, known_findings
@@ -66,12 +66,12 @@ def codes(verdict: Verdict) -> set[str]:
 
 
 def test_a_verdict_is_born_error() -> None:
-    assert Verdict().kind is Kind.ERROR
+    assert Verdict().kind is VerdictKind.ERROR
 
 
 def test_healthy_evidence_passes_and_its_clauses_are_held() -> None:
     verdict = judge(healthy(), required=CLAUSES_LOOKED_AT)
-    assert (verdict.kind, verdict.reasons) == (Kind.PASS, ())
+    assert (verdict.kind, verdict.reasons) == (VerdictKind.PASS, ())
     assert verdict.count(ClauseOutcome.HELD) == len(CLAUSES_LOOKED_AT)
     assert verdict.clauses["ALLOC-07"].checks == (TABLE,)
     assert verdict.clauses["REF-04"].message == "no check of it ran"
@@ -150,7 +150,7 @@ def test_no_single_corruption_of_good_evidence_passes() -> None:
             evidence = decode(json.dumps(tree), Evidence)
         except EvidenceError:
             continue
-        if judge(evidence, required=CLAUSES_LOOKED_AT).kind is Kind.PASS:
+        if judge(evidence, required=CLAUSES_LOOKED_AT).kind is VerdictKind.PASS:
             survivors.append(what)
     assert tried > 200
     assert survivors == []
@@ -167,17 +167,17 @@ def test_no_mix_of_check_outcomes_passes_when_one_is_bad(data: st.DataObject) ->
     )
     kind = judge(replace(evidence, checks=checks, lacks=lacks)).kind
     worst = {
-        Outcome.ERROR: Kind.ERROR,
-        Outcome.CRASHED: Kind.CRASH,
-        Outcome.TIMEOUT: Kind.TIMEOUT,
-        Outcome.VIOLATED: Kind.FAIL,
-        Outcome.NOT_EVALUATED: Kind.NO_TESTS,
+        Outcome.ERROR: VerdictKind.ERROR,
+        Outcome.CRASHED: VerdictKind.CRASH,
+        Outcome.TIMEOUT: VerdictKind.TIMEOUT,
+        Outcome.VIOLATED: VerdictKind.FAIL,
+        Outcome.NOT_EVALUATED: VerdictKind.NO_TESTS,
     }
     bad = [worst[outcome] for outcome in drawn if outcome in worst]
     if bad:
         assert kind is max(bad, key=lambda one: one.severity)
     else:
-        assert kind in (Kind.PASS, Kind.SKIP, Kind.UNJUDGEABLE)
+        assert kind in (VerdictKind.PASS, VerdictKind.SKIP, VerdictKind.UNJUDGEABLE)
 
 
 def test_what_one_check_cannot_judge_is_not_held_though_others_passed() -> None:
@@ -200,7 +200,7 @@ def test_what_one_check_cannot_judge_is_not_held_though_others_passed() -> None:
     assert [reason.message for reason in told] == [
         f"ALLOC-12, {CLAUSES_LOOKED_AT[0]}: not evaluated: {cause}"
     ]
-    assert told[0].kind is Kind.NO_TESTS
+    assert told[0].kind is VerdictKind.NO_TESTS
     assert not any(reason.code == "clause-unjudged" for reason in verdict.reasons)
     assert verdict.clauses[CLAUSES_LOOKED_AT[0]].outcome is ClauseOutcome.NOT_EVALUATED
 
@@ -211,19 +211,19 @@ EXITS = GuestExits(expected=GuestEnd.PASS, got=GuestEnd.PASS, count=3)
 @pytest.mark.parametrize(
     ("got", "kind"),
     [
-        (GuestEnd.FAIL, Kind.FAIL),
-        (GuestEnd.PANIC, Kind.CRASH),
-        (GuestEnd.RESET, Kind.CRASH),
-        (GuestEnd.UNEXPECTED, Kind.CRASH),
-        (GuestEnd.TIMEOUT, Kind.TIMEOUT),
-        (GuestEnd.CONTRADICTION, Kind.CRASH),
-        (GuestEnd.UNKNOWN, Kind.CRASH),
-        (GuestEnd.KILLED, Kind.ERROR),
-        (GuestEnd.SIGNALED, Kind.ERROR),
-        (GuestEnd.REFUSED, Kind.ERROR),
+        (GuestEnd.FAIL, VerdictKind.FAIL),
+        (GuestEnd.PANIC, VerdictKind.CRASH),
+        (GuestEnd.RESET, VerdictKind.CRASH),
+        (GuestEnd.UNEXPECTED, VerdictKind.CRASH),
+        (GuestEnd.TIMEOUT, VerdictKind.TIMEOUT),
+        (GuestEnd.CONTRADICTION, VerdictKind.CRASH),
+        (GuestEnd.UNKNOWN, VerdictKind.CRASH),
+        (GuestEnd.KILLED, VerdictKind.ERROR),
+        (GuestEnd.SIGNALED, VerdictKind.ERROR),
+        (GuestEnd.REFUSED, VerdictKind.ERROR),
     ],
 )
-def test_a_guest_that_ends_otherwise_is_never_a_pass(got: GuestEnd, kind: Kind) -> None:
+def test_a_guest_that_ends_otherwise_is_never_a_pass(got: GuestEnd, kind: VerdictKind) -> None:
     verdict = judge(with_run(healthy(), DEV, exits=(replace(EXITS, got=got),)))
     assert (verdict.kind, codes(verdict)) == (kind, {"exit"})
 
@@ -231,48 +231,56 @@ def test_a_guest_that_ends_otherwise_is_never_a_pass(got: GuestEnd, kind: Kind) 
 @pytest.mark.parametrize("status", [status for status in GuestEnd if status not in ("pass", "fail", "panic")])
 def test_an_end_that_no_guest_writes_may_not_be_expected(status: GuestEnd) -> None:
     exits = (replace(EXITS, expected=status, got=status),)
-    assert judge(with_run(healthy(), DEV, exits=exits)).kind is Kind.ERROR
+    assert judge(with_run(healthy(), DEV, exits=exits)).kind is VerdictKind.ERROR
 
 
 @pytest.mark.parametrize(
     ("fields", "kind", "code"),
     [
-        ({"guests_booted": 0, "exits": ()}, Kind.ERROR, "no-guest"),
-        ({"exits": ()}, Kind.ERROR, "guests"),
-        ({"planned": (), "finished": ()}, Kind.ERROR, "no-checks"),
-        ({"finished": (TABLE,)}, Kind.ERROR, "plan"),
-        ({"planned": (TABLE,)}, Kind.ERROR, "plan"),
-        ({"image_sha256": ""}, Kind.ERROR, "image"),
-        ({"subject_sha256": "2f" * 32}, Kind.ERROR, "subject-changed"),
-        ({"dumps": NO_DUMPS}, Kind.NO_TESTS, "no-dump"),
-        ({"dumps": DumpEvidence(requested=3, whole=2)}, Kind.ERROR, "dumps"),
-        ({"dumps": DumpEvidence(requested=2, whole=2, contradicted=1)}, Kind.FAIL, "dump-witness"),
-        ({"selftest": SelftestEvidence(plan=0, passed=0, failed=0)}, Kind.NO_TESTS, "no-selftest"),
-        ({"selftest": SelftestEvidence(plan=9, passed=8, failed=0)}, Kind.ERROR, "selftest-incomplete"),
-        ({"selftest": SelftestEvidence(plan=9, passed=8, failed=1)}, Kind.FAIL, "selftest"),
-        ({"selftest": SelftestEvidence(plan=9, passed=10, failed=-1)}, Kind.ERROR, "selftest-incomplete"),
-        ({"invariants": {}}, Kind.NO_TESTS, "no-invariants"),
-        ({"invariants": {"links": 0}}, Kind.NO_TESTS, "empty-invariant"),
-        ({"invariants": {"A-SLOT-ADDRESS": 90}}, Kind.NO_TESTS, "invariants-missing"),
-        ({"layout": layout("DIFFERS", "EQUAL")}, Kind.FAIL, "layout"),
+        ({"guests_booted": 0, "exits": ()}, VerdictKind.ERROR, "no-guest"),
+        ({"exits": ()}, VerdictKind.ERROR, "guests"),
+        ({"planned": (), "finished": ()}, VerdictKind.ERROR, "no-checks"),
+        ({"finished": (TABLE,)}, VerdictKind.ERROR, "plan"),
+        ({"planned": (TABLE,)}, VerdictKind.ERROR, "plan"),
+        ({"image_sha256": ""}, VerdictKind.ERROR, "image"),
+        ({"subject_sha256": "2f" * 32}, VerdictKind.ERROR, "subject-changed"),
+        ({"dumps": NO_DUMPS}, VerdictKind.NO_TESTS, "no-dump"),
+        ({"dumps": DumpEvidence(requested=3, whole=2)}, VerdictKind.ERROR, "dumps"),
+        ({"dumps": DumpEvidence(requested=2, whole=2, contradicted=1)}, VerdictKind.FAIL, "dump-witness"),
+        ({"selftest": SelftestEvidence(plan=0, passed=0, failed=0)}, VerdictKind.NO_TESTS, "no-selftest"),
+        (
+            {"selftest": SelftestEvidence(plan=9, passed=8, failed=0)},
+            VerdictKind.ERROR,
+            "selftest-incomplete",
+        ),
+        ({"selftest": SelftestEvidence(plan=9, passed=8, failed=1)}, VerdictKind.FAIL, "selftest"),
+        (
+            {"selftest": SelftestEvidence(plan=9, passed=10, failed=-1)},
+            VerdictKind.ERROR,
+            "selftest-incomplete",
+        ),
+        ({"invariants": {}}, VerdictKind.NO_TESTS, "no-invariants"),
+        ({"invariants": {"links": 0}}, VerdictKind.NO_TESTS, "empty-invariant"),
+        ({"invariants": {"A-SLOT-ADDRESS": 90}}, VerdictKind.NO_TESTS, "invariants-missing"),
+        ({"layout": layout("DIFFERS", "EQUAL")}, VerdictKind.FAIL, "layout"),
         (
             {"layout": layout("EQUAL", "DIFFERS")},
-            Kind.FAIL,
+            VerdictKind.FAIL,
             "layout-witness",
         ),
         (
             {"layout": layout("UNREAD", "EQUAL")},
-            Kind.ERROR,
+            VerdictKind.ERROR,
             "layout-unread",
         ),
         (
             {"layout": layout("EQUAL", "UNREAD")},
-            Kind.ERROR,
+            VerdictKind.ERROR,
             "layout-unread",
         ),
     ],
 )
-def test_each_fact_of_a_run_is_needed(fields: dict[str, Any], kind: Kind, code: str) -> None:
+def test_each_fact_of_a_run_is_needed(fields: dict[str, Any], kind: VerdictKind, code: str) -> None:
     verdict = judge(with_run(healthy(), DEV, **fields))
     assert verdict.kind is kind
     assert code in codes(verdict)
@@ -283,12 +291,12 @@ def test_pass_needs_each_invariant_of_the_contract(missing: str) -> None:
     others = {id_: 32000 for id_ in FRAME_METADATA.invariants if id_ != missing}
     evidence = with_run(healthy(), DEV, invariants=others)
     [reason] = judge(evidence).reasons
-    assert (reason.kind, reason.code) == (Kind.NO_TESTS, "invariants-missing")
+    assert (reason.kind, reason.code) == (VerdictKind.NO_TESTS, "invariants-missing")
     assert reason.message == f"invariants: 1 of {len(FRAME_METADATA.invariants)} not evaluated: {missing}"
     clauses = FRAME_METADATA.invariants[missing].clauses
     lacks = FRAME_METADATA.versions.of_clauses(clauses)[:1]
     in_older = replace(evidence, lacks=lacks)
-    assert (judge(in_older).kind is Kind.PASS) == bool(lacks), "a version without what it speaks of"
+    assert (judge(in_older).kind is VerdictKind.PASS) == bool(lacks), "a version without what it speaks of"
 
 
 def test_what_is_missing_is_not_told_where_memory_was_broken_from_the_start() -> None:
@@ -308,7 +316,7 @@ def test_a_missing_run_is_an_error() -> None:
     evidence = healthy()
     without = [result for result in evidence.checks if result.run == DEV]
     verdict = judge(replace(evidence, runs=evidence.runs[:1], checks=tuple(without)))
-    assert (verdict.kind, codes(verdict)) == (Kind.ERROR, {"runs"})
+    assert (verdict.kind, codes(verdict)) == (VerdictKind.ERROR, {"runs"})
 
 
 def test_clause_is_not_held_where_a_planned_check_of_it_never_finished() -> None:
@@ -324,14 +332,14 @@ def test_clause_is_not_held_where_a_planned_check_of_it_never_finished() -> None
 
 def test_nothing_at_all_is_no_tests() -> None:
     verdict = judge(replace(healthy(), planned_runs=(), runs=(), checks=()))
-    assert (verdict.kind, codes(verdict)) == (Kind.NO_TESTS, {"no-runs"})
+    assert (verdict.kind, codes(verdict)) == (VerdictKind.NO_TESTS, {"no-runs"})
 
 
 def test_a_selection_that_matches_nothing_is_no_tests() -> None:
     evidence = replace(healthy(), checks=(), plan=())
     for key in (DEV, RELEASE):
         evidence = with_run(evidence, key, planned=(), finished=())
-    assert judge(evidence).kind is Kind.NO_TESTS
+    assert judge(evidence).kind is VerdictKind.NO_TESTS
 
 
 def test_a_selection_of_one_check_passes() -> None:
@@ -343,14 +351,14 @@ def test_a_selection_of_one_check_passes() -> None:
     )
     for key in (DEV, RELEASE):
         evidence = with_run(evidence, key, planned=(TABLE,), finished=(TABLE,))
-    assert judge(evidence).kind is Kind.PASS
+    assert judge(evidence).kind is VerdictKind.PASS
 
 
 def test_a_run_in_which_all_is_skipped_is_skip() -> None:
     evidence = healthy()
     for check in dict.fromkeys(result.check for result in evidence.checks):
         evidence = with_outcome(evidence, check, Outcome.SKIPPED, DEV, message="no such RAM")
-    assert judge(evidence).kind is Kind.SKIP
+    assert judge(evidence).kind is VerdictKind.SKIP
 
 
 def test_a_run_that_nothing_was_asked_of_is_skip() -> None:
@@ -361,24 +369,24 @@ def test_a_run_that_nothing_was_asked_of_is_skip() -> None:
     for key in (DEV, RELEASE):
         evidence = with_run(evidence, key, **blank)
     verdict = judge(evidence)
-    assert (verdict.kind, codes(verdict)) == (Kind.SKIP, {"all-skipped"})
+    assert (verdict.kind, codes(verdict)) == (VerdictKind.SKIP, {"all-skipped"})
     unfinished = with_run(evidence, DEV, finished=())
-    assert judge(unfinished).kind is Kind.ERROR
+    assert judge(unfinished).kind is VerdictKind.ERROR
 
 
 def test_a_clause_skipped_everywhere_is_not_evaluated_and_not_enough_when_required() -> None:
     evidence = with_outcome(healthy(), TABLE, Outcome.SKIPPED, message="no such RAM")
     verdict = judge(evidence)
-    assert verdict.kind is Kind.PASS
+    assert verdict.kind is VerdictKind.PASS
     assert verdict.clauses["ALLOC-07"].outcome is ClauseOutcome.NOT_EVALUATED
     assert verdict.clauses["ALLOC-07"].message == "skipped: no such RAM"
-    assert judge(evidence, required=["ALLOC-07"]).kind is Kind.NO_TESTS
+    assert judge(evidence, required=["ALLOC-07"]).kind is VerdictKind.NO_TESTS
 
 
 def test_a_build_that_failed_is_one_error_and_explains_its_missing_run() -> None:
     trouble = Trouble(what="build", message="frame.rs:3: expected `;`", run=DEV)
     verdict = judge(replace(healthy(), planned_runs=(DEV,), runs=(), checks=(), errors=(trouble,)))
-    assert (verdict.kind, len(verdict.reasons)) == (Kind.ERROR, 1)
+    assert (verdict.kind, len(verdict.reasons)) == (VerdictKind.ERROR, 1)
 
 
 def test_a_build_that_failed_before_any_run_was_planned_is_that_one_error() -> None:
@@ -390,14 +398,14 @@ def test_a_build_that_failed_before_any_run_was_planned_is_that_one_error() -> N
 @pytest.mark.parametrize(
     ("outcome", "got", "kind"),
     [
-        (Outcome.CRASHED, GuestEnd.PANIC, Kind.CRASH),
-        (Outcome.CRASHED, GuestEnd.RESET, Kind.CRASH),
-        (Outcome.TIMEOUT, GuestEnd.TIMEOUT, Kind.TIMEOUT),
-        (Outcome.ERROR, GuestEnd.SIGNALED, Kind.ERROR),
+        (Outcome.CRASHED, GuestEnd.PANIC, VerdictKind.CRASH),
+        (Outcome.CRASHED, GuestEnd.RESET, VerdictKind.CRASH),
+        (Outcome.TIMEOUT, GuestEnd.TIMEOUT, VerdictKind.TIMEOUT),
+        (Outcome.ERROR, GuestEnd.SIGNALED, VerdictKind.ERROR),
     ],
 )
 def test_what_the_guest_did_before_the_first_check_names_the_verdict(
-    outcome: Outcome, got: GuestEnd, kind: Kind
+    outcome: Outcome, got: GuestEnd, kind: VerdictKind
 ) -> None:
     ended = GuestExits(expected=GuestEnd.PASS, got=got, count=1)
     evidence = with_run(
@@ -416,14 +424,14 @@ def test_a_layout_that_stops_a_run_before_its_first_guest_is_fail() -> None:
     for key in (DEV, RELEASE):
         evidence = with_run(evidence, key, layout=stopped, guests_booted=0, exits=(), finished=())
     verdict = judge(evidence)
-    assert (verdict.kind, codes(verdict)) == (Kind.FAIL, {"layout"})
+    assert (verdict.kind, codes(verdict)) == (VerdictKind.FAIL, {"layout"})
 
 
 def test_one_violation_in_one_run_violates_the_clause() -> None:
     verdict = judge(
         with_outcome(healthy(), VTABLE, Outcome.VIOLATED, DEV, expected="the default", got="a panic")
     )
-    assert (verdict.kind, codes(verdict)) == (Kind.FAIL, {"violation"})
+    assert (verdict.kind, codes(verdict)) == (VerdictKind.FAIL, {"violation"})
     judgement = verdict.clauses["VT-03"]
     assert judgement.outcome is ClauseOutcome.VIOLATED
     assert judgement.message == "expected the default, got a panic (q35/dev)"
@@ -437,39 +445,42 @@ def test_a_violation_may_name_the_clause_it_breaks_and_leaves_the_other_open() -
 
 def test_a_crashed_check_is_a_crash_and_its_clause_not_held() -> None:
     verdict = judge(with_outcome(healthy(), TABLE, Outcome.CRASHED, DEV, message="#PF at 0x0"))
-    assert verdict.kind is Kind.CRASH
+    assert verdict.kind is VerdictKind.CRASH
     assert verdict.clauses["ALLOC-07"].message == "crashed: #PF at 0x0"
 
 
 def test_data_that_could_not_be_read_is_explained_by_what_is_broken_in_the_same_run() -> None:
     broken = with_outcome(healthy(), TABLE, Outcome.VIOLATED, DEV)
     verdict = judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV, unreadable=True))
-    assert (verdict.kind, codes(verdict)) == (Kind.FAIL, {"violation", "check-error"})
+    assert (verdict.kind, codes(verdict)) == (VerdictKind.FAIL, {"violation", "check-error"})
     assert verdict.clauses["ALLOC-09"].outcome is ClauseOutcome.NOT_EVALUATED
 
 
 def test_data_that_could_not_be_read_is_an_error_where_nothing_is_broken() -> None:
-    assert judge(with_outcome(healthy(), LIFE, Outcome.ERROR, DEV, unreadable=True)).kind is Kind.ERROR
+    assert judge(with_outcome(healthy(), LIFE, Outcome.ERROR, DEV, unreadable=True)).kind is VerdictKind.ERROR
     elsewhere = with_outcome(healthy(), TABLE, Outcome.VIOLATED, RELEASE)
-    assert judge(with_outcome(elsewhere, LIFE, Outcome.ERROR, DEV, unreadable=True)).kind is Kind.ERROR
+    assert judge(with_outcome(elsewhere, LIFE, Outcome.ERROR, DEV, unreadable=True)).kind is VerdictKind.ERROR
 
 
 def test_an_error_of_the_harness_is_one_whatever_is_broken() -> None:
     broken = with_outcome(healthy(), TABLE, Outcome.VIOLATED, DEV)
-    assert judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV)).kind is Kind.ERROR
+    assert judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV)).kind is VerdictKind.ERROR
 
 
 def test_data_that_could_not_be_read_is_no_pass_beside_a_known_finding() -> None:
     broken = with_outcome(healthy(), TABLE, Outcome.VIOLATED, DEV)
     known = known_findings('[[finding]]\nid = "ALLOC-07"\nreason = "known"\n')
-    assert judge(broken, known).kind is Kind.PASS
-    assert judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV, unreadable=True), known).kind is Kind.NO_TESTS
+    assert judge(broken, known).kind is VerdictKind.PASS
+    assert (
+        judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV, unreadable=True), known).kind
+        is VerdictKind.NO_TESTS
+    )
 
 
 def test_a_layout_that_a_broken_subject_kept_from_being_read_says_why_and_is_no_pass() -> None:
     unread = LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=Witness.UNREAD, text="no frame was handed out")
     verdict = judge(with_run(healthy(), DEV, layout=unread))
-    assert verdict.kind is Kind.NO_TESTS
+    assert verdict.kind is VerdictKind.NO_TESTS
     assert "no frame was handed out" in verdict.reasons[0].message
 
 
@@ -478,7 +489,7 @@ def test_the_worst_reason_names_the_verdict_and_comes_first() -> None:
     evidence = with_outcome(evidence, LIFE, Outcome.TIMEOUT)
     evidence = with_run(evidence, DEV, dumps=DumpEvidence(requested=1, whole=0))
     verdict = judge(evidence)
-    assert verdict.kind is Kind.ERROR
+    assert verdict.kind is VerdictKind.ERROR
     severities = [reason.kind.severity for reason in verdict.reasons]
     assert severities == sorted(severities, reverse=True)
 
@@ -486,7 +497,7 @@ def test_the_worst_reason_names_the_verdict_and_comes_first() -> None:
 @pytest.mark.parametrize("clauses", [(), ("ALLOC-7",)])
 def test_a_check_that_names_no_clause_of_the_contract_is_an_error(clauses: tuple[str, ...]) -> None:
     verdict = judge(with_outcome(healthy(), TABLE, Outcome.PASSED, clauses=clauses))
-    assert verdict.kind is Kind.ERROR
+    assert verdict.kind is VerdictKind.ERROR
     assert "check-clause" in codes(verdict)
 
 
@@ -501,29 +512,31 @@ KNOWN_IN_DEV = known_findings('[[finding]]\nid = "VT-03"\nprofile = "dev"\nreaso
 
 def test_a_known_violation_passes_and_is_listed_with_its_reason() -> None:
     verdict = judge(with_outcome(healthy(), TABLE, Outcome.VIOLATED), KNOWN)
-    assert verdict.kind is Kind.PASS
+    assert verdict.kind is VerdictKind.PASS
     assert verdict.clauses["ALLOC-07"].outcome is ClauseOutcome.KNOWN
     assert verdict.clauses["ALLOC-07"].message == "builder order"
     assert (verdict.known, verdict.stale) == (KNOWN.entries, ())
 
 
 def test_a_known_clause_that_crashes_is_still_a_crash() -> None:
-    assert judge(with_outcome(healthy(), TABLE, Outcome.CRASHED), KNOWN).kind is Kind.CRASH
+    assert judge(with_outcome(healthy(), TABLE, Outcome.CRASHED), KNOWN).kind is VerdictKind.CRASH
 
 
 def test_an_entry_of_one_profile_does_not_cover_the_other() -> None:
     violated = with_outcome(healthy(), VTABLE, Outcome.VIOLATED)
     verdict = judge(violated, KNOWN_IN_DEV)
-    assert verdict.kind is Kind.FAIL
+    assert verdict.kind is VerdictKind.FAIL
     assert verdict.clauses["VT-03"].outcome is ClauseOutcome.VIOLATED
     assert "microvm/release" in verdict.clauses["VT-03"].message
     assert "q35/dev" not in verdict.clauses["VT-03"].message
-    assert judge(with_outcome(healthy(), VTABLE, Outcome.VIOLATED, DEV), KNOWN_IN_DEV).kind is Kind.PASS
+    assert (
+        judge(with_outcome(healthy(), VTABLE, Outcome.VIOLATED, DEV), KNOWN_IN_DEV).kind is VerdictKind.PASS
+    )
 
 
 def test_an_entry_that_no_longer_fires_is_stale_and_still_passes() -> None:
     verdict = judge(healthy(), KNOWN)
-    assert (verdict.kind, verdict.stale, verdict.known) == (Kind.PASS, KNOWN.entries, ())
+    assert (verdict.kind, verdict.stale, verdict.known) == (VerdictKind.PASS, KNOWN.entries, ())
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SKIPPED, Outcome.CRASHED, Outcome.ERROR])
@@ -534,7 +547,7 @@ def test_an_entry_whose_clause_was_not_settled_is_not_stale(outcome: Outcome) ->
 def test_a_known_clause_does_not_cover_another_clause_of_the_same_check() -> None:
     both = known_findings('[[finding]]\nid = "ALLOC-09"\nreason = "known"\n')
     verdict = judge(with_outcome(healthy(), LIFE, Outcome.VIOLATED), both)
-    assert verdict.kind is Kind.FAIL
+    assert verdict.kind is VerdictKind.FAIL
     assert verdict.clauses["ALLOC-09"].outcome is ClauseOutcome.KNOWN
     assert verdict.clauses["ALLOC-02"].outcome is ClauseOutcome.VIOLATED
 
@@ -542,7 +555,7 @@ def test_a_known_clause_does_not_cover_another_clause_of_the_same_check() -> Non
 def test_a_run_that_nobody_planned_is_an_error() -> None:
     evidence = healthy()
     stranger = replace(evidence.runs[0], run=RunKey("pc", "dev"))
-    assert judge(replace(evidence, runs=(*evidence.runs, stranger))).kind is Kind.ERROR
+    assert judge(replace(evidence, runs=(*evidence.runs, stranger))).kind is VerdictKind.ERROR
 
 
 def test_a_subject_without_a_hash_is_an_error_even_when_all_agree() -> None:
@@ -594,7 +607,7 @@ def without(outcomes: dict[str, tuple[str, ...]], lacks: tuple[str, ...]) -> Evi
 
 def test_a_clause_that_is_not_in_a_version_does_not_stand_against_a_pass() -> None:
     verdict = judge(without({VTABLE: ("FrameMetaVtable",)}, ("FrameMetaVtable",)), required=CLAUSES_LOOKED_AT)
-    assert (verdict.kind, verdict.reasons, verdict.absent) == (Kind.PASS, (), 1)
+    assert (verdict.kind, verdict.reasons, verdict.absent) == (VerdictKind.PASS, (), 1)
     judgement = verdict.clauses["VT-03"]
     assert judgement.outcome is ClauseOutcome.NOT_EVALUATED
     assert judgement.message == "not in this version, which lacks FrameMetaVtable"
@@ -607,14 +620,14 @@ def test_an_absence_that_the_compiler_does_not_confirm_is_an_error() -> None:
         without({VTABLE: ()}, ("FrameMetaVtable",)),
     ):
         verdict = judge(evidence)
-        assert verdict.kind is Kind.ERROR
+        assert verdict.kind is VerdictKind.ERROR
         assert {reason.code for reason in verdict.reasons} == {"absence"}
 
 
 def test_a_version_of_which_nothing_was_looked_at_is_no_pass() -> None:
     none: dict[str, tuple[str, ...]] = dict.fromkeys(CHECKS, ("MetaSlot",))
     verdict = judge(without(none, ("MetaSlot",)))
-    assert verdict.kind is Kind.UNJUDGEABLE
+    assert verdict.kind is VerdictKind.UNJUDGEABLE
     assert {reason.code for reason in verdict.reasons} == {"all-absent"}
 
 
@@ -622,7 +635,7 @@ def test_a_broken_clause_weighs_more_than_what_is_not_in_a_version() -> None:
     evidence = without({VTABLE: ("MetaSlot",)}, ("MetaSlot",))
     broken = replace(evidence.checks[0], outcome=Outcome.VIOLATED, message="no")
     verdict = judge(replace(evidence, checks=(broken, *evidence.checks[1:])))
-    assert verdict.kind is Kind.FAIL
+    assert verdict.kind is VerdictKind.FAIL
 
 
 def interrupted(evidence: Evidence) -> Verdict:
@@ -634,17 +647,23 @@ def interrupted(evidence: Evidence) -> Verdict:
 
 def test_interruption_names_the_verdict_and_says_how_much_was_seen() -> None:
     verdict = interrupted(healthy())
-    assert verdict.kind is Kind.INTERRUPTED and codes(verdict) == {"interrupted"}
+    assert verdict.kind is VerdictKind.INTERRUPTED and codes(verdict) == {"interrupted"}
     assert verdict.reasons[0].message.startswith("stopped after 6 results")
 
 
 @pytest.mark.parametrize(
     ("outcome", "kind"),
-    [(Outcome.CRASHED, Kind.CRASH), (Outcome.TIMEOUT, Kind.TIMEOUT), (Outcome.VIOLATED, Kind.FAIL)],
+    [
+        (Outcome.CRASHED, VerdictKind.CRASH),
+        (Outcome.TIMEOUT, VerdictKind.TIMEOUT),
+        (Outcome.VIOLATED, VerdictKind.FAIL),
+    ],
 )
-def test_what_was_known_before_an_interruption_is_kept_with_its_check(outcome: Outcome, kind: Kind) -> None:
+def test_what_was_known_before_an_interruption_is_kept_with_its_check(
+    outcome: Outcome, kind: VerdictKind
+) -> None:
     verdict = interrupted(with_outcome(healthy(), TABLE, outcome, DEV))
-    assert verdict.kind is Kind.INTERRUPTED
+    assert verdict.kind is VerdictKind.INTERRUPTED
     assert [(one.kind, one.check, one.run) for one in verdict.reasons[1:]] == [(kind, TABLE, DEV)]
 
 

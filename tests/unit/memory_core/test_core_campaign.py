@@ -19,16 +19,18 @@ from frame_harness.memory_core import worker
 from frame_harness.memory_core.catalogue import MIB, catalogue
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.guest import CoreGuest
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import Region, Span
-from frame_harness.memory_core.sightings import Played
+from frame_harness.memory_core.sightings import PlayedCase
 from frame_harness.memory_core.steps import Step, Storm, map_of, parsed
 from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.worker import Judged, Task, judge_build
 from frame_harness.session.run import Ledger
 
 KEY = RunKey("microvm", "dev")
-HANGS = Violation("CORE-09", "`core.alloc 0 unmovable any`", "an answer", "none", None, "does not come back")
+HANGS = CoreViolation(
+    "CORE-09", "`core.alloc 0 unmovable any`", "an answer", "none", None, "does not come back"
+)
 
 
 class NoGuest:
@@ -53,7 +55,7 @@ class NoGuest:
 
 def failure(steps: tuple[Step, ...], number: int) -> Failure:
     cause = f"{HANGS.cause} in function {number}"
-    return Failure(steps, Violation(HANGS.clause, HANGS.what, "", "", None, cause), "alloc", hung=True)
+    return Failure(steps, CoreViolation(HANGS.clause, HANGS.what, "", "", None, cause), "alloc", hung=True)
 
 
 def play(monkeypatch: pytest.MonkeyPatch, hangs: type) -> Tally:
@@ -155,10 +157,10 @@ def seen_of(
         reached: the clauses that any other one comes to.
     """
 
-    def all_of(case: Sequence[Step], core: NoGuest) -> Played:
+    def all_of(case: Sequence[Step], core: NoGuest) -> PlayedCase:
         core.refused = "no room" if map_of(case).top < Paddr(8 * MIB) else ""
         core.looked_at |= {"CORE-01"} if core.refused else reached
-        return Played({}, None)
+        return PlayedCase({}, None)
 
     monkeypatch.setattr(worker, "all_of", all_of)
     core = NoGuest()

@@ -13,7 +13,7 @@ from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.design import TREE
 from frame_harness.memory_core.failure import Failure
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.steps import Step, Storm
 from frame_harness.memory_core.tally import Found
 
@@ -42,7 +42,9 @@ def test_one_case_speaks_of_what_it_reached_alone() -> None:
     ("steps", "level"), [((), Level.CALL), ((Storm(4, 100, 1),), Level.STORM)], ids=["start", "storm"]
 )
 def test_what_a_storm_shows_has_the_level_of_storms(steps: tuple[Step, ...], level: Level) -> None:
-    fault = Found(Failure(steps, Violation("CORE-01", "free frames", "1", "2"), "alloc", at="a.rs:1"), None)
+    fault = Found(
+        Failure(steps, CoreViolation("CORE-01", "free frames", "1", "2"), "alloc", at="a.rs:1"), None
+    )
     found = results_of(
         RunKey("m", "dev"), {("CORE-01", ""): fault}, NO_IMAGE, TREE, "", 1.0, {}, {"CORE-01"}, {}
     )

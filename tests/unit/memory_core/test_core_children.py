@@ -12,7 +12,7 @@ import pytest
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.judge.evidence import RunKey, Trouble
-from frame_harness.memory_core.children import Job, in_processes
+from frame_harness.memory_core.children import BuildJob, in_processes
 from frame_harness.memory_core.sightings import Fault
 
 DEV, RELEASE = RunKey("microvm", "dev"), RunKey("microvm", "release")
@@ -51,7 +51,7 @@ def dies_in_a_size(_: Say) -> Fault:
 def ended(*work: Callable[[Say], Fault]) -> tuple[list[Fault | Trouble], list[str]]:
     """What jobs came to, in their order, and what was said on the way."""
     said: list[str] = []
-    jobs = [Job(str(number), (DEV, RELEASE)[number % 2], do) for number, do in enumerate(work)]
+    jobs = [BuildJob(str(number), (DEV, RELEASE)[number % 2], do) for number, do in enumerate(work)]
     outcomes = in_processes(jobs, Fault, lambda _, words: said.append(words))
     return [outcome for _, outcome in sorted(outcomes, key=lambda one: one[0].name)], said
 

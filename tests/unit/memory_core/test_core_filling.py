@@ -9,10 +9,10 @@ import pytest
 
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.filling import MANY, filled
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.steps import Step, parsed
 
-FAULT = Violation("CORE-09", "a block", "one", "none", cause="here")
+FAULT = CoreViolation("CORE-09", "a block", "one", "none", cause="here")
 MAP = "0x0..0x9000 free"
 
 
@@ -31,7 +31,7 @@ def blocks(count: int, sort: str = "0 unmovable any", name: str = "b") -> list[s
 class Player:
     """Plays every case; shows a fault in those that have one request for all there is."""
 
-    def __init__(self, *shown: Violation | None) -> None:
+    def __init__(self, *shown: CoreViolation | None) -> None:
         self._shown, self.played = list(shown), list[tuple[str, ...]]()
 
     def __call__(self, steps: Sequence[Step]) -> Failure | None:
@@ -86,6 +86,6 @@ def test_sorts_are_tried_from_the_most_frequent_on_until_one_shows_the_fault() -
 
 
 @pytest.mark.parametrize("other", [replace(FAULT, clause="CORE-15"), replace(FAULT, cause="there")])
-def test_another_fault_does_not_count(other: Violation) -> None:
+def test_another_fault_does_not_count(other: CoreViolation) -> None:
     before = failure(*blocks(MANY))
     assert filled(before, Player(other)) is before

@@ -20,20 +20,20 @@ from frame_harness.judge.evidence import Trouble
 from frame_harness.judge.origin import Commit, Origin, OriginKind
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core import follow
-from frame_harness.memory_core.children import Job
+from frame_harness.memory_core.children import BuildJob
 from frame_harness.memory_core.contract import MEMORY_CORE
-from frame_harness.memory_core.follow import Follower, Wanted
-from frame_harness.memory_core.following import Ask, Seen, Task, plan_of
-from frame_harness.memory_core.sightings import Fault, Sighting, Sightings
+from frame_harness.memory_core.follow import Follower, WantedFault
+from frame_harness.memory_core.following import VersionAsk, VersionSeen, VersionTask, plan_of
+from frame_harness.memory_core.sightings import CaseSighting, Fault, Sightings
 from frame_harness.memory_core.versions import Lineage, Version
 
 ALL = tuple(f"CORE-{number:02}" for number in range(1, 23))
 NO_TOOLCHAIN = cast("Toolchain", None)  # nothing is built
 
 
-def wanted(clause: str) -> Wanted:
+def wanted(clause: str) -> WantedFault:
     case = "0x400000..0x800000 free" + ("; storm of 3 for 9 seed 1" if clause == "CORE-21" else "")
-    return Wanted(clause, "", Fault(clause=clause, cause=""), case, "release")
+    return WantedFault(clause, "", Fault(clause=clause, cause=""), case, "release")
 
 
 class Simulated(Follower):
@@ -56,7 +56,7 @@ class Simulated(Follower):
     def letters(self, version: Version) -> dict[str, str]:
         return {clause: history[int(version.commit.id)] for clause, history in self.histories.items()}
 
-    def ended(self, task: Task) -> Sightings | Trouble:
+    def ended(self, task: VersionTask) -> Sightings | Trouble:
         letters, at = self.letters(task.version), int(task.version.commit.id)
         if "?" in letters.values():
             return Trouble(what="build", message="it does not compile")
@@ -65,7 +65,7 @@ class Simulated(Follower):
         for faults in task.cases.values():
             self.played += [(fault.clause, at) for fault in faults]
             seen.append(
-                Sighting(faults=tuple(one for one in faults if letters[one.clause] == "B"), looked_at=ALL)
+                CaseSighting(faults=tuple(one for one in faults if letters[one.clause] == "B"), looked_at=ALL)
             )
         found = tuple(
             (wanted(clause).fault, "another case") for clause, one in letters.items() if one in "Bb"
@@ -74,13 +74,13 @@ class Simulated(Follower):
         return Sightings(seen=tuple(seen), survey=found if task.survey else None, cut=cut)
 
     def answers(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Origin]:
-        tasks: dict[str, Task] = {}
+        tasks: dict[str, VersionTask] = {}
 
-        def builds(asked: Iterable[Task], _: object) -> list[tuple[Task, Any]]:
+        def builds(asked: Iterable[VersionTask], _: object) -> list[tuple[VersionTask, Any]]:
             tasks.update({task.name: task for task in asked})
             return [(task, None) for task in asked]
 
-        def in_processes(work: Iterable[Job[Sightings]], *_: object, most: int) -> list[object]:
+        def in_processes(work: Iterable[BuildJob[Sightings]], *_: object, most: int) -> list[object]:
             return [(job, self.ended(tasks[job.name])) for job in work]
 
         monkeypatch.setattr(self, "_builds", builds)
@@ -94,20 +94,24 @@ class Spread(Simulated):
     """The same, with tasks of a campaign, as workers get them."""
 
     def answers(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Origin]:
-        def builds(asked: Iterable[Task], _: object) -> Iterator[tuple[Task, Image]]:
+        def builds(asked: Iterable[VersionTask], _: object) -> Iterator[tuple[VersionTask, Image]]:
             for task in asked:
                 elf = resources.build_dir() / task.version.commit.id
                 elf.write_text(task.version.commit.id)
                 subject = Subject(elf, "", task.version.commit.id, MEMORY_CORE)
                 yield task, Image(elf, sha256_of(elf), task.profile, subject)
 
-        def play(ask: Ask) -> Seen:
+        def play(ask: VersionAsk) -> VersionSeen:
             sent = path_of(ask.image.sha256, "kernel_shim").read_text()
             assert sent == ask.image.subject
             version = self.lineage.versions[int(sent)]
             cases = {case: list(faults) for case, faults in ask.asked.cases}
-            found = self.ended(Task(version, ask.image.profile, cases, ask.asked.survey))
-            return Seen(sightings=found) if isinstance(found, Sightings) else Seen(why_not=found.message)
+            found = self.ended(VersionTask(version, ask.image.profile, cases, ask.asked.survey))
+            return (
+                VersionSeen(sightings=found)
+                if isinstance(found, Sightings)
+                else VersionSeen(why_not=found.message)
+            )
 
         monkeypatch.setattr(self, "_builds", builds)
         origins: list[Origin] = []

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frame_harness.memory_core.history import Answer, Shown, next_step
+from frame_harness.memory_core.history import FollowAnswer, Shown, next_step
 
 SIGNS = {"G": Shown.GOOD, "B": Shown.BAD, "?": Shown.UNKNOWN}
 HISTORIES = st.lists(st.sampled_from(sorted(SIGNS)), min_size=1, max_size=40).map("".join)
 
 
-def search(history: str) -> tuple[Answer, list[int]]:
+def search(history: str) -> tuple[FollowAnswer, list[int]]:
     """Play what is asked for until there is an answer; with the versions that were played, in order."""
     seen: dict[int, Shown] = {}
     played: list[int] = []
-    while not isinstance(step := next_step(len(history), seen), Answer):
+    while not isinstance(step := next_step(len(history), seen), FollowAnswer):
         assert step and not set(step) & seen.keys(), "it asks for what was seen, or for nothing"
         played += step
         seen |= {at: SIGNS[history[at]] for at in step}
@@ -52,7 +52,7 @@ def search(history: str) -> tuple[Answer, list[int]]:
     ],
 )
 def test_fault_is_followed_to_where_it_came(history: str, good: int | None, bad: int | None) -> None:
-    assert search(history)[0] == Answer(good, bad)
+    assert search(history)[0] == FollowAnswer(good, bad)
 
 
 def test_the_ends_are_played_at_once_and_first() -> None:
@@ -63,14 +63,14 @@ def test_the_ends_are_played_at_once_and_first() -> None:
 def test_what_was_seen_for_another_fault_is_used() -> None:
     seen = {7: Shown.BAD, 0: Shown.GOOD, 2: Shown.BAD, 4: Shown.GOOD}
     assert next_step(8, seen) == (6,), "the fault came again behind version 4"
-    assert next_step(8, seen | {6: Shown.BAD, 5: Shown.BAD}) == Answer(4, 5)
+    assert next_step(8, seen | {6: Shown.BAD, 5: Shown.BAD}) == FollowAnswer(4, 5)
 
 
 @given(st.integers(1, 300), st.data())
 def test_a_plain_history_takes_few_plays(count: int, data: st.DataObject) -> None:
     first_bad = data.draw(st.integers(1, count))
     answer, played = search("G" * first_bad + "B" * count)
-    assert answer == Answer(first_bad - 1, first_bad)
+    assert answer == FollowAnswer(first_bad - 1, first_bad)
     assert len(played) <= 3 + log2(first_bad + count)
 
 
@@ -92,7 +92,7 @@ def test_no_answer_says_more_than_was_seen(history: str) -> None:
 @given(st.integers(1, 500), st.integers(1, 500))
 def test_old_versions_of_another_kind_cost_few_plays(silent: int, judged: int) -> None:
     answer, played = search("?" * silent + "B" * judged)
-    assert answer == Answer(None, silent)
+    assert answer == FollowAnswer(None, silent)
     assert len(played) <= 4 + 2 * log2(silent + judged)
 
 

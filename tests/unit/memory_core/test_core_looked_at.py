@@ -15,7 +15,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.design import TREE
-from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import MemoryMap, Region
 from frame_harness.memory_core.operations import OPERATIONS
 from frame_harness.memory_core.owning_steps import CopyOnWrite
@@ -47,10 +47,10 @@ class Watch:
     def fill_owned(self, blocks: object, *, before_free: bool = False) -> None:
         pass
 
-    def judge(self, *_: object) -> Iterator[Violation]:
+    def judge(self, *_: object) -> Iterator[CoreViolation]:
         return iter(())
 
-    def judge_claim(self, _: object) -> Iterator[Violation]:
+    def judge_claim(self, _: object) -> Iterator[CoreViolation]:
         return iter(())
 
     def forget_lives(self) -> None:
@@ -85,7 +85,7 @@ class Core:
         return np.zeros(512, [("flags", "<u4")])
 
 
-def played(step: Step, answers: Mapping[str, Sequence[Answer]]) -> tuple[set[str], list[Violation]]:
+def played(step: Step, answers: Mapping[str, Sequence[Answer]]) -> tuple[set[str], list[CoreViolation]]:
     core: Any = Core({"core.totals": [("ok", "", {"managed": 256, "allocated": 0})], **answers})
     play = Playing(core, MAP, frozenset())
     watch: Any = Watch()

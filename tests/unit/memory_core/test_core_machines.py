@@ -12,7 +12,7 @@ from frame_harness.judge.evidence import Outcome, RunKey
 from frame_harness.memory_core import machines
 from frame_harness.memory_core.checks import left_out
 from frame_harness.memory_core.machines import LARGE_TOP, Room, cost_of, is_huge, room_for
-from frame_harness.memory_core.maps import MAX_REGIONS, Kind, MemoryMap, Region, Span, length, without
+from frame_harness.memory_core.maps import MAX_REGIONS, MemoryMap, Region, RegionKind, Span, length, without
 from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.steps import parsed, require_sense, steps_of, written
 
@@ -48,7 +48,7 @@ def test_a_machine_s_memory_is_there_and_has_room_for_its_slots(memory: MemoryMa
     assert without(memory.usable, [(0, 0x9F000), *RAM[2:]]) == []
     assert not may_refuse(memory, "no memory") and len(memory.regions) < MAX_REGIONS // 4
     kinds = {region.kind for region in memory.regions}
-    assert kinds >= {Kind.FREE, Kind.RECLAIM, Kind.RESERVED}
+    assert kinds >= {RegionKind.FREE, RegionKind.RECLAIM, RegionKind.RESERVED}
     assert any(region.end % 0x1000 for region in memory.regions)
 
 

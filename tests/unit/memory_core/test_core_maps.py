@@ -7,10 +7,10 @@ import pytest
 from frame_harness.memory_core.catalogue import MIB, catalogue, large_catalogue
 from frame_harness.memory_core.maps import (
     ADDRESS_SPACE,
-    Kind,
     MemoryMap,
     Protected,
     Region,
+    RegionKind,
     Span,
     common,
     length,
@@ -37,13 +37,13 @@ def test_two_halves_of_a_frame_are_a_whole_one() -> None:
     assert usable(Region(0x1000, 0x800), Region(0x1800, 0x800)) == [(0x1000, 0x2000)]
 
 
-@pytest.mark.parametrize("kind", [Kind.RESERVED])
-def test_reserved_memory_takes_every_frame_that_it_touches(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [RegionKind.RESERVED])
+def test_reserved_memory_takes_every_frame_that_it_touches(kind: RegionKind) -> None:
     assert usable(Region(0x1000, 0x4000), Region(0x2FFF, 2, kind)) == [(0x1000, 0x2000), (0x4000, 0x5000)]
 
 
 def test_null_region_and_reserved_region_without_length_forbid_nothing() -> None:
-    nothing = (Region(0x2000, 0x1000, Kind.NULL), Region(0x3800, 0, Kind.RESERVED))
+    nothing = (Region(0x2000, 0x1000, RegionKind.NULL), Region(0x3800, 0, RegionKind.RESERVED))
     assert usable(Region(0x1000, 0x4000), *nothing) == [(0x1000, 0x5000)]
 
 
@@ -60,7 +60,7 @@ def test_region_beyond_the_last_address_is_strange_and_not_usable() -> None:
 
 
 def test_reclaimable_memory_is_usable() -> None:
-    assert usable(Region(0x1000, 0x1000), Region(0x2000, 0x1000, Kind.RECLAIM)) == [(0x1000, 0x3000)]
+    assert usable(Region(0x1000, 0x1000), Region(0x2000, 0x1000, RegionKind.RECLAIM)) == [(0x1000, 0x3000)]
 
 
 def test_a_hole_without_length_cuts_nothing() -> None:
@@ -79,7 +79,7 @@ def test_spans_are_cut_merged_and_compared() -> None:
     [
         Region(0x123, 0x777777),
         Region(ADDRESS_SPACE - 1, 1),
-        Region(MIB, 7 * MIB, Kind.RECLAIM),
+        Region(MIB, 7 * MIB, RegionKind.RECLAIM),
         Region(PAGE, PAGE),
     ],
     ids=str,

@@ -11,7 +11,7 @@ import pytest
 from frame_harness.base.units import Pfn
 from frame_harness.console.protocol import Fields, ReplyLine
 from frame_harness.guest.reply import Reply
-from frame_harness.memory_core.judging import Owned, Violation
+from frame_harness.memory_core.judging import CoreViolation, Owned
 from frame_harness.memory_core.marking import mark
 from frame_harness.memory_core.owning_steps import Mark
 
@@ -46,11 +46,11 @@ class Core:
         words = {name: str(value) for name, value in (told | {"cow_bit": COW, "dll_bit": DLL}).items()}
         return Reply(line, ReplyLine(1, "ok", fields=Fields(words)))
 
-    def judged(self) -> list[Violation]:
+    def judged(self) -> list[CoreViolation]:
         return []
 
 
-def marked(kind: str, core: Core, name: str = "a") -> list[Violation]:
+def marked(kind: str, core: Core, name: str = "a") -> list[CoreViolation]:
     playing: Any = core
     return list(mark(Mark(kind, name), playing, playing))
 

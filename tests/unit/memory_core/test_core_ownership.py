@@ -14,9 +14,9 @@ from frame_harness.memory_core.ownership import (
     ALL,
     PARTS,
     REQUESTS,
-    Entry,
+    BlockReferences,
     Handle,
-    Refused,
+    OwnershipRefused,
     after,
     around,
     part_of,
@@ -30,39 +30,39 @@ from frame_harness.memory_core.worker import require_owners
 from tests.support.core_mutants import TREE
 
 BLOCK: Handle = (Pfn(16), 2)
-ONE, TWO = Entry(frozenset([1])), Entry(frozenset([1, 2]), pins=1)
+ONE, TWO = BlockReferences(frozenset([1])), BlockReferences(frozenset([1, 2]), pins=1)
 
 
 def test_a_claim_makes_an_entry_with_one_reference() -> None:
     for how in ("claim", "ensure"):
-        assert after({}, how, BLOCK, 7) == Entry(frozenset([7]))
+        assert after({}, how, BLOCK, 7) == BlockReferences(frozenset([7]))
     assert (ONE.count, ONE.state, TWO.count, TWO.state) == (1, "Exclusive", 3, "Shared")
 
 
 @pytest.mark.parametrize("claimed", [(16, 2), (16, 0), (19, 0), (18, 1), (16, 3), (0, 11)])
 def test_a_claim_of_frames_that_are_owned_is_refused(claimed: Handle) -> None:
     outcome = after({BLOCK: ONE}, "claim", claimed, 3)
-    assert isinstance(outcome, Refused) and outcome.overlaps
+    assert isinstance(outcome, OwnershipRefused) and outcome.overlaps
 
 
 @pytest.mark.parametrize("claimed", [(15, 0), (20, 2), (12, 2)])
 def test_a_claim_of_frames_beside_an_owned_block_is_not(claimed: Handle) -> None:
-    assert after({BLOCK: ONE}, "claim", claimed, 3) == Entry(frozenset([3]))
+    assert after({BLOCK: ONE}, "claim", claimed, 3) == BlockReferences(frozenset([3]))
 
 
 @pytest.mark.parametrize(
     ("how", "cap", "outcome"),
     [
-        ("ensure", 3, Entry(frozenset([1, 2, 3]), pins=1)),
-        ("add", 3, Entry(frozenset([1, 2, 3]), pins=1)),
-        ("remove", 2, Entry(frozenset([1]), pins=1)),
-        ("pin", 0, Entry(frozenset([1, 2]), pins=2)),
-        ("inc", 0, Entry(frozenset([1, 2]), pins=2)),
-        ("unpin", 0, Entry(frozenset([1, 2]))),
-        ("dec", 0, Entry(frozenset([1, 2]))),
+        ("ensure", 3, BlockReferences(frozenset([1, 2, 3]), pins=1)),
+        ("add", 3, BlockReferences(frozenset([1, 2, 3]), pins=1)),
+        ("remove", 2, BlockReferences(frozenset([1]), pins=1)),
+        ("pin", 0, BlockReferences(frozenset([1, 2]), pins=2)),
+        ("inc", 0, BlockReferences(frozenset([1, 2]), pins=2)),
+        ("unpin", 0, BlockReferences(frozenset([1, 2]))),
+        ("dec", 0, BlockReferences(frozenset([1, 2]))),
     ],
 )
-def test_a_request_changes_one_reference(how: str, cap: int, outcome: Entry) -> None:
+def test_a_request_changes_one_reference(how: str, cap: int, outcome: BlockReferences) -> None:
     assert after({BLOCK: TWO}, how, BLOCK, cap) == outcome
 
 
@@ -71,20 +71,20 @@ def test_a_request_changes_one_reference(how: str, cap: int, outcome: Entry) -> 
 )
 def test_a_request_that_cannot_be_done_is_refused(how: str, cap: int) -> None:
     outcome = after({BLOCK: TWO}, how, BLOCK, cap)
-    assert isinstance(outcome, Refused) and not outcome.overlaps
+    assert isinstance(outcome, OwnershipRefused) and not outcome.overlaps
 
 
 @pytest.mark.parametrize("how", sorted(set(REQUESTS) - {"claim", "ensure"}))
 def test_what_nobody_owns_is_refused_everything_but_a_claim(how: str) -> None:
-    assert isinstance(after({}, how, BLOCK, 1), Refused)
+    assert isinstance(after({}, how, BLOCK, 1), OwnershipRefused)
 
 
 def test_the_last_reference_leaves_nothing_whatever_it_is() -> None:
     for how in ("remove", "release"):
         assert after({BLOCK: ONE}, how, BLOCK, 1) is None
     for how in ("unpin", "dec"):
-        assert after({BLOCK: Entry(frozenset(), pins=1)}, how, BLOCK, 0) is None
-        assert isinstance(after({BLOCK: ONE}, how, BLOCK, 0), Refused)
+        assert after({BLOCK: BlockReferences(frozenset(), pins=1)}, how, BLOCK, 0) is None
+        assert isinstance(after({BLOCK: ONE}, how, BLOCK, 0), OwnershipRefused)
 
 
 def test_a_block_is_around_each_of_its_frames_and_no_other() -> None:
@@ -107,7 +107,7 @@ def test_a_history_of_owners_frees_what_it_took_most_of_the_time() -> None:
 
 def left_by(steps: list[Operation]) -> set[str]:
     """The blocks that are still owned, or given, behind some steps that all are carried out."""
-    owners: dict[str, Entry] = {}
+    owners: dict[str, BlockReferences] = {}
     there: set[str] = set()
     for step in steps:
         if isinstance(step, Alloc):
@@ -119,7 +119,7 @@ def left_by(steps: list[Operation]) -> set[str]:
         ):
             entry = owners.get(step.name)
             outcome = after({BLOCK: entry} if entry else {}, step.how, BLOCK, step.cap)
-            if isinstance(outcome, Entry):
+            if isinstance(outcome, BlockReferences):
                 owners[step.name] = outcome
             elif outcome is None:
                 del owners[step.name]

@@ -12,7 +12,7 @@ from frame_harness.judge.origin import Commit, Origin, OriginKind, Unjudged
 from frame_harness.memory_core.follow import wanted_of
 from frame_harness.memory_core.history import Shown
 from frame_harness.memory_core.maps import Region
-from frame_harness.memory_core.sightings import Fault, Sighting, near
+from frame_harness.memory_core.sightings import CaseSighting, Fault, near
 from frame_harness.memory_core.steps import map_of, parsed
 from frame_harness.report.origins import origin_words
 
@@ -37,25 +37,40 @@ def test_other_faults_are_the_same_by_clause_and_cause() -> None:
 @pytest.mark.parametrize(
     ("sighting", "fault", "shown", "why"),
     [
-        (Sighting(faults=(STRAY,), looked_at=ALL), STRAY, Shown.BAD, ""),
-        (Sighting(faults=(STRAY, PANIC), ended="at a panic", looked_at=ALL), STRAY, Shown.BAD, ""),
-        (Sighting(elsewhere=((STRAY, "0x0..0x9000 free"),), ended="x"), STRAY, Shown.BAD, ""),
-        (Sighting(looked_at=ALL), STRAY, Shown.GOOD, ""),
-        (Sighting(faults=(TOTALS,), looked_at=ALL), STRAY, Shown.GOOD, ""),
-        (Sighting(faults=(PANIC,), ended="at a panic", looked_at=ALL), STRAY, Shown.UNKNOWN, "at a panic"),
-        (Sighting(looked_at=("CORE-01",)), STRAY, Shown.UNKNOWN, "its case is not judged by CORE-03 there"),
+        (CaseSighting(faults=(STRAY,), looked_at=ALL), STRAY, Shown.BAD, ""),
+        (CaseSighting(faults=(STRAY, PANIC), ended="at a panic", looked_at=ALL), STRAY, Shown.BAD, ""),
+        (CaseSighting(elsewhere=((STRAY, "0x0..0x9000 free"),), ended="x"), STRAY, Shown.BAD, ""),
+        (CaseSighting(looked_at=ALL), STRAY, Shown.GOOD, ""),
+        (CaseSighting(faults=(TOTALS,), looked_at=ALL), STRAY, Shown.GOOD, ""),
+        (
+            CaseSighting(faults=(PANIC,), ended="at a panic", looked_at=ALL),
+            STRAY,
+            Shown.UNKNOWN,
+            "at a panic",
+        ),
+        (
+            CaseSighting(looked_at=("CORE-01",)),
+            STRAY,
+            Shown.UNKNOWN,
+            "its case is not judged by CORE-03 there",
+        ),
         # A request that succeeds breaks no promise of requests that fail.
-        (Sighting(looked_at=("CORE-09",)), FAILED, Shown.GOOD, ""),
-        (Sighting(looked_at=("CORE-01",)), FAILED, Shown.UNKNOWN, "its case is not judged by CORE-10 there"),
+        (CaseSighting(looked_at=("CORE-09",)), FAILED, Shown.GOOD, ""),
+        (
+            CaseSighting(looked_at=("CORE-01",)),
+            FAILED,
+            Shown.UNKNOWN,
+            "its case is not judged by CORE-10 there",
+        ),
         # One cause hides another, but where each is told.
         (
-            Sighting(faults=(replace(STRAY, cause="frame 0"),), looked_at=ALL),
+            CaseSighting(faults=(replace(STRAY, cause="frame 0"),), looked_at=ALL),
             *(STRAY, Shown.UNKNOWN, "its case breaks CORE-03 in another way: frame 0"),
         ),
-        (Sighting(faults=(replace(TOTALS, cause="managed"),), looked_at=ALL), TOTALS, Shown.GOOD, ""),
+        (CaseSighting(faults=(replace(TOTALS, cause="managed"),), looked_at=ALL), TOTALS, Shown.GOOD, ""),
     ],
 )
-def test_what_a_version_says(sighting: Sighting, fault: Fault, shown: Shown, why: str) -> None:
+def test_what_a_version_says(sighting: CaseSighting, fault: Fault, shown: Shown, why: str) -> None:
     assert sighting.of(fault) == (shown, why)
 
 

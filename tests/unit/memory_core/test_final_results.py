@@ -16,7 +16,7 @@ from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core import following
 from frame_harness.memory_core import spread as core_spread
 from frame_harness.memory_core.builtin import builtin_core
-from frame_harness.memory_core.following import Ask, AskedOf, plan_of, play_sent
+from frame_harness.memory_core.following import AskedOf, VersionAsk, plan_of, play_sent
 from frame_harness.memory_core.spread import BuildMade
 from frame_harness.memory_core.worker import Judged
 from frame_harness.session.one_run import RunMade
@@ -66,6 +66,8 @@ def test_a_version_that_could_not_be_played_is_played_again(
     monkeypatch.setattr(following, "play_asked", fail)
     image, machine = build(frame_module(), "release"), load_machine()
     monkeypatch.setattr(SentImage, "image", lambda *_: image)
-    seen = play_sent(Ask(image=SentImage.of(image), machine=machine, asked=AskedOf(cases=(), survey=False)))
+    seen = play_sent(
+        VersionAsk(image=SentImage.of(image), machine=machine, asked=AskedOf(cases=(), survey=False))
+    )
     assert seen.sightings is None and error.summary in seen.why_not
     assert plan_of(machine).is_final(seen) is final

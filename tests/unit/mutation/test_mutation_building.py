@@ -19,7 +19,7 @@ from frame_harness.image.subject import Subject
 from frame_harness.mutation import building
 from frame_harness.mutation.building import (
     Builder,
-    Built,
+    BuiltMutant,
     DoesNotCompile,
     Equivalent,
     NotLinked,
@@ -71,7 +71,7 @@ def test_the_same_program_in_other_words_is_equivalent(builds: Builder, edits: t
 
 def test_weaker_ordering_with_the_same_code_is_told_by_the_ir(builds: Builder) -> None:
     found = build_mutant(builds, of_edits(WEAKER), PROFILES)
-    assert isinstance(found, Built) and found.differing == ()
+    assert isinstance(found, BuiltMutant) and found.differing == ()
 
 
 def test_what_does_not_compile_is_told_with_the_first_error(builds: Builder) -> None:
@@ -132,7 +132,7 @@ def test_a_compiler_that_is_killed_behind_the_kernel_is_no_fault_of_the_mutant(
 
 def test_another_program_is_built_and_its_image_has_the_text_of_the_mutant(builds: Builder) -> None:
     found = build_mutant(builds, of_edits(("held - 1", "held - 2")), PROFILES)
-    assert isinstance(found, Built) and found.differing == PROFILES
+    assert isinstance(found, BuiltMutant) and found.differing == PROFILES
     image = found.images["release"]
     assert "held - 2" in image.subject.path.read_text(encoding="utf-8")
     assert image.subject == image.subject.refreshed() and image.symbol("kernel_main")
@@ -147,13 +147,13 @@ def test_what_was_built_before_makes_no_difference(builds: Builder) -> None:
 def test_known_bugs_are_other_programs(builds: Builder) -> None:
     chosen = [one for one in MUTANTS if one.profile == "release"][::40]
     found = [build_mutant(builds, of_edits(*one.edits), PROFILES) for one in chosen]
-    assert chosen and [type(one) for one in found] == [Built] * len(chosen)
+    assert chosen and [type(one) for one in found] == [BuiltMutant] * len(chosen)
 
 
 @pytest.mark.whole
 def test_no_known_bug_is_called_equivalent(builds: Builder) -> None:
     found = {one.name: build_mutant(builds, of_edits(*one.edits)) for one in MUTANTS}
-    assert {name for name, built in found.items() if not isinstance(built, Built)} == set()
+    assert {name for name, built in found.items() if not isinstance(built, BuiltMutant)} == set()
 
 
 def test_places_are_told_apart_by_who_works_in_them() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.mutation.facts import Facts, Signature, type_of
-from frame_harness.mutation.source import Source, below
+from frame_harness.mutation.facts import DeclaredFacts, Signature, type_of
+from frame_harness.mutation.source import RustSource, below
 
 SLOT = """
 pub struct Slot { next: u64, count: AtomicU32, prev: u64, flags: AtomicU32, last: u64 }
@@ -24,8 +24,8 @@ pub struct Node { next: u32 }
 """
 
 
-def facts(*texts: str) -> Facts:
-    return Facts.of(Source.of(f"{number}.rs", text.encode()) for number, text in enumerate(texts))
+def facts(*texts: str) -> DeclaredFacts:
+    return DeclaredFacts.of(RustSource.of(f"{number}.rs", text.encode()) for number, text in enumerate(texts))
 
 
 @pytest.mark.parametrize(
@@ -120,18 +120,18 @@ fn f(s: &Slot, n: u16, mut m: u64) {{
     ],
 )
 def test_the_type_of_an_expression_is_that_which_the_text_says(expression: str, kind: str | None) -> None:
-    source = Source.of("f.rs", (SLOT + BODY.format(expression)).encode())
+    source = RustSource.of("f.rs", (SLOT + BODY.format(expression)).encode())
     call = next(
         node for node in below(source.tree.root_node)
         if node.type == "call_expression" and source.of_node(node).startswith("put(")
     )  # fmt: skip
     arguments = call.child_by_field_name("arguments")
     assert arguments is not None
-    assert type_of(Facts.of([source]), source, arguments.named_children[0]) == kind
+    assert type_of(DeclaredFacts.of([source]), source, arguments.named_children[0]) == kind
 
 
 @pytest.mark.parametrize(("depth", "kind"), [(4, "u8"), (9, None)])
 def test_an_expression_that_is_nested_deeply_is_not_known(depth: int, kind: str | None) -> None:
-    source = Source.of("f.rs", f"fn f(n: u8) {{ put({'(' * depth}n{')' * depth}); }}".encode())
+    source = RustSource.of("f.rs", f"fn f(n: u8) {{ put({'(' * depth}n{')' * depth}); }}".encode())
     name = next(node for node in below(source.tree.root_node) if node.type == "arguments").named_children[0]
-    assert type_of(Facts.of([source]), source, name) == kind
+    assert type_of(DeclaredFacts.of([source]), source, name) == kind

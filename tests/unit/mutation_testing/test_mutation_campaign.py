@@ -16,8 +16,8 @@ from rich.console import Console
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
+from frame_harness.campaigns.done import LossReason as Why
 from frame_harness.campaigns.done import Lost
-from frame_harness.campaigns.done import Reason as Why
 from frame_harness.campaigns.plan import Settings
 from frame_harness.cli.mutate import MutateRequest, again, mutate, status
 from frame_harness.cli.mutate_grounds import FrameGround
@@ -26,9 +26,9 @@ from frame_harness.html_report import shell
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.mutation.mutants import Operator
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
-from frame_harness.mutation_testing.explained import Explanation, load
+from frame_harness.mutation_testing.explained import SurvivorExplanation, load
 from frame_harness.mutation_testing.page import dumps
-from frame_harness.mutation_testing.records import Fate, Judged, Report, Share
+from frame_harness.mutation_testing.records import Fate, JudgedMutant, MutationReport, Share
 from frame_harness.mutation_testing.terminal import print_report, score_line, summary
 from tests.support.mutant_samples import (
     TEXT,
@@ -52,11 +52,11 @@ class Nothing(Record, frozen=True, kw_only=True):
     one_run: bool = False
 
 
-def by_table(task: Nothing) -> Judged:
+def by_table(task: Nothing) -> JudgedMutant:
     return judged(FATES[task.key], key=task.key, every_run=not task.one_run)
 
 
-def ground(work: Callable[[Nothing], Judged] = by_table) -> Ground:
+def ground(work: Callable[[Nothing], JudgedMutant] = by_table) -> Ground:
     return Ground(
         texts={"frame.rs": TEXT.encode()}, reference=reference(), contract=FRAME_METADATA, work=work,
         task=lambda one, one_run: Nothing(key=one.key, one_run=one_run), identity="1", files=(),
@@ -67,8 +67,8 @@ def course(
     folder: Path,
     *,
     resume: bool = False,
-    work: Callable[[Nothing], Judged] = by_table,
-    reasons: dict[str, Explanation] | None = None,
+    work: Callable[[Nothing], JudgedMutant] = by_table,
+    reasons: dict[str, SurvivorExplanation] | None = None,
     every_run: bool = False,
 ) -> Course:
     mutants = [mutant(key=key) for key in (*FATES, *(f"{number:012}" for number in range(5)))]
@@ -79,17 +79,17 @@ def course(
 
 
 @pytest.fixture
-def report(tmp_path: Path) -> Report:
+def report(tmp_path: Path) -> MutationReport:
     return course(tmp_path / "campaign").report()
 
 
-def test_the_score_leaves_out_what_is_equivalent_or_does_not_compile(report: Report) -> None:
+def test_the_score_leaves_out_what_is_equivalent_or_does_not_compile(report: MutationReport) -> None:
     assert report.total.score == 0.5
     assert score_line(report) == "SCORE 50 %: 1 killed, 1 survived; 1 equivalent, 1 not compiled"
     assert (report.generated, report.selection) == (9, "a sample of 4, seed 1")
 
 
-def test_a_survivor_is_reported_with_its_diff_and_the_clauses(report: Report) -> None:
+def test_a_survivor_is_reported_with_its_diff_and_the_clauses(report: MutationReport) -> None:
     (survivor,) = report.of(Fate.SURVIVED)
     assert "+    let old = self.count.fetch_sub(1, Relaxed);" in survivor.diff
     assert (survivor.reached_by, [one.clause for one in survivor.clues]) == (2, ["REF-07"])
@@ -99,7 +99,7 @@ def test_a_survivor_is_reported_with_its_diff_and_the_clauses(report: Report) ->
 def test_a_campaign_that_goes_on_judges_no_mutant_twice(tmp_path: Path) -> None:
     first = course(tmp_path / "campaign").report()
 
-    def never(_: Nothing) -> Judged:
+    def never(_: Nothing) -> JudgedMutant:
         raise AssertionError("judged again")
 
     again = course(tmp_path / "campaign", resume=True, work=never).report()
@@ -109,13 +109,13 @@ def test_a_campaign_that_goes_on_judges_no_mutant_twice(tmp_path: Path) -> None:
 def test_a_mutant_that_the_harness_could_not_judge_is_judged_when_the_campaign_goes_on(
     tmp_path: Path,
 ) -> None:
-    def full(task: Nothing) -> Judged:
+    def full(task: Nothing) -> JudgedMutant:
         fate = FATES[task.key]
         return judged(Fate.ERROR if fate is Fate.KILLED else fate, key=task.key)
 
     asked = []
 
-    def noted(task: Nothing) -> Judged:
+    def noted(task: Nothing) -> JudgedMutant:
         asked.append(task.key)
         return by_table(task)
 
@@ -129,7 +129,7 @@ def test_a_mutant_that_the_harness_could_not_judge_is_judged_when_the_campaign_g
 
 
 def test_a_stopped_campaign_reports_what_came_until_then(tmp_path: Path) -> None:
-    def stops(task: Nothing) -> Judged:
+    def stops(task: Nothing) -> JudgedMutant:
         if FATES[task.key] is Fate.EQUIVALENT:
             raise KeyboardInterrupt
         return by_table(task)
@@ -138,11 +138,11 @@ def test_a_stopped_campaign_reports_what_came_until_then(tmp_path: Path) -> None
     assert (found.interrupted, len(found.mutants)) == (True, 2)
 
 
-def test_the_report_as_json_is_read_back_as_it_was(report: Report) -> None:
-    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+def test_the_report_as_json_is_read_back_as_it_was(report: MutationReport) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(report), type=MutationReport) == report
 
 
-def test_the_exit_status_says_whether_the_score_is_high_enough(report: Report) -> None:
+def test_the_exit_status_says_whether_the_score_is_high_enough(report: MutationReport) -> None:
     assert status(report.total, 50) is ExitCode.PASS
     assert status(report.total, 51) is ExitCode.FAIL
 
@@ -154,12 +154,12 @@ def test_a_score_that_is_as_high_as_asked_for_passes(killed: int) -> None:
     assert status(total, killed + 1) is ExitCode.FAIL
 
 
-def test_an_error_outranks_the_score(report: Report) -> None:
+def test_an_error_outranks_the_score(report: MutationReport) -> None:
     total = replace(report.total, errors=1, survived=0)
     assert status(total, 0) is ExitCode.ERROR
 
 
-def test_where_nothing_was_judged_the_campaign_does_not_pass(report: Report) -> None:
+def test_where_nothing_was_judged_the_campaign_does_not_pass(report: MutationReport) -> None:
     total = replace(report.total, killed=0, survived=0)
     assert status(total, 0) is ExitCode.NO_TESTS
 
@@ -167,7 +167,8 @@ def test_where_nothing_was_judged_the_campaign_does_not_pass(report: Report) -> 
 def test_a_survivor_with_a_reason_is_told_apart_and_needs_no_other_check(tmp_path: Path) -> None:
     words = {"b" * 12: "the order is not promised", "a" * 12: "old", "1" * 12: "gone", f"{1:012}": "later"}
     reasons = {
-        key: Explanation(mutant=key, function=mutant().function, why=why) for key, why in words.items()
+        key: SurvivorExplanation(mutant=key, function=mutant().function, why=why)
+        for key, why in words.items()
     }
     report = course(tmp_path / "campaign", reasons=reasons).report()
     assert report.unexplained == ()
@@ -187,7 +188,9 @@ def test_a_survivor_that_a_reason_calls_equivalent_does_not_lower_the_score_and_
     tmp_path: Path,
 ) -> None:
     key = "b" * 12
-    reasons = {key: Explanation(mutant=key, function=mutant().function, why="0 is aligned", equivalent=True)}
+    reasons = {
+        key: SurvivorExplanation(mutant=key, function=mutant().function, why="0 is aligned", equivalent=True)
+    }
     report = course(tmp_path / "campaign", reasons=reasons).report()
     assert report.unexplained == () and report.of(Fate.SURVIVED) == ()
     assert [one.judged.fate for one in report.explained_equivalents] == [Fate.SURVIVED]
@@ -198,9 +201,13 @@ def test_a_survivor_that_a_reason_calls_equivalent_does_not_lower_the_score_and_
     assert "0 is aligned" in dumps(report, {"frame.rs": TEXT})
 
 
-def of(key: str, function: str = "") -> dict[str, Explanation]:
+def of(key: str, function: str = "") -> dict[str, SurvivorExplanation]:
     """A reason for one mutant."""
-    return {key: Explanation(mutant=key, function=function or mutant().function, why="REF-01 asks for less")}
+    return {
+        key: SurvivorExplanation(
+            mutant=key, function=function or mutant().function, why="REF-01 asks for less"
+        )
+    }
 
 
 def test_a_mutant_with_a_reason_is_judged_in_one_run_and_the_report_says_so(tmp_path: Path) -> None:
@@ -223,7 +230,7 @@ def test_what_survived_one_run_is_judged_again_where_that_is_not_enough(
 ) -> None:
     asked: list[Nothing] = []
 
-    def noted(task: Nothing) -> Judged:
+    def noted(task: Nothing) -> JudgedMutant:
         asked.append(task)
         return by_table(task)
 
@@ -238,13 +245,15 @@ def test_what_survived_one_run_is_judged_again_where_that_is_not_enough(
     assert report.of_one_run == 0
 
 
-def test_where_each_survivor_has_a_reason_any_score_passes_unless_one_is_asked_for(report: Report) -> None:
+def test_where_each_survivor_has_a_reason_any_score_passes_unless_one_is_asked_for(
+    report: MutationReport,
+) -> None:
     assert status(report.total, None) is ExitCode.FAIL
     assert status(report.total, None, explained=True) is ExitCode.PASS
     assert status(report.total, 51, explained=True) is ExitCode.FAIL
 
 
-def test_a_survivor_without_a_reason_is_told(report: Report) -> None:
+def test_a_survivor_without_a_reason_is_told(report: MutationReport) -> None:
     assert [one.mutant.key for one in report.unexplained] == ["b" * 12]
 
 
@@ -302,7 +311,7 @@ def test_a_file_of_reasons_that_cannot_be_used_is_refused_in_one_line(
     assert words in caught.value.summary
 
 
-def test_the_terminal_report_fits_eighty_columns(report: Report) -> None:
+def test_the_terminal_report_fits_eighty_columns(report: MutationReport) -> None:
     out = io.StringIO()
     print_report(report, Console(file=out, width=80), "frame-harness mutate --again")
     lines = out.getvalue().splitlines()
@@ -321,7 +330,7 @@ class Page(HTMLParser):
         self.rows.append((tag, dict(attrs)))
 
 
-def test_the_page_asks_for_nothing_and_marks_survivors_in_the_source(report: Report) -> None:
+def test_the_page_asks_for_nothing_and_marks_survivors_in_the_source(report: MutationReport) -> None:
     text = dumps(report, {"frame.rs": TEXT})
     rows = Page(text).rows
     policy = next(attrs["content"] for tag, attrs in rows if "Content-Security-Policy" in attrs.values())
@@ -338,7 +347,7 @@ def test_the_page_asks_for_nothing_and_marks_survivors_in_the_source(report: Rep
     assert {link.removeprefix("#") for link in links} <= targets
 
 
-def test_no_word_of_a_mutant_becomes_markup_of_the_page(report: Report) -> None:
+def test_no_word_of_a_mutant_becomes_markup_of_the_page(report: MutationReport) -> None:
     evil = "<script>alert(1)</script>"
     bad = tuple(
         replace(one, diff=f"\n\n+{evil}", mutant=replace(one.mutant, function=evil)) for one in report.mutants

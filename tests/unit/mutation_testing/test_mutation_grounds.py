@@ -37,9 +37,9 @@ from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing import cores, judging
 from frame_harness.mutation_testing.campaign import Ground
 from frame_harness.mutation_testing.cores import CoreTask, judge_core_mutant
-from frame_harness.mutation_testing.explained import Explanation, idle
+from frame_harness.mutation_testing.explained import SurvivorExplanation, idle
 from frame_harness.mutation_testing.judging import FrameTask
-from frame_harness.mutation_testing.records import Fate, How, Judged
+from frame_harness.mutation_testing.records import Fate, How, JudgedMutant
 from frame_harness.mutation_testing.suite import STORMS_AGAIN, Suite
 from frame_harness.report.progress import Progress
 from tests.support.core_mutants import TREE as KERNEL_TREE
@@ -70,8 +70,8 @@ class Prepared:
         )  # fmt: skip
 
 
-def killed(task: Mutant) -> Judged:
-    return Judged(key=task.key, fate=Fate.KILLED)
+def killed(task: Mutant) -> JudgedMutant:
+    return JudgedMutant(key=task.key, fate=Fate.KILLED)
 
 
 def request(subject: Prepared, tmp_path: Path, **where: Any) -> MutateRequest:
@@ -201,7 +201,7 @@ def test_identity_is_another_where_results_may_be(other: Any) -> None:
 
 def test_a_reason_that_names_another_function_is_told() -> None:
     one = mutant()
-    reason = Explanation(mutant=one.key, function="elsewhere", why="REF-01")
+    reason = SurvivorExplanation(mutant=one.key, function="elsewhere", why="REF-01")
     (words,) = idle({one.key: reason}, [one], {one.key})
     assert words == f"{one.key}: it is in {one.function}, not in elsewhere"
 

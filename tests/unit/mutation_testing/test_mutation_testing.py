@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.evidence import Level, Outcome
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import Reason, ReasonCode
 from frame_harness.judge.verdict import Verdict
 from frame_harness.machine.definition import load_machine
@@ -203,30 +203,30 @@ def test_an_error_of_the_harness_is_told_unless_the_subject_has_it_too() -> None
 
 
 def test_reasons_against_a_pass_kill_only_where_the_subject_has_them_not() -> None:
-    reason = Reason(kind=Kind.CRASH, code=ReasonCode.EXIT, message="status 35", run=RUN)
-    verdict = Verdict(kind=Kind.CRASH, reasons=(reason,))
+    reason = Reason(kind=VerdictKind.CRASH, code=ReasonCode.EXIT, message="status 35", run=RUN)
+    verdict = Verdict(kind=VerdictKind.CRASH, reasons=(reason,))
     assert reference().new_reasons(verdict) == (reason,)
-    own = KnownReason(kind=Kind.CRASH, code=ReasonCode.EXIT, run=RUN)
+    own = KnownReason(kind=VerdictKind.CRASH, code=ReasonCode.EXIT, run=RUN)
     assert reference(reasons=(own,)).new_reasons(verdict) == ()
 
 
 @pytest.mark.parametrize(
     ("kind", "how"),
     [
-        (Kind.CRASH, How.CRASH),
-        (Kind.TIMEOUT, How.HANG),
-        (Kind.FAIL, How.NO_PASS),
-        (Kind.NO_TESTS, How.NO_PASS),
+        (VerdictKind.CRASH, How.CRASH),
+        (VerdictKind.TIMEOUT, How.HANG),
+        (VerdictKind.FAIL, How.NO_PASS),
+        (VerdictKind.NO_TESTS, How.NO_PASS),
     ],
 )
-def test_a_run_that_is_no_pass_kills_by_what_it_is(kind: Kind, how: How) -> None:
+def test_a_run_that_is_no_pass_kills_by_what_it_is(kind: VerdictKind, how: How) -> None:
     kill = kill_by_reasons([Reason(kind=kind, code=ReasonCode.RUNS, message="said")])
     assert kill is not None
     assert (kill.how, kill.message) == (how, "said")
 
 
 def test_an_error_is_no_kill() -> None:
-    assert kill_by_reasons([Reason(kind=Kind.ERROR, code=ReasonCode.RUNS, message="said")]) is None
+    assert kill_by_reasons([Reason(kind=VerdictKind.ERROR, code=ReasonCode.RUNS, message="said")]) is None
 
 
 # Who should have noticed

@@ -10,7 +10,7 @@ import pytest
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.mutation.generate import mutants_of
-from frame_harness.mutation_testing.explained import Explanation, load
+from frame_harness.mutation_testing.explained import SurvivorExplanation, load
 
 SURVIVORS = Path(__file__).parents[2] / "survivors"
 BUILT_IN = load(SURVIVORS / "built-in.toml")
@@ -32,7 +32,7 @@ def functions(text: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize("reason", BUILT_IN.values(), ids=lambda one: f"{one.function}-{one.mutant}")
 def test_reason_is_about_a_mutant_of_the_function_that_it_names(
-    reason: Explanation, function_of: dict[str, str]
+    reason: SurvivorExplanation, function_of: dict[str, str]
 ) -> None:
     assert function_of.get(reason.mutant) == reason.function
 
@@ -49,5 +49,5 @@ def test_reasons_for_the_real_module_are_about_mutants_of_the_functions_that_the
 @pytest.mark.parametrize(
     "reason", [*BUILT_IN.values(), *REAL.values()], ids=lambda one: f"{one.function}-{one.mutant}"
 )
-def test_reason_names_a_clause(reason: Explanation) -> None:
+def test_reason_names_a_clause(reason: SurvivorExplanation) -> None:
     assert any(clause in reason.why for clause in FRAME_METADATA.clauses)

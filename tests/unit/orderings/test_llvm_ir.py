@@ -7,7 +7,7 @@ import pytest
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.image.errors import ImageError
 from frame_harness.orderings import ir_paths
-from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
+from frame_harness.orderings.events import AccessOp, Function, MemoryAccess, MemoryOrder, Path, Space
 from frame_harness.orderings.ir_compute import UNDEFINED, bits_of, evaluate
 from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.ir_syntax import parse_instruction
@@ -53,7 +53,7 @@ def walked(body: str, *, more: str = "", **owned: int) -> Function:
     return Walker(module(body, more=more), FILE, META_SLOT).function("MetaSlot::f", owned=owned)
 
 
-def only(function: Function) -> tuple[Access, ...]:
+def only(function: Function) -> tuple[MemoryAccess, ...]:
     assert len(function.paths) == 1
     return function.paths[0].accesses
 
@@ -118,7 +118,7 @@ def test_an_access_carries_field_order_and_its_inlined_source() -> None:
         )
     )
     assert (access.op, access.space, access.item, access.order) == (
-        Op.STORE,
+        AccessOp.STORE,
         Space.SLOT,
         "flags",
         MemoryOrder.RELEASE,
@@ -201,7 +201,7 @@ def test_an_owned_field_is_computed_with() -> None:
         returning = [path for path in function.paths if path.returns]
         assert returning
         for path in returning:
-            assert sum(access.op is Op.FENCE for access in path) == fences
+            assert sum(access.op is AccessOp.FENCE for access in path) == fences
             assert [access.written for access in path if access.writes] == [count - 1]
 
 
@@ -247,8 +247,8 @@ def test_what_the_rest_of_the_crate_does_is_not_the_subjects() -> None:
             more=OUTSIDE,
         )
     )
-    assert (call.op, call.item) == (Op.CALL, "take")
-    assert (store.op, store.space) == (Op.STORE, Space.MEMORY)
+    assert (call.op, call.item) == (AccessOp.CALL, "take")
+    assert (store.op, store.space) == (AccessOp.STORE, Space.MEMORY)
 
 
 def test_a_slot_is_known_by_the_static_that_leads_to_it() -> None:
@@ -306,7 +306,7 @@ def test_an_access_that_only_many_failures_lead_to_is_an_error_rather_than_a_ver
     with pytest.raises(PathError, match="within its first rounds, got an access that takes more"):
         walked(f"{ATTEMPTS}{weak}  br label %e\ne:\n  ret void")
     found = walked(f"{ATTEMPTS}  br label %e\ne:\n{weak}  ret void")
-    assert any(access.op is Op.RMW for path in found.paths if path.returns for access in path)
+    assert any(access.op is AccessOp.RMW for path in found.paths if path.returns for access in path)
 
 
 def test_a_loop_up_to_a_number_that_is_merely_assumed_is_walked_twice() -> None:
@@ -328,14 +328,16 @@ def test_a_loop_up_to_a_number_that_is_merely_assumed_is_walked_twice() -> None:
     ],
 )
 def test_a_store_alone_is_what_it_says(accesses: list[MemoryOrder], effective: MemoryOrder) -> None:
-    path = Path(tuple(Access(Op.STORE, Space.SLOT, "flags", order=order, written=1) for order in accesses))
+    path = Path(
+        tuple(MemoryAccess(AccessOp.STORE, Space.SLOT, "flags", order=order, written=1) for order in accesses)
+    )
     assert path.effective(0) is effective
 
 
 def test_a_fence_counts_only_next_to_its_access() -> None:
-    fence = Access(Op.FENCE, Space.NONE, "", order=MemoryOrder.RELEASE)
-    store = Access(Op.STORE, Space.SLOT, "flags", order=MemoryOrder.MONOTONIC, written=1)
-    other = Access(Op.STORE, Space.SLOT, "guard", order=MemoryOrder.MONOTONIC, written=1)
+    fence = MemoryAccess(AccessOp.FENCE, Space.NONE, "", order=MemoryOrder.RELEASE)
+    store = MemoryAccess(AccessOp.STORE, Space.SLOT, "flags", order=MemoryOrder.MONOTONIC, written=1)
+    other = MemoryAccess(AccessOp.STORE, Space.SLOT, "guard", order=MemoryOrder.MONOTONIC, written=1)
     assert Path((fence, store)).effective(1) is MemoryOrder.RELEASE
     assert Path((fence, other, store)).effective(2) is MemoryOrder.MONOTONIC
     assert Path((store, fence)).effective(0) is MemoryOrder.MONOTONIC

@@ -5,34 +5,36 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.judge.diagrams import INITIAL
-from frame_harness.orderings.events import Access, MemoryOrder, Op, Path, Space, Step
+from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Path, SourceStep, Space
 from frame_harness.orderings.outcomes import Trial, hiding, losing, missing, outdated
-from frame_harness.orderings.report import OrderingViolation, Scene
+from frame_harness.orderings.report import OrderingScene, OrderingViolation
 from frame_harness.orderings.traces import trace_of
 
 RLX, ACQ, REL = MemoryOrder.MONOTONIC, MemoryOrder.ACQUIRE, MemoryOrder.RELEASE
 
 
-def access(op: Op, item: str, order: MemoryOrder, line: int, written: int | str | None = None) -> Access:
-    trail = (Step("MetaSlot::it", "/k/frame.rs", line),)
-    return Access(op, Space.SLOT, item, order=order, written=written, trail=trail)
+def access(
+    op: AccessOp, item: str, order: MemoryOrder, line: int, written: int | str | None = None
+) -> MemoryAccess:
+    trail = (SourceStep("MetaSlot::it", "/k/frame.rs", line),)
+    return MemoryAccess(op, Space.SLOT, item, order=order, written=written, trail=trail)
 
 
-STORE = access(Op.STORE, "flags", RLX, 213, 0x500)
-LOAD = access(Op.LOAD, "flags", RLX, 207)
-SPLIT = Path((access(Op.LOAD, "refcount", RLX, 292), access(Op.STORE, "refcount", RLX, 293, "n")))
-LIFE = Path((access(Op.STORE, "refcount", REL, 1, 1), access(Op.STORE, "guard", REL, 2, 0)))
+STORE = access(AccessOp.STORE, "flags", RLX, 213, 0x500)
+LOAD = access(AccessOp.LOAD, "flags", RLX, 207)
+SPLIT = Path((access(AccessOp.LOAD, "refcount", RLX, 292), access(AccessOp.STORE, "refcount", RLX, 293, "n")))
+LIFE = Path((access(AccessOp.STORE, "refcount", REL, 1, 1), access(AccessOp.STORE, "guard", REL, 2, 0)))
 
 
-def violation(scene: Scene | None) -> OrderingViolation:
+def violation(scene: OrderingScene | None) -> OrderingViolation:
     return OrderingViolation(
         "REF-08", "MetaSlot::it", "flags", "at least so", "less", "/k/frame.rs", 7, "this", scene
     )
 
 
-def told(path: Path, weak: Access, trial: Trial | None) -> list[str]:
+def told(path: Path, weak: MemoryAccess, trial: Trial | None) -> list[str]:
     """The events, one a line: its CPU, words, what it read, from which event, marks."""
-    events = trace_of(violation(Scene(path, weak, trial))).events
+    events = trace_of(violation(OrderingScene(path, weak, trial))).events
     return [
         f"{one.cpu} {one.words} [{one.found}|{one.left}] {one.reads_from} "
         f"{'weak ' * one.weak}{'stale' * one.stale}"
@@ -88,8 +90,8 @@ def test_without_a_program_that_shows_it_the_path_is_told() -> None:
 
 
 def test_an_access_without_a_line_of_its_own_has_that_of_the_violation() -> None:
-    bare = Access(Op.STORE, Space.SLOT, "flags", order=RLX)
-    [event] = trace_of(violation(Scene(Path((bare,)), bare))).events
+    bare = MemoryAccess(AccessOp.STORE, Space.SLOT, "flags", order=RLX)
+    [event] = trace_of(violation(OrderingScene(Path((bare,)), bare))).events
     assert event.at == "/k/frame.rs:7"
 
 
@@ -103,5 +105,5 @@ def test_what_is_not_there_has_no_events_and_all_words() -> None:
 
 @pytest.mark.parametrize("order", [REL, MemoryOrder.SEQ_CST])
 def test_a_write_that_is_strong_enough_has_no_witness(order: MemoryOrder) -> None:
-    path = Path((access(Op.STORE, "flags", order, 213, 0x500),))
+    path = Path((access(AccessOp.STORE, "flags", order, 213, 0x500),))
     assert hiding(path, 0).witness() is None

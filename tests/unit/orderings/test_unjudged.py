@@ -12,8 +12,16 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.orderings.rules import ORDERINGS
 from frame_harness.frame_metadata.orderings.table import DEC_REF
 from frame_harness.orderings import checker
-from frame_harness.orderings.demands import Canary, Need, OrderingRules
-from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space, Step
+from frame_harness.orderings.demands import CanarySource, Need, OrderingRules
+from frame_harness.orderings.events import (
+    AccessOp,
+    Function,
+    MemoryAccess,
+    MemoryOrder,
+    Path,
+    SourceStep,
+    Space,
+)
 from frame_harness.orderings.ir_paths import PathError
 from frame_harness.orderings.report import Compiled, OrderingViolation
 from frame_harness.orderings.rules import judge
@@ -23,13 +31,15 @@ FILE = "/k/frame.rs"
 NEED = Need("GEN-01", "take", "read", "generation", MemoryOrder.ACQUIRE)
 RULES = OrderingRules(
     clauses=("GEN-01", "REF-08", "ARRAY-12", "ALLOC-12"), needs=(NEED,), clause_of_field={"flags": "REF-08"},
-    clause_of_slot="REF-08", clause_of_statics="ARRAY-12", canary=Canary(File("x.rs"), frozenset()),
+    clause_of_slot="REF-08", clause_of_statics="ARRAY-12", canary=CanarySource(File("x.rs"), frozenset()),
     also=("make",), in_steps={"make": ("ALLOC-12",)},
 )  # fmt: skip
 
 
-def compiled(name: str, *reach: Space, end: str = "return", op: Op = Op.OPAQUE) -> Compiled:
-    strange = Access(op, Space.NONE, "xsave", reach=frozenset(reach), trail=(Step(name, FILE, 12),))
+def compiled(name: str, *reach: Space, end: str = "return", op: AccessOp = AccessOp.OPAQUE) -> Compiled:
+    strange = MemoryAccess(
+        op, Space.NONE, "xsave", reach=frozenset(reach), trail=(SourceStep(name, FILE, 12),)
+    )
     function = Function(name, FILE, 10, (Path((strange,), end),))
     return Compiled({name: function}, {}, FILE, {})
 
@@ -39,7 +49,7 @@ def open_clauses(of: Compiled) -> list[tuple[str, str, int]]:
 
 
 def test_code_that_is_understood_leaves_nothing_open() -> None:
-    assert open_clauses(compiled("take", Space.SLOT, op=Op.CALL)) == []
+    assert open_clauses(compiled("take", Space.SLOT, op=AccessOp.CALL)) == []
 
 
 def test_strange_code_leaves_open_what_is_said_of_its_function() -> None:
@@ -76,12 +86,12 @@ def test_no_clause_is_held_in_code_without_a_function_that_it_speaks_of() -> Non
 
 
 def test_a_clause_is_held_where_one_of_its_functions_was_read() -> None:
-    found = outcomes(compiled("make", op=Op.CALL))
+    found = outcomes(compiled("make", op=AccessOp.CALL))
     assert [id_ for id_, outcome in found.items() if outcome == "held"] == ["ALLOC-12"]
 
 
 def test_a_function_that_could_not_be_walked_from_known_values_leaves_what_is_judged_in_steps_open() -> None:
-    walked = compiled("make", op=Op.CALL)
+    walked = compiled("make", op=AccessOp.CALL)
     unwalked = replace(walked, unwalked={"make": "too many paths"}, places={"make": (FILE, 30)})
     assert open_clauses(walked) == [] and open_clauses(unwalked) == [("ALLOC-12", "too many paths", 30)]
 

@@ -13,7 +13,7 @@ from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import FrameState, frame_states, runs_of
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.pictures import address_axis, byte_map, frame_map, free_lists, life, outcome, page_map
-from frame_harness.pictures.life import Life
+from frame_harness.pictures.life import DrawnLife
 from frame_harness.pictures.moment import moment_of
 from frame_harness.pictures.palette import CLASSES, LOOKS, look_of, style
 from tests.support.synthetic import LARGEST, SLOT, SMALL, Shape, healthy_state
@@ -171,12 +171,12 @@ def test_a_page_shows_where_its_wrong_bytes_are() -> None:
     assert "6 bytes of 4096 are wrong" in words(picture)
 
 
-def lived(**columns: list[int]) -> Life:
+def lived(**columns: list[int]) -> DrawnLife:
     steps = len(next(iter(columns.values())))
     slots = np.zeros((steps, 1), dtype=SLOT)
     for name, values in columns.items():
         slots[name][:, 0] = values
-    return Life((Pfn(7),), slots, tuple(f"command {at}" for at in range(1, steps)))
+    return DrawnLife((Pfn(7),), slots, tuple(f"command {at}" for at in range(1, steps)))
 
 
 def test_a_life_shows_owners_and_the_fields_that_change() -> None:

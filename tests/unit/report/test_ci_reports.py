@@ -19,7 +19,7 @@ from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import Evidence, Outcome, SourceFile, SubjectInfo
-from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from frame_harness.report import code_quality, github, sarif
 from frame_harness.report.issues import relative
 from tests.support.judging import judge
@@ -83,8 +83,8 @@ def test_every_run_is_valid_sarif_and_looks_like_a_pass_only_where_it_is_one(evi
         [invocation] = log["runs"][0]["invocations"]
         assert invocation["exitCodeDescription"] == str(verdict.kind)
         errors = [one for one in results(log).values() if one["level"] == "error"]
-        assert (verdict.kind is Kind.PASS) == (not errors)
-        assert invocation["executionSuccessful"] == (verdict.kind in (Kind.PASS, Kind.FAIL))
+        assert (verdict.kind is VerdictKind.PASS) == (not errors)
+        assert invocation["executionSuccessful"] == (verdict.kind in (VerdictKind.PASS, VerdictKind.FAIL))
 
 
 def test_rules_have_the_contract_s_words() -> None:

@@ -12,7 +12,7 @@ from frame_harness.cli.matrix import table_of
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.commands import Op
 from frame_harness.histories.corruption_table import CORRUPTIONS
-from frame_harness.histories.matrix import Row as MatrixRow
+from frame_harness.histories.matrix import MatrixRow
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.report.clause_table import clause_table
 from frame_harness.report.terminal import console_for, print_report

@@ -24,7 +24,7 @@ from frame_harness.judge.evidence import (
     Trouble,
     Witness,
 )
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.report import json_report, junit
 from frame_harness.report.terminal import console_for, print_report, verdict_line
 from frame_harness.report.text import id_ranges, matrix
@@ -272,7 +272,7 @@ def test_json_has_the_documented_parts(evidence: Evidence) -> None:
         assert judgement["outcome"] in outcomes
     assert len(document["runs"]) == len(evidence.runs)
     assert sum(len(run["checks"]) for run in document["runs"]) == len(evidence.checks)
-    assert bool(document["reasons"]) is (verdict.kind is not Kind.PASS)
+    assert bool(document["reasons"]) is (verdict.kind is not VerdictKind.PASS)
 
 
 def test_json_says_what_the_contract_left_out() -> None:
@@ -288,9 +288,9 @@ def test_junit_is_green_with_a_pass_alone(evidence: Evidence) -> None:
     verdict = judge(evidence)
     root = ET.fromstring(junit.dumps(evidence, verdict, EMPTY))
     red = root.findall(".//failure") + root.findall(".//error")
-    assert bool(red) is (verdict.kind is not Kind.PASS)
+    assert bool(red) is (verdict.kind is not VerdictKind.PASS)
     [last] = root.findall("testsuite[@name='verdict']/testcase")
-    assert (len(last) == 0) is (verdict.kind is Kind.PASS)
+    assert (len(last) == 0) is (verdict.kind is VerdictKind.PASS)
     for suite in root:
         assert int(suite.get("tests", "-1")) == len(suite)
 

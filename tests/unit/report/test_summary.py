@@ -13,7 +13,7 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.html_report import page
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Evidence, Outcome
-from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import Reason, ReasonCode
 from frame_harness.report.summary import Against, against, run_rows, skipped, tools, unjudged
 from frame_harness.report.terminal import print_report
@@ -61,19 +61,23 @@ def test_each_end_of_a_check_is_counted_once_and_in_its_own_run(outcome: Outcome
 
 
 def test_equal_reasons_are_told_once_with_each_of_their_runs() -> None:
-    lost = Reason(kind=Kind.ERROR, code=ReasonCode.RUNS, message="never made", run=DEV)
+    lost = Reason(kind=VerdictKind.ERROR, code=ReasonCode.RUNS, message="never made", run=DEV)
     reasons = [
-        lost, replace(lost, run=RELEASE), lost, replace(lost, kind=Kind.CRASH, run=None),
+        lost, replace(lost, run=RELEASE), lost, replace(lost, kind=VerdictKind.CRASH, run=None),
         replace(lost, code=ReasonCode.VIOLATION, message="seen"),
     ]  # fmt: skip
     assert against(reasons, {ReasonCode.VIOLATION}) == (
-        Against(Kind.ERROR, "never made", (DEV, RELEASE)), Against(Kind.CRASH, "never made", ()),
-    )  # fmt: skip
+        Against(VerdictKind.ERROR, "never made", (DEV, RELEASE)),
+        Against(VerdictKind.CRASH, "never made", ()),
+    )
 
 
 def test_clauses_that_were_not_judged_for_one_reason_are_told_together() -> None:
     first = Reason(
-        kind=Kind.NO_TESTS, code=ReasonCode.CLAUSE_UNJUDGED, message="REF-01: not evaluated", clause="REF-01"
+        kind=VerdictKind.NO_TESTS,
+        code=ReasonCode.CLAUSE_UNJUDGED,
+        message="REF-01: not evaluated",
+        clause="REF-01",
     )
     reasons = [first, replace(first, message="REF-02: not evaluated", clause="REF-02")]
     assert [one.words for one in against(reasons, ())] == ["REF-01…02: not evaluated"]

@@ -14,7 +14,7 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.contract.contract import Contract
-from frame_harness.contract.preflight import Moment, Preflight
+from frame_harness.contract.preflight import Preflight, PreflightMoment
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.backtrace import BacktraceLine
@@ -74,8 +74,8 @@ def guest_of(contract: Contract) -> Kernel:
 
 
 def panics_behind(*states: Table) -> Preflight[Any]:
-    def moments(_: object) -> Iterator[Moment]:
-        yield from map(Moment, states)
+    def moments(_: object) -> Iterator[PreflightMoment]:
+        yield from map(PreflightMoment, states)
         raise PANIC
 
     return Preflight(moments, lambda _: nullcontext(Paddr(0)), ())

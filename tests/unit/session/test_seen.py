@@ -21,7 +21,7 @@ from frame_harness.machine.definition import load_machines
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Ledger
 from frame_harness.session.runs import WorkerOutput
-from frame_harness.session.seen import Seen
+from frame_harness.session.seen import SessionSeen
 
 RUN, OTHER = RunKey("q35", "dev"), RunKey("q35", "release")
 REQUEST = SessionRequest(
@@ -51,8 +51,12 @@ def output(*checks: PlannedCheck, **facts: Any) -> WorkerOutput:
     return WorkerOutput(planned=checks, **{"ledgers": (), "troubles": (), **facts})
 
 
-def seen(*outputs: WorkerOutput, results: tuple[CheckResult, ...] = (), interrupted: bool = False) -> Seen:
-    return Seen(REQUEST, selection="x", outputs=list(outputs), results=list(results), interrupted=interrupted)
+def seen(
+    *outputs: WorkerOutput, results: tuple[CheckResult, ...] = (), interrupted: bool = False
+) -> SessionSeen:
+    return SessionSeen(
+        REQUEST, selection="x", outputs=list(outputs), results=list(results), interrupted=interrupted
+    )
 
 
 def test_processes_add_up_and_the_plan_is_that_of_one_that_lived() -> None:
@@ -119,7 +123,7 @@ def test_a_guest_that_ended_badly_behind_the_tests_hides_nothing_of_its_run() ->
     assert evidence.runs[0].exits == broken.exits
 
 
-@pytest.mark.parametrize("way", [Seen.of_the_plan, Seen.of_the_runs])
+@pytest.mark.parametrize("way", [SessionSeen.of_the_plan, SessionSeen.of_the_runs])
 def test_met_on_the_way_is_found_once_a_run(way: Any) -> None:
     met = result("on-the-way::ALLOC-14", Outcome.VIOLATED)
     some = seen(output(planned("a"), ledgers=(ledger(),)))

@@ -11,16 +11,16 @@ import pytest
 from frame_harness.histories.attribution import Blame
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.commands import Command, Op, Recipe, decode
-from frame_harness.histories.differences import Difference, Look
-from frame_harness.histories.history import Failure
+from frame_harness.histories.differences import HistoryDifference, Look
+from frame_harness.histories.history import HistoryFailure
 from frame_harness.histories.scripts import Script, parse
 from frame_harness.histories.steps import Got, Step
 from frame_harness.steering.about import place_about, steps_about
 from frame_harness.steering.causes import Cause
-from frame_harness.steering.corpus import Corpus, Entry, fewest
-from frame_harness.steering.features import Feature, Kind
+from frame_harness.steering.corpus import Corpus, CorpusEntry, fewest
+from frame_harness.steering.features import Feature, FeatureKind
 from frame_harness.steering.folder import is_script, name_of
-from frame_harness.steering.player import Played
+from frame_harness.steering.player import PlayedHistory
 from frame_harness.steering.variation import MOST_STEPS, varied
 
 ALLOCATED, STORED = Step(0, Op.ALLOC, (Recipe(),)), Step(1, Op.META_AUX_STORE, (Got(0), 7))
@@ -29,17 +29,17 @@ STEPS = (ALLOCATED, STORED, GIVEN_BACK)
 
 
 def branch(number: int) -> Feature:
-    return Kind.BRANCH, number
+    return FeatureKind.BRANCH, number
 
 
-def played(n_steps: int, reached: dict[Feature, int]) -> Played:
+def played(n_steps: int, reached: dict[Feature, int]) -> PlayedHistory:
     steps = tuple(Step(number, Op.DRAIN) for number in range(n_steps))
-    return Played(None, steps, tuple(Command(Op.DRAIN) for _ in steps), reached)
+    return PlayedHistory(None, steps, tuple(Command(Op.DRAIN) for _ in steps), reached)
 
 
-def entry(n_steps: int, *branches: int) -> Entry:
+def entry(n_steps: int, *branches: int) -> CorpusEntry:
     commands = tuple(Command(Op.DRAIN) for _ in range(n_steps))
-    return Entry((), commands, ISLANDS, f"{n_steps} steps", frozenset(map(branch, branches)))
+    return CorpusEntry((), commands, ISLANDS, f"{n_steps} steps", frozenset(map(branch, branches)))
 
 
 def test_a_history_is_kept_up_to_where_it_reaches_something_new() -> None:
@@ -125,7 +125,9 @@ def test_steps_about_a_block_that_nobody_claimed_leave_its_count_alone() -> None
 # ---- causes and scripts -----------------------------------------------------------------------------------
 
 
-def failure(clause: str = "FRAME-08", function: str = "MetaSlot::meta_aux_store", **other: object) -> Failure:
+def failure(
+    clause: str = "FRAME-08", function: str = "MetaSlot::meta_aux_store", **other: object
+) -> HistoryFailure:
     fields = {
         "kind": "slot",
         "what": "w",
@@ -136,7 +138,7 @@ def failure(clause: str = "FRAME-08", function: str = "MetaSlot::meta_aux_store"
         **other,
     }
     blame = Blame(clause, function, frozenset({function}))
-    return Failure(blame, Difference(**fields), (), (), Look.AT_THE_END)  # type: ignore[arg-type]
+    return HistoryFailure(blame, HistoryDifference(**fields), (), (), Look.AT_THE_END)  # type: ignore[arg-type]
 
 
 def test_findings_of_one_cause_are_one_whatever_frame_and_value_they_show() -> None:

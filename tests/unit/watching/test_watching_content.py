@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.watching.content import Change, Content, Place
+from frame_harness.watching.content import Change, Content, WatchedPlace
 from frame_harness.watching.file_events import FileEvents
 
 PATIENCE_S = 60.0
@@ -24,8 +24,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def place(file: Path) -> Place:
-    return Place((file,), folders=(file.with_suffix(""),))
+def place(file: Path) -> WatchedPlace:
+    return WatchedPlace((file,), folders=(file.with_suffix(""),))
 
 
 def renamed_over(file: Path) -> None:
@@ -47,43 +47,45 @@ SAVES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def after(place: Place, save: Callable[[], object]) -> Change:
+def after(place: WatchedPlace, save: Callable[[], object]) -> Change:
     before = Content.of(place)
     save()
     return Content.of(place).since(before)
 
 
 @pytest.mark.parametrize("name", SAVES)
-def test_another_text_is_a_change_however_it_is_saved(place: Place, file: Path, name: str) -> None:
+def test_another_text_is_a_change_however_it_is_saved(place: WatchedPlace, file: Path, name: str) -> None:
     assert after(place, lambda: SAVES[name](file)) == Change((file,), ())
 
 
-def test_the_same_text_is_no_change(place: Place, file: Path) -> None:
+def test_the_same_text_is_no_change(place: WatchedPlace, file: Path) -> None:
     assert after(place, lambda: os.utime(file, ns=(1, 1))) == Change((), (file,))
 
 
-def test_what_no_compiler_reads_is_no_change(place: Place, file: Path) -> None:
+def test_what_no_compiler_reads_is_no_change(place: WatchedPlace, file: Path) -> None:
     assert after(place, lambda: file.with_name(".frame.rs.swp").write_text("x")) == Change((), ())
     assert after(place, lambda: file.with_name("other.rs").write_text("x")) == Change((), ())
 
 
-def test_a_module_of_its_own_is_a_change_when_it_comes_and_when_it_goes(place: Place, file: Path) -> None:
+def test_a_module_of_its_own_is_a_change_when_it_comes_and_when_it_goes(
+    place: WatchedPlace, file: Path
+) -> None:
     own = file.with_suffix("") / "lists" / "free.rs"
     own.parent.mkdir(parents=True)
     assert after(place, lambda: own.write_text("// own\n")) == Change((own,), ())
     assert after(place, lambda: shutil.rmtree(own.parent)) == Change((own,), ())
 
 
-def test_a_file_that_is_needed_and_gone_is_named(place: Place, file: Path) -> None:
+def test_a_file_that_is_needed_and_gone_is_named(place: WatchedPlace, file: Path) -> None:
     assert Content.of(place).lacking(place) == ()
     file.unlink()
     assert Content.of(place).lacking(place) == (file,)
 
 
-def test_files_that_are_known_later_were_not_saved(place: Place, file: Path, tmp_path: Path) -> None:
+def test_files_that_are_known_later_were_not_saved(place: WatchedPlace, file: Path, tmp_path: Path) -> None:
     other = tmp_path / "words.txt"
     other.write_text("words")
-    wider = Place(place.needed, (other,), place.folders)
+    wider = WatchedPlace(place.needed, (other,), place.folders)
     known = Content.of(place).with_others(Content.of(wider))
     assert Content.of(wider).since(known) == Change((), ())
     other.write_text("other words")
@@ -91,7 +93,7 @@ def test_files_that_are_known_later_were_not_saved(place: Place, file: Path, tmp
 
 
 @pytest.fixture
-def events(place: Place) -> Iterator[FileEvents]:
+def events(place: WatchedPlace) -> Iterator[FileEvents]:
     opened = FileEvents(place)
     try:
         yield opened
@@ -99,7 +101,7 @@ def events(place: Place) -> Iterator[FileEvents]:
         opened.close()
 
 
-def saw(events: FileEvents, place: Place, before: Content) -> Change:
+def saw(events: FileEvents, place: WatchedPlace, before: Content) -> Change:
     """Wait as a loop does: look at the files whenever something was seen, until they are others."""
     change = Change((), ())
     while not change.changed:
@@ -110,13 +112,15 @@ def saw(events: FileEvents, place: Place, before: Content) -> Change:
 
 
 @pytest.mark.parametrize("name", SAVES)
-def test_a_save_is_seen_however_it_is_made(events: FileEvents, place: Place, file: Path, name: str) -> None:
+def test_a_save_is_seen_however_it_is_made(
+    events: FileEvents, place: WatchedPlace, file: Path, name: str
+) -> None:
     before = Content.of(place)
     SAVES[name](file)
     assert saw(events, place, before).changed == (file,)
 
 
-def test_each_of_two_saves_is_seen(events: FileEvents, place: Place, file: Path) -> None:
+def test_each_of_two_saves_is_seen(events: FileEvents, place: WatchedPlace, file: Path) -> None:
     for text in ("// two\n", "// three\n"):
         before = Content.of(place)
         file.write_text(text)
@@ -124,7 +128,7 @@ def test_each_of_two_saves_is_seen(events: FileEvents, place: Place, file: Path)
 
 
 def test_a_module_is_seen_in_a_folder_that_was_not_there(
-    events: FileEvents, place: Place, file: Path
+    events: FileEvents, place: WatchedPlace, file: Path
 ) -> None:
     before = Content.of(place)
     own = file.with_suffix("") / "lists" / "free.rs"
@@ -137,7 +141,7 @@ def test_a_module_is_seen_in_a_folder_that_was_not_there(
 
 
 def test_a_save_is_seen_in_a_folder_that_took_the_place_of_another(
-    events: FileEvents, place: Place, file: Path
+    events: FileEvents, place: WatchedPlace, file: Path
 ) -> None:
     before = Content.of(place)
     file.parent.rename(file.parent.with_name("old"))

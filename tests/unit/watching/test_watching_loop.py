@@ -11,9 +11,9 @@ from frame_harness.cli.watch import _signals
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Evidence, Outcome
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.watching.content import Content, Place
-from frame_harness.watching.loop import Before, Ended, Event, Loop, Saved
-from frame_harness.watching.messages import Built, BuiltImage, Judged, Looked, Refused
+from frame_harness.watching.content import Content, WatchedPlace
+from frame_harness.watching.loop import Before, Event, Loop, RoundEnded, Saved
+from frame_harness.watching.messages import Built, BuiltImage, Looked, Refused, RoundJudged
 from tests.support.judging import judge
 from tests.unit.evidence_samples import TABLE, healthy, with_outcome
 
@@ -23,8 +23,8 @@ BUILT = Built(seconds=1.0, images=IMAGES, sources=(), changed=None, first=0)
 BROKEN = with_outcome(healthy(), TABLE, Outcome.VIOLATED)
 
 
-def judged(evidence: Evidence) -> Judged:
-    return Judged(evidence=evidence, verdict=judge(evidence), known=EMPTY)
+def judged(evidence: Evidence) -> RoundJudged:
+    return RoundJudged(evidence=evidence, verdict=judge(evidence), known=EMPTY)
 
 
 class Round:
@@ -56,9 +56,9 @@ class Scene:
         self.clock = 0
         self.rounds: list[Round] = []
         self.shows = Recorder()
-        self.loop = Loop(Place((FILE,)), self.look, self.begin, self.shows)  # type: ignore[arg-type]
+        self.loop = Loop(WatchedPlace((FILE,)), self.look, self.begin, self.shows)  # type: ignore[arg-type]
 
-    def look(self, place: Place) -> Content:
+    def look(self, place: WatchedPlace) -> Content:
         files = [file for file in (*place.needed, *place.others) if file in self.texts]
         return Content(
             {file: (self.clock, 1, 1) for file in files}, {file: self.texts[file] for file in files}
@@ -174,7 +174,7 @@ def test_a_round_that_is_refused_ends_with_its_status_and_the_next_save_goes_on(
 
 def test_a_round_that_breaks_down_is_an_error_and_keeps_what_is_known() -> None:
     scene = Scene()
-    scene.run(BUILT, judged(BROKEN), "two", Ended("Traceback"))
+    scene.run(BUILT, judged(BROKEN), "two", RoundEnded("Traceback"))
     assert scene.shows.told[-1] == "refused" and scene.status() is ExitCode.ERROR
     scene.loop.take(scene.save("three"))
     assert scene.rounds[-1].before.standing.findings

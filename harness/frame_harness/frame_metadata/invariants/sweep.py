@@ -93,7 +93,7 @@ class _Pieces:
 class _Reader:
     def __init__(self, frames: Frames) -> None:
         constants = self._constants = frames.constants
-        self._frames, self._slots = frames, words.SlotWords(frames.state.slots)
+        self._frames, self._slots = frames, words.BlockWords(frames.state.slots)
         self._purpose = constants.flag_kernel | constants.flag_user
         self._kind, self._flags_of_free = _flags_of_free(frames)
         self._alignment = _alignments(words.BLOCK_SLOTS, constants.max_order)

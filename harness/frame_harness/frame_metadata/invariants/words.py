@@ -30,7 +30,7 @@ class _Place:
     kind: np.dtype[Any]
 
 
-class SlotWords:
+class BlockWords:
     """The fields of the block that `turn_to` was told last, as whole arrays.
 
     Of a word that is zero in the whole block, as most are, nothing is copied. All words are read one directly

@@ -20,7 +20,7 @@ from frame_harness.frame_metadata.model.options import (
     custom,
 )
 from frame_harness.frame_metadata.model.outcome import Done, Fail, Illegal, ModelResult, Panic, PanicKind
-from frame_harness.frame_metadata.model.slots import NEW_SLOT, Slot
+from frame_harness.frame_metadata.model.slots import NEW_SLOT, ModelSlot
 
 __all__ = [
     "KERNEL_DATA",
@@ -37,10 +37,10 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelResult",
+    "ModelSlot",
     "Panic",
     "PanicKind",
     "Purpose",
-    "Slot",
     "SlotDifference",
     "Vtable",
     "booted_model",

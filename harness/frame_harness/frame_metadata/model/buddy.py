@@ -9,8 +9,8 @@ from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import Slot, SlotTable
-from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, Block, ZoneModel, block_at
+from frame_harness.frame_metadata.model.slots import ModelSlot, SlotTable
+from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, ModelBlock, ZoneModel, block_at
 
 N_CPUS = 8
 CACHE_CAPACITY = 64
@@ -66,7 +66,7 @@ class BuddyModel:
                 return zone
         return self.zones[-1]
 
-    def block(self, paddr: Paddr, order: int) -> Block | None:
+    def block(self, paddr: Paddr, order: int) -> ModelBlock | None:
         """The block, if it is one that the buddy can have handed out."""
         block = block_at(paddr, order)
         if block is None:
@@ -80,7 +80,7 @@ class BuddyModel:
             end = part.stop
             while end > part.start:
                 order = min((end & -end).bit_length() - 1, (end - part.start).bit_length() - 1, MAX_ORDER)
-                block = Block(Pfn(end - (1 << order)), order)
+                block = ModelBlock(Pfn(end - (1 << order)), order)
                 zone = self.zone_of(block.pfn)
                 zone.stamp_free(block)
                 zone.push(block)
@@ -88,7 +88,7 @@ class BuddyModel:
 
     # ---- handing out -------------------------------------------------------------------------------------
 
-    def alloc(self, order: int, migratetype: Migratetype, cpu: int) -> Block | None:
+    def alloc(self, order: int, migratetype: Migratetype, cpu: int) -> ModelBlock | None:
         """A block, marked as handed out but not claimed (its sentinel stays); None when memory is out."""
         if self.faults.refusals:
             self.faults.refusals -= 1
@@ -102,32 +102,32 @@ class BuddyModel:
             block = self._serve(order, migratetype, cpu)
         return block
 
-    def _offer(self, pfn: Pfn) -> Block:
+    def _offer(self, pfn: Pfn) -> ModelBlock:
         """A frame that a test asked for, whatever its state, its slot untouched."""
         zone = self.zone_of(pfn)
         if zone.take_frame(pfn) is not None or self._take_from_any_cache(pfn):
             zone.allocated += 1
-        return Block(pfn, 0)
+        return ModelBlock(pfn, 0)
 
-    def _serve(self, order: int, migratetype: Migratetype, cpu: int) -> Block | None:
+    def _serve(self, order: int, migratetype: Migratetype, cpu: int) -> ModelBlock | None:
         block = self._take_block(order, migratetype) if order else self._take_cached(migratetype, cpu)
         if block is not None:
             self._hand_out(block)
         return block
 
-    def _hand_out(self, block: Block) -> None:
+    def _hand_out(self, block: ModelBlock) -> None:
         self.mark_handed_out(block)
         self.zone_of(block.pfn).allocated += len(block.frames)
 
-    def mark_handed_out(self, block: Block) -> None:
+    def mark_handed_out(self, block: ModelBlock) -> None:
         """Let slots say what they do from where a block is handed out until it is claimed."""
         movable = self.zone_of(block.pfn).home(block.pfn) is Migratetype.MOVABLE
         flags = C.flag_allocated | (C.flag_movable if movable else 0)
         for pfn in block.pfns:
             slot = self.slots[pfn]
-            self.slots.replace(pfn, Slot(*slot[:3], flags, block.order, *slot[5:]))
+            self.slots.replace(pfn, ModelSlot(*slot[:3], flags, block.order, *slot[5:]))
 
-    def take_chosen(self, paddr: Paddr, order: int) -> Block | str:
+    def take_chosen(self, paddr: Paddr, order: int) -> ModelBlock | str:
         """The block that a guest with a policy of its own chose, or why it may not hand that out."""
         block = self.block(paddr, order)
         if block is None:
@@ -140,7 +140,7 @@ class BuddyModel:
         self._hand_out(block)
         return block
 
-    def _take_block(self, order: int, migratetype: Migratetype) -> Block | None:
+    def _take_block(self, order: int, migratetype: Migratetype) -> ModelBlock | None:
         for index in PREFERRED_ZONES[migratetype]:
             block = self.zones[index].take(order, migratetype)
             if block is not None:
@@ -149,7 +149,7 @@ class BuddyModel:
 
     # ---- CPU caches --------------------------------------------------------------------------------------
 
-    def _take_cached(self, migratetype: Migratetype, cpu: int) -> Block | None:
+    def _take_cached(self, migratetype: Migratetype, cpu: int) -> ModelBlock | None:
         """The frame that went into the cache last; an empty cache is filled by a batch first."""
         cache = self.caches[cpu, migratetype]
         if not cache:
@@ -164,7 +164,7 @@ class BuddyModel:
             return None
         pfn = cache.pop()
         self.zone_of(pfn).cached -= 1
-        return Block(pfn, 0)
+        return ModelBlock(pfn, 0)
 
     def _make_room(self, key: tuple[int, Migratetype]) -> None:
         """A full cache gives its oldest frames back to the lists."""
@@ -178,7 +178,7 @@ class BuddyModel:
         zone.cached -= 1
         if not self.slots[pfn].says_free:
             raise Panicked(PanicKind.FREED_TWICE)
-        zone.insert(Block(pfn, 0))
+        zone.insert(ModelBlock(pfn, 0))
 
     def _take_from_any_cache(self, pfn: Pfn) -> bool:
         for frames in self.caches.values():
@@ -265,7 +265,7 @@ class BuddyModel:
             self.caches[cache].append(block.pfn)
             zone.cached += 1
 
-    def _quarantine(self, block: Block, zone: ZoneModel) -> None:
+    def _quarantine(self, block: ModelBlock, zone: ZoneModel) -> None:
         """Take a block out of circulation; all other fields stay, as evidence of the corruption."""
         for pfn in block.pfns:
             self.slots.write(pfn, flags=self.slots[pfn].flags & ~C.flag_free, refcount=0)

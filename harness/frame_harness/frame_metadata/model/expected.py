@@ -14,7 +14,7 @@ from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MemoryState, PfnRanges, Zone, cached_frames
 from frame_harness.frame_metadata.model.frames import Model
-from frame_harness.frame_metadata.model.slots import Slot
+from frame_harness.frame_metadata.model.slots import ModelSlot
 from frame_harness.frame_metadata.model.zones import MAX_ORDER
 
 MAX_EXAMPLES = 5
@@ -66,7 +66,7 @@ class ExpectedTable:
         self.packed = packer(dtype)
         """The bytes of a slot as the guest holds them."""
         self.slots = np.zeros(model.slots.n_frames, dtype=dtype)
-        for name, value in Slot._field_defaults.items():
+        for name, value in ModelSlot._field_defaults.items():
             self.slots[name] = value
         self._store(model.slots.written())
         model.slots.touched.clear()
@@ -77,11 +77,11 @@ class ExpectedTable:
         twin._model, twin.slots = model, self.slots.copy()
         return twin
 
-    def _store(self, slots: dict[Pfn, Slot]) -> None:
+    def _store(self, slots: dict[Pfn, ModelSlot]) -> None:
         if not slots:
             return
         pfns = np.fromiter(slots, dtype=np.int64, count=len(slots))
-        for name, column in zip(Slot._fields, zip(*slots.values(), strict=True), strict=True):
+        for name, column in zip(ModelSlot._fields, zip(*slots.values(), strict=True), strict=True):
             self.slots[name][pfns] = np.array(column, dtype=self.slots.dtype[name])
 
     def follow(self) -> set[Pfn]:
@@ -131,16 +131,16 @@ def as_number(value: object) -> int:
     return int.from_bytes(np.asarray(value).tobytes(), "little")
 
 
-def packer(dtype: np.dtype[np.void]) -> Callable[[Slot], bytes]:
+def packer(dtype: np.dtype[np.void]) -> Callable[[ModelSlot], bytes]:
     """Makes the bytes of a guest's slot out of the model's; those of no field are zero."""
-    offsets = {name: dtype.fields[name][1] for name in Slot._fields} if dtype.fields else {}
+    offsets = {name: dtype.fields[name][1] for name in ModelSlot._fields} if dtype.fields else {}
     names = sorted(offsets, key=offsets.__getitem__)
     text, end = "<", 0
     for name in names:
         text += f"{offsets[name] - end}x{_CODES[dtype[name].itemsize]}"
         end = offsets[name] + dtype[name].itemsize
     pack = struct.Struct(f"{text}{dtype.itemsize - end}x").pack
-    if names == list(Slot._fields):
+    if names == list(ModelSlot._fields):
         return lambda slot: pack(*slot)
     return lambda slot: pack(*(getattr(slot, name) for name in names))
 

@@ -22,8 +22,8 @@ from frame_harness.frame_metadata.model.outcome import (
     Panicked,
     PanicKind,
 )
-from frame_harness.frame_metadata.model.slots import U32, Slot, SlotTable
-from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, Block
+from frame_harness.frame_metadata.model.slots import U32, ModelSlot, SlotTable
+from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, ModelBlock
 
 P = ParamSpec("P")
 
@@ -89,7 +89,7 @@ class Model:
         copy.payload = dict(self.payload)
         return copy
 
-    def slot(self, paddr: Paddr) -> Slot:
+    def slot(self, paddr: Paddr) -> ModelSlot:
         """The slot of the frame that holds an address; raises `Panicked` beyond the table."""
         return self.slots[paddr_to_pfn(paddr)]
 
@@ -168,14 +168,14 @@ class Model:
         self.buddy.hand_out_all(frames)
         poisoned = [pfn for pfn in frames if slots[pfn].is_poisoned]
         for pfn in poisoned:
-            self.buddy.mark_handed_out(Block(pfn, 0))
+            self.buddy.mark_handed_out(ModelBlock(pfn, 0))
             slots.write_links(pfn, NONE, NONE)
             self.mark_poisoned(pfn_to_paddr(pfn))
             self._to_buddy(pfn_to_paddr(pfn), 0, cpu)
         frames = [pfn for pfn in frames if pfn not in poisoned] if poisoned else frames
         for pfn in frames:
             old = slots[pfn]
-            slots[pfn] = Slot(NONE, NONE, 0, flags, 0, 1, (old.generation + 1) % U32, 0, old.meta_aux)
+            slots[pfn] = ModelSlot(NONE, NONE, 0, flags, 0, 1, (old.generation + 1) % U32, 0, old.meta_aux)
         slots.touched.update(frames)
         if options.zeroes:
             self.payload.update(dict.fromkeys(frames, 0))

@@ -12,7 +12,7 @@ from frame_harness.frame_metadata.memory_state import MemoryState, Migratetype, 
 from frame_harness.frame_metadata.model.buddy import BuddyModel
 from frame_harness.frame_metadata.model.frames import Model
 from frame_harness.frame_metadata.model.hooks import Vtable
-from frame_harness.frame_metadata.model.slots import Slot, SlotTable
+from frame_harness.frame_metadata.model.slots import ModelSlot, SlotTable
 from frame_harness.frame_metadata.model.zones import ZoneModel
 
 # The shim's zones end at 16 MiB, 896 MiB and the end of memory.
@@ -92,15 +92,15 @@ def model_of(state: MemoryState, given: list[range], *, vtables: Mapping[int, Vt
         given: ascending ranges of frames that the buddy may own, no two touching.
     """
     slots = SlotTable(state.n_frames)
-    columns = [state.slots[name] for name in Slot._fields]
-    defaults = Slot._field_defaults
+    columns = [state.slots[name] for name in ModelSlot._fields]
+    defaults = ModelSlot._field_defaults
     written = np.zeros(state.n_frames, dtype=np.bool_)
-    for name, column in zip(Slot._fields, columns, strict=True):
+    for name, column in zip(ModelSlot._fields, columns, strict=True):
         written |= column != defaults[name]
     pfns = np.flatnonzero(written)
     rows = zip(*(column[pfns].tolist() for column in columns), strict=True)
     for pfn, row in zip(map(Pfn, pfns.tolist()), rows, strict=True):
-        slots.replace(pfn, Slot(*row))
+        slots.replace(pfn, ModelSlot(*row))
     slots.touched.clear()
     buddy = BuddyModel(slots, [_zone_model(zone, slots) for zone in state.zones], given)
     for pfn, migratetype, cpu in state.cached.tolist():

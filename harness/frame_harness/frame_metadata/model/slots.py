@@ -13,7 +13,7 @@ U32: Final = 2**32
 U64: Final = 2**64
 
 
-class Slot(NamedTuple):
+class ModelSlot(NamedTuple):
     """One frame's metadata; the reserved bytes are always zero. The defaults are those of a new slot."""
 
     next: int = C.link_none
@@ -37,14 +37,14 @@ class Slot(NamedTuple):
         return bool(self.guard & C.guard_poisoned)
 
 
-NEW_SLOT: Final = Slot()
+NEW_SLOT: Final = ModelSlot()
 
 
-_INDEX: Final = {name: index for index, name in enumerate(Slot._fields)}
+_INDEX: Final = {name: index for index, name in enumerate(ModelSlot._fields)}
 _ORDER: Final = _INDEX["order"]
 
 
-class SlotTable(dict[Pfn, Slot]):
+class SlotTable(dict[Pfn, ModelSlot]):
     """Every frame's slot by pfn; those that nobody wrote to are new, and no items of the dictionary.
 
     A dictionary, since most of what a model does is to read slots. `touched` collects the pfns that were
@@ -56,7 +56,7 @@ class SlotTable(dict[Pfn, Slot]):
         self.n_frames = n_frames
         self.touched: set[Pfn] = set()
 
-    def __missing__(self, pfn: Pfn) -> Slot:
+    def __missing__(self, pfn: Pfn) -> ModelSlot:
         if not 0 <= pfn < self.n_frames:
             raise Panicked(PanicKind.OUT_OF_BOUNDS)
         return NEW_SLOT
@@ -66,14 +66,14 @@ class SlotTable(dict[Pfn, Slot]):
         values = list(self[pfn])
         for name, value in fields.items():
             values[_INDEX[name]] = value
-        self[pfn] = tuple.__new__(Slot, values)
+        self[pfn] = tuple.__new__(ModelSlot, values)
         self.touched.add(pfn)
 
     def write_links(self, pfn: Pfn, after: int | None, before: int | None) -> None:
         """Replace the links of one slot; None leaves one as it is."""
         slot = self[pfn]
         after, before = slot[0] if after is None else after, slot[1] if before is None else before
-        self[pfn] = tuple.__new__(Slot, (after, before, *slot[2:]))
+        self[pfn] = tuple.__new__(ModelSlot, (after, before, *slot[2:]))
         self.touched.add(pfn)
 
     def write_order(self, pfns: Iterable[Pfn], order: int) -> None:
@@ -82,14 +82,14 @@ class SlotTable(dict[Pfn, Slot]):
             slot = self[pfn]
             self.touched.add(pfn)
             if slot[_ORDER] != order:
-                self[pfn] = tuple.__new__(Slot, (*slot[:_ORDER], order, *slot[_ORDER + 1 :]))
+                self[pfn] = tuple.__new__(ModelSlot, (*slot[:_ORDER], order, *slot[_ORDER + 1 :]))
 
-    def replace(self, pfn: Pfn, slot: Slot) -> None:
+    def replace(self, pfn: Pfn, slot: ModelSlot) -> None:
         """Replace one slot as a whole."""
         self[pfn] = slot
         self.touched.add(pfn)
 
-    def written(self) -> dict[Pfn, Slot]:
+    def written(self) -> dict[Pfn, ModelSlot]:
         """All slots that were ever written to."""
         return dict(self)
 

@@ -10,7 +10,7 @@ from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, frames_from, paddr_t
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import PAGEBLOCK_SHIFT, Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import Slot, SlotTable
+from frame_harness.frame_metadata.model.slots import ModelSlot, SlotTable
 
 NONE = C.link_none
 MAX_ORDER = C.max_order
@@ -18,7 +18,7 @@ UNMOVABLE, MOVABLE = Migratetype.UNMOVABLE, Migratetype.MOVABLE
 _OTHER = {UNMOVABLE: MOVABLE, MOVABLE: UNMOVABLE}
 
 
-class Block(NamedTuple):
+class ModelBlock(NamedTuple):
     """`2**order` frames from `pfn` on, which is a multiple of that."""
 
     pfn: Pfn
@@ -40,26 +40,26 @@ class Block(NamedTuple):
         return pfn_to_paddr(self.pfn)
 
     @property
-    def buddy(self) -> Block:
+    def buddy(self) -> ModelBlock:
         """The block of the same order that it merges with; nothing says that memory is there."""
-        return Block(Pfn(self.pfn ^ (1 << self.order)), self.order)
+        return ModelBlock(Pfn(self.pfn ^ (1 << self.order)), self.order)
 
     @property
-    def parent(self) -> Block:
+    def parent(self) -> ModelBlock:
         """The block of the next order that holds this one and its buddy."""
         return block_containing(self.pfn, self.order + 1)
 
 
-def block_containing(pfn: Pfn, order: int) -> Block:
+def block_containing(pfn: Pfn, order: int) -> ModelBlock:
     """The block of an order that a frame lies in; nothing checks the order or that memory is there."""
-    return Block(Pfn(pfn >> order << order), order)
+    return ModelBlock(Pfn(pfn >> order << order), order)
 
 
-def block_at(paddr: Paddr, order: int) -> Block | None:
+def block_at(paddr: Paddr, order: int) -> ModelBlock | None:
     """The block of that order that starts at an address, if one can."""
     if order > MAX_ORDER or paddr % (PAGE_SIZE << order):
         return None
-    return Block(paddr_to_pfn(paddr), order)
+    return ModelBlock(paddr_to_pfn(paddr), order)
 
 
 @dataclass
@@ -97,7 +97,7 @@ class ZoneModel:
 
     # ---- stamps ------------------------------------------------------------------------------------------
 
-    def stamp_free(self, block: Block, *, sentinel: bool = True) -> None:
+    def stamp_free(self, block: ModelBlock, *, sentinel: bool = True) -> None:
         """Make every slot of a block that of a free frame (FREE-02, GUARD-04)."""
         movable = self.home(block.pfn) is MOVABLE
         flags = C.flag_free | (C.flag_movable if movable else 0)
@@ -107,20 +107,20 @@ class ZoneModel:
             guard = slot.guard & C.guard_poisoned
             self.slots.replace(
                 pfn,
-                Slot(NONE, NONE, 0, flags, block.order, refcount, slot.generation, guard, slot.meta_aux),
+                ModelSlot(NONE, NONE, 0, flags, block.order, refcount, slot.generation, guard, slot.meta_aux),
             )
 
-    def stamp_order(self, block: Block) -> None:
+    def stamp_order(self, block: ModelBlock) -> None:
         """Write the block's order into each of its slots, and nothing else."""
         self.slots.write_order(block.pfns, block.order)
 
     # ---- lists -------------------------------------------------------------------------------------------
 
-    def head(self, block: Block) -> int:
+    def head(self, block: ModelBlock) -> int:
         """The paddr of the first block on the list that a block belongs on, LINK_NONE where it is empty."""
         return self.heads.get((self.home(block.pfn), block.order), NONE)
 
-    def _set_head(self, block: Block, link: int) -> None:
+    def _set_head(self, block: ModelBlock, link: int) -> None:
         kind = self.home(block.pfn)
         if link == NONE:
             self.heads.pop((kind, block.order), None)
@@ -129,7 +129,7 @@ class ZoneModel:
             self.heads[kind, block.order] = link
             self._listed[kind] |= 1 << block.order
 
-    def _listed_block(self, link: int, order: int) -> Block:
+    def _listed_block(self, link: int, order: int) -> ModelBlock:
         """The block that a link of a list of that order leads to, which must be one."""
         block = block_at(Paddr(link), order)
         if block is not None and self.first_pfn <= block.pfn < self.end_pfn:
@@ -138,11 +138,11 @@ class ZoneModel:
                 return block
         raise Panicked(PanicKind.CORRUPT_LIST)
 
-    def push(self, block: Block) -> None:
+    def push(self, block: ModelBlock) -> None:
         """Put a block at the front of its list."""
         self._push(block, self._first_on_list_of(block))
 
-    def _push(self, block: Block, first: Block | None) -> None:
+    def _push(self, block: ModelBlock, first: ModelBlock | None) -> None:
         """Put a block in front of the first one of its list."""
         if first is not None:
             self.slots.write_links(first.pfn, None, block.paddr)
@@ -150,11 +150,11 @@ class ZoneModel:
         self._set_head(block, block.paddr)
         self.free += len(block.frames)
 
-    def _first_on_list_of(self, block: Block) -> Block | None:
+    def _first_on_list_of(self, block: ModelBlock) -> ModelBlock | None:
         first = self.head(block)
         return None if first == NONE else self._listed_block(first, block.order)
 
-    def _neighbors(self, block: Block) -> tuple[Block | None, Block | None]:
+    def _neighbors(self, block: ModelBlock) -> tuple[ModelBlock | None, ModelBlock | None]:
         """The blocks before and behind a listed one; they must lead back to it."""
         slot = self.slots[block.pfn]
         before = self._listed_block(slot.prev, block.order) if slot.prev != NONE else None
@@ -165,11 +165,11 @@ class ZoneModel:
             raise Panicked(PanicKind.CORRUPT_LIST)
         return before, after
 
-    def unlink(self, block: Block) -> None:
+    def unlink(self, block: ModelBlock) -> None:
         """Take a block off its list; nothing changes when the links around it disagree."""
         self._unlink(block, *self._neighbors(block))
 
-    def _unlink(self, block: Block, before: Block | None, after: Block | None) -> None:
+    def _unlink(self, block: ModelBlock, before: ModelBlock | None, after: ModelBlock | None) -> None:
         """Take a block out from between its neighbors."""
         slot = self.slots[block.pfn]
         if after is not None:
@@ -181,7 +181,7 @@ class ZoneModel:
         self.slots.write_links(block.pfn, NONE, NONE)
         self.free -= len(block.frames)
 
-    def is_listed(self, block: Block) -> bool:
+    def is_listed(self, block: ModelBlock) -> bool:
         """Whether exactly this block is on its list: it has a predecessor there or is the head."""
         if block.pfn < self.first_pfn or block.frames.stop > self.end_pfn:
             return False
@@ -189,7 +189,7 @@ class ZoneModel:
         linked = slot.prev != NONE or self.head(block) == block.paddr
         return slot.says_free and slot.order == block.order and linked
 
-    def block_covering(self, pfn: Pfn) -> Block | None:
+    def block_covering(self, pfn: Pfn) -> ModelBlock | None:
         """The listed block that a frame lies in."""
         order = self.slots[pfn].order
         if order > MAX_ORDER:
@@ -220,7 +220,7 @@ class ZoneModel:
 
     # ---- blocks ------------------------------------------------------------------------------------------
 
-    def take(self, order: int, migratetype: Migratetype) -> Block | None:
+    def take(self, order: int, migratetype: Migratetype) -> ModelBlock | None:
         """The smallest block that suffices, from its own migratetype's lists, then the other's."""
         for kind in (migratetype, _OTHER[migratetype]):
             enough = self._listed[kind] >> order << order
@@ -230,14 +230,14 @@ class ZoneModel:
                 return self._split(block, block.pfn, order, stamp_rest=True)
         return None
 
-    def take_frame(self, pfn: Pfn) -> Block | None:
+    def take_frame(self, pfn: Pfn) -> ModelBlock | None:
         """One frame out of the listed block that it lies in; its own slot keeps the order it has."""
         block = self.block_covering(pfn)
         if block is None:
             return None
         return self._split(block, pfn, 0, stamp_rest=False)
 
-    def take_inside(self, block: Block) -> bool:
+    def take_inside(self, block: ModelBlock) -> bool:
         """Take a block out of the listed block that it lies in; false when it lies in none."""
         covering = self.block_covering(block.pfn)
         if covering is None or covering.order < block.order:
@@ -245,7 +245,7 @@ class ZoneModel:
         self._split(covering, block.pfn, block.order, stamp_rest=True)
         return True
 
-    def _split(self, block: Block, pfn: Pfn, order: int, *, stamp_rest: bool) -> Block:
+    def _split(self, block: ModelBlock, pfn: Pfn, order: int, *, stamp_rest: bool) -> ModelBlock:
         """Take a block of an order around a frame out of a listed one; what is left goes onto its lists."""
         parts = [block_containing(pfn, smaller).buddy for smaller in reversed(range(order, block.order))]
         around = self._neighbors(block)
@@ -260,7 +260,7 @@ class ZoneModel:
             self.stamp_order(taken)
         return taken
 
-    def insert(self, block: Block) -> None:
+    def insert(self, block: ModelBlock) -> None:
         """Put a block on its list, coalesced with every free buddy that it meets (FREE-05)."""
         merged = self.coalesced(block)
         part = block
@@ -271,7 +271,7 @@ class ZoneModel:
             self.stamp_order(merged)
         self.push(merged)
 
-    def coalesced(self, block: Block) -> Block:
+    def coalesced(self, block: ModelBlock) -> ModelBlock:
         """What becomes of a block that is inserted; every link that this follows must be whole."""
         if self.block_covering(block.pfn) is not None:
             raise Panicked(PanicKind.FREED_TWICE)

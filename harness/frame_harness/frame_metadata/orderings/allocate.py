@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.orderings.new_life import missing_part, stale_parts
 from frame_harness.frame_metadata.orderings.table import ALLOCATE
-from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
+from frame_harness.orderings.events import AccessOp, Function, MemoryAccess, MemoryOrder, Path, Space
 from frame_harness.orderings.outcomes import Trial
-from frame_harness.orderings.report import Compiled, OrderingViolation, Scene, place_of
+from frame_harness.orderings.report import Compiled, OrderingScene, OrderingViolation, place_of
 
 SOURCES_OF_FRAMES = ("alloc_migratetype", "alloc")  # the second before there were migratetypes
 LIVE = 1
@@ -76,7 +76,7 @@ def _attempts(path: Path) -> Iterator[Attempt]:
     calls = [
         at
         for at, access in enumerate(path.accesses)
-        if access.op is Op.CALL and access.item in SOURCES_OF_FRAMES
+        if access.op is AccessOp.CALL and access.item in SOURCES_OF_FRAMES
     ]
     attempt = Attempt(Path(path.accesses[calls[-1] + 1 if calls else 0 :]))
     if attempt.succeeds:
@@ -85,7 +85,7 @@ def _attempts(path: Path) -> Iterator[Attempt]:
 
 def _at(
     function: Function,
-    access: Access | None,
+    access: MemoryAccess | None,
     clause: str,
     field: str,
     expected: str,
@@ -93,7 +93,7 @@ def _at(
     consequence: str,
     *,
     weak: bool = False,
-    scene: Scene | None = None,
+    scene: OrderingScene | None = None,
 ) -> OrderingViolation:
     # Steps in the wrong order are told by where `allocate` takes them; a weak one by where it is weak.
     file, line = place_of(function, access, outermost=not weak)
@@ -110,7 +110,7 @@ def _refusals(function: Function, attempts: Iterable[Attempt]) -> Iterator[Order
             acquires, got = path.effective(index).acquires, access.describe()
             if not acquires or path.gives_up(index):
                 why = FOR_NOTHING if acquires else UNSEEN
-                scene = Scene(path, access)
+                scene = OrderingScene(path, access)
                 yield _at(function, access, "ALLOC-12", "refcount", CLAIM, got, why, weak=True, scene=scene)
 
 
@@ -187,7 +187,7 @@ class _Judge:
             if not self._attempt.path.effective(index).releases:
                 yield self._weak(index, field, f"{field} stored with at least Release")
 
-    def _consequence(self, access: Access | None) -> tuple[str, Scene]:
+    def _consequence(self, access: MemoryAccess | None) -> tuple[str, OrderingScene]:
         """Return what a CPU could see that acquires count, flags or generation, and what shows it."""
         found: list[str] = []
         trial: Trial | None = None
@@ -201,7 +201,7 @@ class _Judge:
             if promised:
                 trial = trial or missing_part(self._attempt.path, place, value, promised[0])
                 found.append(f"a CPU that {words} may still see the old {', '.join(promised)}")
-        return "; ".join(found) or UNSEEN, Scene(self._attempt.path, access, trial)
+        return "; ".join(found) or UNSEEN, OrderingScene(self._attempt.path, access, trial)
 
     def _life(self) -> Iterator[OrderingViolation]:
         stale = stale_parts(self._attempt.path, "refcount", LIVE)
@@ -218,7 +218,7 @@ class _Judge:
             got = f"{what}; {', '.join(stale)} not ordered before it"
             consequence = f"a CPU that reads refcount 1 may still see the old {', '.join(stale)}"
             trial = missing_part(self._attempt.path, "refcount", LIVE, stale[0])
-            scene = Scene(self._attempt.path, access, trial)
+            scene = OrderingScene(self._attempt.path, access, trial)
             yield _at(self._function, access, "ALLOC-16", "refcount", expected, got, consequence, scene=scene)
 
 

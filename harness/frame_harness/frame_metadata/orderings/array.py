@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from frame_harness.frame_metadata.orderings.table import INIT, LOOKUP
-from frame_harness.orderings.events import Access, Function, MemoryOrder, Path, Space
+from frame_harness.orderings.events import Function, MemoryAccess, MemoryOrder, Path, Space
 from frame_harness.orderings.litmus import Move
 from frame_harness.orderings.outcomes import (
     OLD,
@@ -20,7 +20,7 @@ from frame_harness.orderings.outcomes import (
     outdated,
     token,
 )
-from frame_harness.orderings.report import Compiled, OrderingViolation, Scene, place_of
+from frame_harness.orderings.report import Compiled, OrderingScene, OrderingViolation, place_of
 
 CLAUSE = "ARRAY-12"
 STALE_COUNT = (
@@ -64,18 +64,18 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     yield from _published_backwards(init, bases, counts)
 
 
-def _is_static_load(access: Access) -> bool:
+def _is_static_load(access: MemoryAccess) -> bool:
     return access.space is Space.STATIC and access.reads
 
 
 def _violation(
     function: Function,
-    access: Access | None,
+    access: MemoryAccess | None,
     field: str,
     expected: str,
     got: str,
     consequence: str,
-    scene: Scene | None = None,
+    scene: OrderingScene | None = None,
 ) -> OrderingViolation:
     file, line = place_of(function, access)
     name = access.trail[0].function if access is not None and access.trail else function.name
@@ -105,7 +105,7 @@ def _too_weak(
     )
     return _violation(
         function, access, access.item, f"at least {order.shown}", path.describe(index), consequence,
-        Scene(path, access, trial),
+        OrderingScene(path, access, trial),
     )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def _looked_up_backwards(lookup: Function, bases: set[str], counts: set[str]) ->
             trial = None if count is None else _reading_backwards(path, count, base)
             yield _violation(
                 lookup, access, access.item, "the base is acquired before the count", got, STALE_COUNT,
-                Scene(path, access, trial),
+                OrderingScene(path, access, trial),
             )  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def _first(path: Path, items: set[str]) -> int | None:
     return next((at for at, access in enumerate(path.accesses) if _of(access, items)), None)
 
 
-def _of(access: Access, items: set[str]) -> bool:
+def _of(access: MemoryAccess, items: set[str]) -> bool:
     return access.space is Space.STATIC and access.item in items
 
 
@@ -161,12 +161,12 @@ def _published_backwards(init: Function, bases: set[str], counts: set[str]) -> I
                 expected = "the count is stored before the base"
                 late = next((one.item for one in after if _of(one, counts) and one.writes), None)
                 trial = late and outdated(path, access.item, token(access, index), late, {})
-                scene = Scene(path, access, trial or None)
+                scene = OrderingScene(path, access, trial or None)
                 yield _violation(init, access, access.item, expected, "the base first", STALE_COUNT, scene)
             if any(later.space is Space.MEMORY and later.writes for later in after):
                 expected = "the slots are initialized before the base is stored"
                 trial = outdated(path, access.item, token(access, index), PAYLOAD, {})
-                scene = Scene(path, access, trial)
+                scene = OrderingScene(path, access, trial)
                 yield _violation(init, access, access.item, expected, "the base first", RAW_SLOTS, scene)
     if not publishes:
         yield _violation(init, None, "", "a store of the base", "none", UNORDERED)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from frame_harness.frame_metadata.orderings.new_life import missing_part
 from frame_harness.frame_metadata.orderings.table import NEW_EPOCH
 from frame_harness.orderings.events import Function, Path
-from frame_harness.orderings.report import Compiled, OrderingViolation, Scene
+from frame_harness.orderings.report import Compiled, OrderingScene, OrderingViolation
 from frame_harness.orderings.rules import violation_at
 
 RESET = ("vtable", "guard")
@@ -34,5 +34,5 @@ def _published_early(function: Function, path: Path) -> Iterator[OrderingViolati
                 yield violation_at(
                     "GEN-04", function, access, field, f"{field} reset before the bump of generation",
                     f"{field} after the bump", consequence,
-                    Scene(path, access, missing_part(path, "generation", None, field)),
+                    OrderingScene(path, access, missing_part(path, "generation", None, field)),
                 )  # fmt: skip

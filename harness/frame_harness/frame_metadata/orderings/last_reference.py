@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from frame_harness.frame_metadata.orderings.table import DEC_REF
 from frame_harness.orderings.demands import Walk
-from frame_harness.orderings.events import Access, Path
+from frame_harness.orderings.events import MemoryAccess, Path
 from frame_harness.orderings.litmus import Move
 from frame_harness.orderings.outcomes import OLD, PAYLOAD, Trial, first_values, moves_of
-from frame_harness.orderings.report import Compiled, OrderingViolation, Scene
+from frame_harness.orderings.report import Compiled, OrderingScene, OrderingViolation
 from frame_harness.orderings.rules import UNKNOWN, violation_at
 
 BLIND = (
@@ -39,12 +39,12 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     yield violation_at("REF-09", function, drop, "refcount", expected, got, consequence, scene)
 
 
-def _scene(compiled: Compiled, drop: Access | None) -> Scene | None:
+def _scene(compiled: Compiled, drop: MemoryAccess | None) -> OrderingScene | None:
     """The first two ways through both drops that are blind for each other."""
     for one, two in _ways(compiled.walks[EARLIER], compiled.walks[LAST]):
         trial = _meeting(one, two)
         if trial.shows:
-            return Scene(two, drop, trial)
+            return OrderingScene(two, drop, trial)
     return None
 
 

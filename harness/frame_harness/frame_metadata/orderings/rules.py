@@ -17,8 +17,8 @@ from frame_harness.frame_metadata.orderings.table import (
     ORDERING_CLAUSES,
     READERS,
 )
-from frame_harness.orderings.demands import Canary, OrderingRules
-from frame_harness.orderings.events import Access, Path
+from frame_harness.orderings.demands import CanarySource, OrderingRules
+from frame_harness.orderings.events import MemoryAccess, Path
 from frame_harness.orderings.outcomes import loses_updates
 from frame_harness.orderings.report import Compiled, place_of
 from frame_harness.orderings.rules import LOST
@@ -33,7 +33,7 @@ def _poison_in_two_steps(compiled: Compiled) -> Iterator[str]:
         yield f"{file}:{line}: {poison.name}: flags are loaded, then stored: {LOST} (GUARD-09)"
 
 
-def _first_store(paths: Iterable[Path], field: str) -> Access | None:
+def _first_store(paths: Iterable[Path], field: str) -> MemoryAccess | None:
     return next(
         (access for path in paths for access in path if access.writes and access.touches(field)), None
     )
@@ -45,7 +45,7 @@ ORDERINGS: Final = OrderingRules(
     clause_of_field=CLAUSE_OF_FIELD,
     clause_of_slot="REF-08",
     clause_of_statics=array.CLAUSE,
-    canary=Canary(
+    canary=CanarySource(
         File(__file__).with_name("ir_canary.rs"),
         frozenset(
             {
