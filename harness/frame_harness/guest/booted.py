@@ -348,17 +348,6 @@ class BootedGuest:
                     self.commands = deque(asked, maxlen=COMMANDS_KEPT)
         return self.end
 
-    def finish_well(self) -> None:
-        """The same of a guest that should exit as it is asked to.
-
-        Raises:
-            GuestCrashed: it did not, and nobody was told yet that it ended in another way.
-        """
-        told = self._end is not None or self.failure is not None
-        end, words = self.finish()
-        if end is not GuestEnd.PASS and not told:
-            raise GuestCrashed("exit", detail=f"expected pass, got {words}")
-
     @property
     def end(self) -> tuple[GuestEnd, str]:
         """How the guest ended, as `finish` learned it."""
@@ -373,7 +362,19 @@ class BootedGuest:
         if error is not None:
             self.finish()
         else:
-            self.finish_well()
+            finish_well(self)
+
+
+def finish_well(guest: BootedGuest) -> None:
+    """Finish a guest that should exit as it is asked to.
+
+    Raises:
+        GuestCrashed: it did not, and nobody was told yet that it ended in another way.
+    """
+    told = guest.ended or guest.failure is not None
+    end, words = guest.finish()
+    if end is not GuestEnd.PASS and not told:
+        raise GuestCrashed("exit", detail=f"expected pass, got {words}")
 
 
 def hung_at(image: Image, hung_before: Callable[[CodeAt], bool] | None) -> Callable[[Vaddr], bool] | None:

@@ -19,6 +19,7 @@ from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
 from frame_harness.guest.bookkeeping import BookkeepingCopy
+from frame_harness.guest.booted import finish_well
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
 from frame_harness.histories.buddy_words import BuddyWords
@@ -86,7 +87,7 @@ class OwnHost:
 
     def finish(self, kernel: Kernel) -> None:
         """End a guest; raises `GuestCrashed` where it does not exit as it should, and nobody was told."""
-        kernel.finish_well()
+        finish_well(kernel)
 
     def note_failure(self, failure: GuestFailure) -> None:
         """Nobody asks later where guests ended."""

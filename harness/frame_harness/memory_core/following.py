@@ -15,7 +15,7 @@ from frame_harness.base.record import Record
 from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import Lost, Plan, Running
 from frame_harness.campaigns.images import SentImage
-from frame_harness.guest.booted import BootedGuest
+from frame_harness.guest.booted import BootedGuest, finish_well
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.identity import identity_of
@@ -144,7 +144,7 @@ def play_asked(image: Image, machine: Machine, asked: AskedOf, say: Say) -> Sigh
     seen: list[CaseSighting] = []
     found: dict[Fault, str] | None = None
     cut = ""
-    with Cores(partial(BootedGuest.boot, image, machine), BootedGuest.finish_well) as cores:
+    with Cores(partial(BootedGuest.boot, image, machine), finish_well) as cores:
         questions = [(parsed(case), faults) for case, faults in asked.cases]
         for one in sightings(cores, questions):
             seen.append(one)
