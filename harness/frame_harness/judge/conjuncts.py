@@ -122,14 +122,24 @@ def guests_ended_as_expected(run: RunEvidence) -> Iterator[Reason]:
             yield Reason(kind=_MISMATCH[entry.got], code=ReasonCode.EXIT, message=message, run=run.run)
 
 
-def layout_witnesses_agree(run: RunEvidence) -> Iterator[Reason]:
-    """DWARF and guest bytes were read and equal the contract, unless the layout ended the run."""
+def layout_witnesses_agree(run: RunEvidence, contract: Contract) -> Iterator[Reason]:
+    """DWARF and guest bytes were read and equal the contract, unless the layout ended the run.
+
+    Of a contract that has no layout they equal each other.
+    """
     layout = run.layout
+    unpromised = layout.dwarf is Witness.UNPROMISED
+    compared = layout.dwarf is Witness.EQUAL
+    if (unpromised if contract.layouts else compared) or layout.guest_bytes is Witness.UNPROMISED:
+        has = "a layout" if contract.layouts else "no layout"
+        message = f"layout: the contract has {has}, DWARF is {layout.dwarf}, guest bytes {layout.guest_bytes}"
+        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.LAYOUT_UNREAD, message=message, run=run.run)
     if layout.dwarf is Witness.DIFFERS:
         message = "layout: DWARF differs from the contract"
         yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.LAYOUT, message=message, run=run.run)
     elif layout.guest_bytes is Witness.DIFFERS:
-        message = "layout: witnesses disagree: DWARF equals the contract, guest bytes do not"
+        other = "guest bytes say otherwise" if unpromised else "DWARF equals the contract, guest bytes do not"
+        message = f"layout: witnesses disagree: {other}" + (f": {layout.text}" if unpromised else "")
         yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.LAYOUT_WITNESS, message=message, run=run.run)
     if Witness.UNREAD in (layout.dwarf, layout.guest_bytes) and not stopped_at_layout(run):
         why = f": {layout.text}" if layout.text else ""
@@ -289,7 +299,7 @@ def _against_run(
     run: RunEvidence, evidence: Evidence, contract: Contract, baseline: Baseline
 ) -> Iterator[Reason]:
     reasons = list(run_is_identified(run, evidence))
-    reasons += layout_witnesses_agree(run)
+    reasons += layout_witnesses_agree(run, contract)
     if not stopped_at_layout(run):
         for of_run in _OF_A_BOOTED_RUN:
             reasons += of_run(run)

@@ -61,6 +61,7 @@ class Witness(StrEnum):
     """What one witness of the layout said, measured against the contract."""
 
     EQUAL = "equal"
+    UNPROMISED = "unpromised"  # the contract has no layout: only witnesses can be held against each other
     DIFFERS = "differs"
     UNREAD = "unread"
 
@@ -259,6 +260,8 @@ class ViolatedInvariant(Record, frozen=True, kw_only=True):
 
 class RunEvidence(Record, frozen=True, kw_only=True):
     """One build booted on one machine; `invariants` maps a name to the frames it looked at.
+
+    Of a memory core, it maps one name to the cases behind which the state of the core was looked at.
 
     Of the guests booted, `guests_put_back` began at the prompt of an earlier guest, in its QEMU.
     """

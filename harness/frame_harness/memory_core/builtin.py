@@ -26,7 +26,7 @@ WITHOUT_OWNERSHIP: Final = "owners of blocks"
 _MEMORY: Final = "kernel_shim::memory::"
 BUILTIN_CORE: Final = replace(
     FRAME_METADATA, name=MEMORY_CORE.name, clauses=MEMORY_CORE.clauses, functions=MEMORY_CORE.functions,
-    table=MEMORY_CORE.table,
+    table=MEMORY_CORE.table, layouts=MEMORY_CORE.layouts,
 )  # fmt: skip
 
 

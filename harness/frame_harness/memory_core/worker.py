@@ -252,7 +252,7 @@ def _layout(core: CoreGuest) -> LayoutEvidence:
         if said[name] != value
     ]
     guest_bytes = Witness.DIFFERS if differs else Witness.EQUAL
-    return LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=guest_bytes, text="; ".join(differs))
+    return LayoutEvidence(dwarf=Witness.UNPROMISED, guest_bytes=guest_bytes, text="; ".join(differs))
 
 
 def _lacks(core: CoreGuest, ownership: str) -> dict[str, str]:

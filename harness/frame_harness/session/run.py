@@ -345,7 +345,7 @@ def merge(
 
 
 def _worst_layout(layouts: list[LayoutEvidence]) -> LayoutEvidence:
-    order = [Witness.EQUAL, Witness.UNREAD, Witness.DIFFERS]
+    order = [Witness.EQUAL, Witness.UNPROMISED, Witness.UNREAD, Witness.DIFFERS]
     return LayoutEvidence(
         dwarf=max((layout.dwarf for layout in layouts), key=order.index),
         guest_bytes=max((layout.guest_bytes for layout in layouts), key=order.index),
