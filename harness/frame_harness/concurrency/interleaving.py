@@ -18,7 +18,7 @@ from frame_harness.concurrency.recording import Recorder, Recording, code_at
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.turn import StepPanicked, Turn
 from frame_harness.concurrency.watched import Watched
-from frame_harness.guest.booted import BootedGuest
+from frame_harness.guest.booted import BootedGuest, gone
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.judge.diagrams import Hold
@@ -372,7 +372,7 @@ def interleaved(boot: Callable[..., G], prepare: Callable[[G, Cpus], tuple[str, 
             with contextlib.suppress(StepPanicked):  # the guest tells it, when it is waited for
                 yield Turns(kernel, cpus, debugger, steps)
         except GuestEnded as error:
-            raise kernel.gone(" beside ".join(steps)) from error
+            raise gone(kernel, " beside ".join(steps)) from error
         except NoStop:
             # One that halts reaches a limit, which tells where it stands; one that only waited goes on now.
             _let_go(cpus, debugger)

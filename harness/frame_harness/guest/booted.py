@@ -195,18 +195,6 @@ class BootedGuest:
         self.commands[-1] = f"{command} → {'panic' if reply.status == 'panic' else reply.shown}"
         return reply
 
-    def gone(self, what: str) -> HarnessError:
-        """What became of a guest whose QEMU ended while a debugger held it, as `request` raises it.
-
-        Args:
-            what: it was to do.
-        """
-        if self.failure is None:
-            error = GuestGone(what, self.channel.tail())
-            self.failure = explain(error, self.guest, self.channel, self.image)
-            leave(self.failure, self.guest, self.channel, self.image, self.log)
-        return self.failure
-
     def call(self, command: str, *arguments: int | str, watching: Watching | None = None) -> Reply:
         """Run a console command; integers are sent in hex.
 
@@ -380,3 +368,16 @@ def finish_well(guest: BootedGuest) -> None:
 def hung_at(image: Image, hung_before: Callable[[CodeAt], bool] | None) -> Callable[[Vaddr], bool] | None:
     """What tells of an address whether guests hung there, from what tells it of code."""
     return None if hung_before is None else lambda rip: hung_before(image.symbolize(rip))
+
+
+def gone(kernel: BootedGuest, what: str) -> HarnessError:
+    """What became of a guest whose QEMU ended while a debugger held it, as `request` raises it.
+
+    Args:
+        what: it was to do.
+    """
+    if kernel.failure is None:
+        error = GuestGone(what, kernel.channel.tail())
+        kernel.failure = explain(error, kernel.guest, kernel.channel, kernel.image)
+        leave(kernel.failure, kernel.guest, kernel.channel, kernel.image, kernel.log)
+    return kernel.failure

@@ -85,8 +85,10 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
         )
     if isinstance(error, console.GuestGone):
         status, _, _ = _reap(guest, channel)
-        # One that exits without having been asked is as good as one that crashed, whatever it reports.
-        end, words = spoiled((status.kind, status.describe()), "nobody asked it to exit")
+        end, words = status.kind, status.describe()
+        if channel.banner is not None:  # before that nobody knows whether a kernel ran at all
+            # One that exits without having been asked is as good as one that crashed, whatever it reports.
+            end, words = spoiled((end, words), "nobody asked it to exit")
         own = end.is_crash or end is GuestEnd.FAIL
         return (GuestCrashed if own else QemuEndError)(
             "guest gone", detail=words, status=end, console_tail=tail,

@@ -19,7 +19,7 @@ from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.watched import Watched
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.bookkeeping import BookkeepingCopy
-from frame_harness.guest.booted import BootedGuest
+from frame_harness.guest.booted import BootedGuest, gone
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger, GuestEnded, NoStop
@@ -261,11 +261,11 @@ class Stage:
         except NoStop as error:
             raise self._hangs(cpu) from error
         except GuestEnded as error:
-            raise self.kernel.gone(self._line(cpu)) from error
+            raise gone(self.kernel, self._line(cpu)) from error
         except MachineError as error:
             if not self.dead:
                 raise
-            raise self.kernel.gone(self._line(cpu)) from error
+            raise gone(self.kernel, self._line(cpu)) from error
 
     def _hangs(self, cpu: int) -> GuestTimeout:
         """For a command that does not come to its end though nobody holds the other CPU."""
@@ -373,7 +373,7 @@ def staged(boot: Callable[..., G], take: Callable[[G], RacedFrame]) -> Iterator[
         try:
             yield stage
         except GuestEnded as error:  # between two commands
-            raise kernel.gone("interleaving of any two operations") from error
+            raise gone(kernel, "interleaving of any two operations") from error
         finally:
             # Nobody waits for them: a command may hang for ever, which does not keep CPU 0 from its exit.
             if not stage.dead:

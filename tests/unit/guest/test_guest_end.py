@@ -27,7 +27,9 @@ def guest_that_leaves(folder: Path, last_words: bytes) -> Kernel:
     elf = tiny.write_kernel(folder, tiny.say(last_words) + tiny.leave(0x10))
     guest = Guest.start(load_machine("microvm"), elf)
     image = cast("Any", SimpleNamespace(lacks=(), subject=frame_module()))  # nothing else is looked at
-    return Kernel(guest, Channel(guest.console), image, cast("Banner", parse_line(BANNER)))
+    channel = Channel(guest.console)
+    channel.banner = cast("Banner", parse_line(BANNER))
+    return Kernel(guest, channel, image, channel.banner)
 
 
 def end_of(folder: Path, last_words: bytes) -> tuple[GuestEnd, str]:
