@@ -223,7 +223,8 @@ class _Reading:
 
     def _told(self, error: BaseException) -> DamagedFile:
         said = " ".join(str(error).split()) or type(error).__name__
-        return DamagedFile("archive", str(self._path), expected="a memory state", actual=said)
+        todo = "copy the folder again from where it was made"
+        return DamagedFile("archive", str(self._path), expected="a memory state", actual=said, next_step=todo)
 
 
 _DAMAGE: Final = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, AttributeError,

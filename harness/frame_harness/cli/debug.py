@@ -12,6 +12,7 @@ from frame_harness.base.commands import speaker
 from frame_harness.base.text import plural
 from frame_harness.cli.check import DEFAULT_MACHINES, CheckRequest, asked_for
 from frame_harness.cli.last_broken import broken_last
+from frame_harness.debugging.gdb_command import read_launch_json
 from frame_harness.debugging.holding import HeldCheck, where_to_hold
 from frame_harness.debugging.recorder import record
 from frame_harness.debugging.session import FailedCheck, first_failure
@@ -54,6 +55,8 @@ def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | N
     Raises:
         HarnessError: there is no such check, or no such place.
     """
+    if vscode is not None:
+        read_launch_json(vscode)  # before anything is built
     asked = request.of_a_session()
     failure = found(request, asked)
     if isinstance(failure, ExitCode):

@@ -23,7 +23,7 @@ from frame_harness.cli.options import SECONDS, frame_rs_option, profile_option
 @click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True, help="CPUs of each guest.")
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 1 << 56),  # each CPU of each guest makes one of 64 bits of it
     default=1,
     show_default=True,
     help="Of the first guest's random numbers.",

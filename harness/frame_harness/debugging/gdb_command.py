@@ -73,17 +73,7 @@ class GdbCommand:
             UsageError: the file is there, and is no JSON: comments would be lost.
             Unwritable: there is no room, or no leave.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-            launch = json.loads(text) if text.strip() else {}
-            others = [one for one in launch.get("configurations", []) if one.get("name") not in _NAMES]
-        except FileNotFoundError:
-            launch, others = {}, []
-        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise UsageError(
-                "--vscode", str(path), expected="a launch.json without comments", actual=str(error),
-                next_step="name another file, and copy what you need from it",
-            ) from error  # fmt: skip
+        launch, others = read_launch_json(path)
         launch = {"version": "0.2.0", **launch, "configurations": [*self.configurations(), *others]}
         with writing(path, instead="name another file"):
             path.write_text(json.dumps(launch, indent=2) + "\n", encoding="utf-8")
@@ -111,3 +101,27 @@ class GdbCommand:
             "processCreateCommands": [f"process connect unix-connect://{self.socket}"],
         }
         return [cppdbg, lldb]
+
+
+def read_launch_json(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read what a `launch.json` holds, and its configurations but for those of ours; nothing where none is.
+
+    Raises:
+        UsageError: there can be none, or what is there is no JSON: comments would be lost.
+    """
+    if not path.absolute().parent.is_dir():
+        raise UsageError(
+            "--vscode", str(path), detail="its folder does not exist",
+            next_step=f"mkdir -p {path.absolute().parent}",
+        )  # fmt: skip
+    try:
+        text = path.read_text(encoding="utf-8")
+        launch = json.loads(text) if text.strip() else {}
+        return launch, [one for one in launch.get("configurations", []) if one.get("name") not in _NAMES]
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise UsageError(
+            "--vscode", str(path), expected="a launch.json without comments", actual=str(error),
+            next_step="name another file, and copy what you need from it",
+        ) from error  # fmt: skip

@@ -147,12 +147,13 @@ class Guest:
         while not self.process.ended(SLICE_S):
             self._still_alive()
         text = self.process.stderr_text().strip()
-        first = text.splitlines()[0] if text else "it said nothing"
+        first = next((line for line in text.splitlines() if line[:5] != "... ("), "it said nothing")
         return MachineError(
             "qemu",
             self.machine.name,
             detail=f"ended at once with status {self.process.returncode}: {first}",
             evidence=f"{text}\n{shlex.join(self.argv)}",
+            next_step="correct the machine's file where it is yours, else `make doctor` tells of this QEMU",
         )
 
     @property

@@ -96,6 +96,8 @@ def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Pat
         (("console", "--machine", "nosuch"), "no such machine"),
         (("fuzz", "--time", "0"), "--time"),
         (("storm", "--time", "nan"), "expected a number, got nan"),
+        (("storm", "--seed", "9" * 30), "is not in the range"),
+        (("debug", "REF-01", "--vscode", "/nowhere/launch.json"), "its folder does not exist"),
         (("mutate", "--least", "nan"), "expected a number, got nan"),
         (("nosuch",), "No such command"),
         (("check", "--frame-rs", ""), "'--frame-rs' (env var: 'FRAME_RS'): expected a path"),
