@@ -15,7 +15,7 @@ import click
 from frame_harness.base import resources
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
-from frame_harness.cli.options import FOLDER
+from frame_harness.cli.options import FOLDER, not_empty
 
 if TYPE_CHECKING:
     from frame_harness.base.commands import Say
@@ -123,7 +123,7 @@ def spread_options(command: F) -> F:
     for option in (
         resume_option,
         click.option(
-            "--scheduler", default="", metavar="ADDRESS",
+            "--scheduler", default="", metavar="ADDRESS", callback=not_empty,
             help="Do the work on the workers of that cluster, such as tcp://server:8786.",
         ),
         click.option(

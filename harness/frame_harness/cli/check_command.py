@@ -18,6 +18,7 @@ from frame_harness.cli.options import (
     LAST_RUN,
     TREE,
     frame_rs_option,
+    not_empty,
     profile_option,
     refuse_with,
 )
@@ -37,11 +38,11 @@ from frame_harness.judge.exit_codes import ExitCode
     help="Judge the module together with the built-in allocators, by the clauses of a memory core.",
 )  # fmt: skip
 @click.option(
-    "--case", default="", metavar="CASE",
+    "--case", default="", metavar="CASE", callback=not_empty,
     help="With --kernel-src or --core: play this case of a report again.",
 )  # fmt: skip
 @click.option(
-    "--since", default="", metavar="COMMIT",
+    "--since", default="", metavar="COMMIT", callback=not_empty,
     help="With --kernel-src: follow each finding back to the commit that brought it, no further than COMMIT.",
 )  # fmt: skip
 @click.option(

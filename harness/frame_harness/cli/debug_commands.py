@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, profile_option, refuse_with
+from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, not_empty, profile_option, refuse_with
 
 
 @click.command("debug")
@@ -17,7 +17,7 @@ from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, profile_opt
 @click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
 @profile_option("dev")
 @click.option(
-    "--at", default="", metavar="FILE:LINE",
+    "--at", default="", metavar="FILE:LINE", callback=not_empty,
     help="Let gdb stop there, from the guest's first command on; default: the finding's line.",
 )  # fmt: skip
 @click.option("--before-last", is_flag=True, help="Hold the guest before its last command, and stop nowhere.")
@@ -51,7 +51,9 @@ def debug_command(
 @frame_rs_option("whose check was recorded")
 @click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
 @profile_option("dev")
-@click.option("--frame", default="", metavar="PADDR", help="Another frame than the finding's.")
+@click.option(
+    "--frame", default="", metavar="PADDR", callback=not_empty, help="Another frame than the finding's."
+)
 @click.option(
     "--recording", type=FOLDER, help="The folder of a recording; default: the check's last, or a new one."
 )

@@ -11,7 +11,15 @@ import click
 
 from frame_harness.base.profiles import BOTH
 from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
-from frame_harness.cli.options import FILE, PERCENT, TREE, frame_rs_option, profile_option, refuse_with
+from frame_harness.cli.options import (
+    FILE,
+    PERCENT,
+    TREE,
+    frame_rs_option,
+    not_empty,
+    profile_option,
+    refuse_with,
+)
 from frame_harness.mutation.mutants import SENTENCES, Operator
 
 
@@ -41,7 +49,11 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
 )
 @click.option("--list", "lists", is_flag=True, help="List the chosen mutants, judge none.")
 @click.option(
-    "--again", default="", metavar="KEY", help="Judge this one again; show all that is known of it."
+    "--again",
+    default="",
+    metavar="KEY",
+    callback=not_empty,
+    help="Judge this one again; show all that is known of it.",
 )
 @click.option(
     "--least", type=PERCENT, metavar="PERCENT",

@@ -71,6 +71,13 @@ def profile_option(default: str | None, *others: str, words: str | None = None) 
     )  # fmt: skip
 
 
+def not_empty(context: click.Context, option: click.Parameter, text: str) -> str:
+    """Refuse an empty text, as that of a variable that nobody has set: it would stand for the default."""
+    if not text and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE:
+        raise click.BadParameter("expected a text, got an empty one.", context, option)
+    return text
+
+
 def refuse_with(option: str, others: Mapping[str, object]) -> None:
     """Refuse a command line on which one of the others is given, too."""
     if given := [name for name, value in others.items() if value]:
