@@ -32,6 +32,11 @@ class DamagedArchive(HarnessError):
     """Something in an archive is not what was written."""
 
 
+def own_files(folder: Path | None) -> tuple[Path, ...]:
+    """The files of an archive's top folder that no report may be; none without an archive."""
+    return tuple(folder / name for name in (HEADER, BEGUN, SUMS)) if folder else ()
+
+
 def contents(folder: Path) -> Iterator[str]:
     """Names of all files that belong to an archive's evidence, relative to it, in order."""
     for top in (FAILURES, IMAGES, SOURCES):

@@ -41,7 +41,7 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
     """Remove what an earlier run left: one that ends without a verdict must not leave the last one's.
 
     Args:
-        sources: files that the run reads, none of which may be overwritten; of a folder, its Rust files.
+        sources: files of the run that may not be overwritten; of a folder, its Rust files.
     Raises:
         UsageError: a report cannot be written where it should go.
         Unwritable: there is no room, or no leave.
@@ -51,7 +51,10 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
     for report in filter(None, reports):
         if any(_is_of(one, real(report)) for one in read):
             raise UsageError(
-                "report", str(report), detail="the run itself reads that file", next_step="name another file"
+                "report",
+                str(report),
+                detail="the run itself reads that file, or keeps evidence in it",
+                next_step="name another file",
             )
         if real(report) in named and (report.is_file() or not report.exists()):
             raise UsageError(

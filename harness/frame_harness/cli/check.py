@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from frame_harness.archive.files import own_files
 from frame_harness.base import disk, report_files
 from frame_harness.base.commands import telling_through
 from frame_harness.base.errors import HarnessError, UsageError
@@ -115,7 +116,9 @@ def check(request: CheckRequest) -> ExitCode:
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
     files = request.files
-    report_files.make_way((*files.of_one_file, request.lcov), (*read, modules_of(request.frame_rs)))
+    report_files.make_way(
+        (*files.of_one_file, request.lcov), (*read, modules_of(request.frame_rs), *own_files(files.out))
+    )
     upstream.make_room(files.upstream)
     console = console_for()
     with archive_of_a_run(files.out, read) as kept:

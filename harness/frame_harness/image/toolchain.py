@@ -233,10 +233,13 @@ def _release(verbose: str) -> str:
     """Return the compiler's version.
 
     Raises:
-        ToolchainError: too old for the shim.
+        ToolchainError: too old for the shim, or no compiler of Rust.
     """
     # release: 1.95.0          of a nightly: 1.97.0-nightly
-    release = next(line.split(": ", 1)[1] for line in verbose.splitlines() if line.startswith("release: "))
+    told = (line.split(": ", 1)[1] for line in verbose.splitlines() if line.startswith("release: "))
+    if (release := next(told, None)) is None:
+        said = (verbose.splitlines() or ["nothing"])[0][:80]
+        raise ToolchainError("rustc -vV", expected="a line `release: …`", actual=repr(said))
     if _numbers(release) < _numbers(oldest_release()):
         raise ToolchainError("rustc", expected=f"{oldest_release()} or later", actual=release)
     return release

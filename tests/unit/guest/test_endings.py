@@ -161,6 +161,13 @@ def test_report_never_replaces_what_the_run_reads(tmp_path: Path) -> None:
     assert source.read_text() == "text"
 
 
+@pytest.mark.parametrize("name", ["archive.json", "SHA256SUMS", "begun.json"])
+def test_report_never_replaces_the_evidence_of_the_run(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="keeps evidence in it"):
+        check_command.check(CheckRequest(files=ReportFiles(json=tmp_path / name, out=tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="named twice"):
         check_command.check(

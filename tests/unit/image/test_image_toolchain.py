@@ -179,16 +179,21 @@ def test_nothing_is_added_to_a_machine_unless_the_set_up_asks_for_it(
     assert "rustup target add" in str(raised.value) or "apt-get install" in str(raised.value)
 
 
-def test_compiler_that_is_too_old_says_which_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("told", "actual"),
+    [("release: 1.84.1", r"1\.84\.1"), ("no compiler", "'no compiler'"), ("", "'nothing'")],
+)
+def test_compiler_that_is_too_old_or_none_says_what_is_needed(
+    told: str, actual: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "old"
     (root / "bin").mkdir(parents=True)
-    version = 'case "$*" in *sysroot) echo {root};; *) echo "release: 1.84.1";; esac'
+    version = f'case "$*" in *sysroot) echo {{root}};; *) echo "{told}";; esac'
     for folder, name in ((tmp_path, "rustc"), (root / "bin", "rustc"), (root / "bin", "cargo")):
         fake(folder, name, version.format(root=root))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(ToolchainError, match=rf"expected {oldest_release()} or later, got 1\.84\.1"):
+    wanted = f"{oldest_release()} or later" if told.startswith("release") else "a line `release: …`"
+    with pytest.raises(ToolchainError, match=rf"expected {wanted}, got {actual}"):
         find_toolchain("installed-target")
 
 
