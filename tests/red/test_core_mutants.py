@@ -12,6 +12,7 @@ from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.campaign import (
     HISTORIES,
+    OFFERS,
     campaign,
     huge_site,
     large_site,
@@ -27,7 +28,7 @@ from frame_harness.memory_core.play import play
 from frame_harness.memory_core.steps import counts_work, parsed, written
 from frame_harness.memory_core.tree import memory_core
 from frame_harness.memory_core.worker import SEED
-from tests.support.core_mutants import CORE_MUTANTS, CoreMutant, broken_tree
+from tests.support.core_mutants import CORE_MUTANTS, TREE, CoreMutant, broken_tree
 from tests.support.hidden_core_mutants import HIDDEN_MUTANTS
 from tests.support.owning_mutants import OWNING_MUTANTS
 from tests.support.same_place import same_place
@@ -41,6 +42,10 @@ ONE_A_CLAUSE = tuple({bug.clause: bug for bug in BUGS}.values())
 SLOWEST = frozenset({"CORE-21", "CORE-22", "CORE-24"})
 """Clauses whose bugs a campaign meets last: each takes a minute, so `make mutants` looks for them."""
 BY_DEFAULT = tuple(bug for bug in ONE_A_CLAUSE if bug.clause not in SLOWEST)
+
+
+WITHOUT_ROOM = ["wraps around", "boot reaches too little", "too little memory"]
+"""Maps that have none, or say what cannot be."""
 
 
 def core_guest(tree: Path, ram: str, *, counts: bool = False) -> CoreGuest:
@@ -89,6 +94,16 @@ def find(bug: CoreMutant) -> None:
     assert failure.violation.clause == bug.clause, f"{failure.violation} {failure.commands}"
     assert again is not None and again.violation.clause == bug.clause, "its text shows something else"
     assert len(failure.steps) <= MOST_STEPS, case
+
+
+def test_a_sound_core_starts_on_every_map_that_has_room_for_its_slots() -> None:
+    """A map that is always refused would judge nothing, and nobody would hear of it."""
+    refused = []
+    with core_guest(TREE, SMALL) as small, core_guest(TREE, LARGE) as large:
+        for site in (small_site(small), large_site(large)):
+            site.offers = dict.fromkeys(OFFERS, True)
+            refused += [one.name for one in site.maps if site.core.start(one).status != "ok"]
+    assert refused == WITHOUT_ROOM
 
 
 def test_every_clause_of_a_core_has_a_bug() -> None:

@@ -38,6 +38,15 @@ HIDDEN_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-03", "looks at sixty-four regions for what is reserved", "boot_alloc.rs",
+        (
+            (
+                "regions.iter().filter(|region| forbids(region.kind)",
+                "regions.iter().take(64).filter(|region| forbids(region.kind)",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-10", "empties its own caches alone", "buddy.rs",
         (
             (
@@ -64,6 +73,10 @@ HIDDEN_MUTANTS = (
                 "            if !self.contains(buddy, order) || !self.is_free(buddy, order) {\n",
             ),
         ),
+    ),
+    CoreMutant(
+        "CORE-15", "the last zone begins a page too late", "buddy.rs",
+        (("if paddr < ZoneType::HighMem.span().0 {", "if paddr <= ZoneType::HighMem.span().0 {"),),
     ),
     CoreMutant(
         "CORE-16", "loses the buddy of what goes to quarantine", "buddy.rs",
@@ -170,6 +183,15 @@ HIDDEN_MUTANTS = (
             (
                 _ALLOC,
                 "        assert!(order < 5 || current_cpu_index() == 0, \"order {order}\");\n" + _ALLOC,
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-37", "looks for poison in the first four pages of a block", "buddy.rs",
+        (
+            (
+                "            if !frame::block_phys_has_poison_guard(paddr, order) {",
+                "            if !frame::block_phys_has_poison_guard(paddr, order.min(2)) {",
             ),
         ),
     ),

@@ -122,6 +122,13 @@ def _scarce(start: int, end: int) -> Iterator[MemoryMap]:
     )
     yield MemoryMap("50 islands of 9 frames", (free(start, start + 2 * MIB), Islands(start + 4 * MIB, 50, 9)))
     yield MemoryMap("islands alone", (Islands(start, 40, 64),))
+    yield MemoryMap(
+        "reserved inside of free, behind 200 islands",
+        (
+            free(start, start + 16 * MIB), Islands(start + 20 * MIB, 200, 1),
+            reserved(start + 8 * MIB, start + 9 * MIB),
+        ),
+    )  # fmt: skip
     yield MemoryMap("too little memory", (free(start, start + 16 * KIB),))
     yield MemoryMap(
         "600 islands of a frame", (free(start, start + 2 * MIB), Islands(start + 4 * MIB, 600, 1))
@@ -133,7 +140,8 @@ def large_catalogue(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap("all three zones", (free(start, GIB),))
     yield MemoryMap("the last zone alone", (free(NORMAL_END + 4 * MIB, GIB),))
     yield MemoryMap(
-        "across the last zone border", (free(start, 8 * MIB), free(NORMAL_END - MIB, NORMAL_END + MIB))
+        "across the last zone border",
+        (free(start, start + 24 * MIB), free(NORMAL_END - MIB, NORMAL_END + MIB)),  # the slots take 14 MiB
     )
     yield MemoryMap(
         "little in each zone",

@@ -156,7 +156,7 @@ class Writer:
         self._count += 1
         name = f"b{self._count}"
         self._there.append(name)
-        yield Fill(name, 0, self._rng.choice(self._kinds))
+        yield Fill(name, self._rng.choice((0, 0, 3, 5)), self._rng.choice(self._kinds))
 
     def _free_one(self) -> Free:
         return Free(self._there.pop(self._rng.randrange(len(self._there))))

@@ -106,6 +106,11 @@ class CoreState:
         """The zone of the segment that a frame lies in."""
         return next((one.zone for one in self.segments if one.first <= pfn < one.end), None)
 
+    @property
+    def largest(self) -> int:
+        """The order of the largest block on a list; 0 without any."""
+        return max((block.order for block in self.blocks), default=0)
+
     def population(self) -> list[Span]:
         """Where free frames are, in lists and caches."""
         listed = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in self.blocks]
@@ -119,10 +124,12 @@ def spans_of(structures: Sequence[Structure]) -> list[Span]:
 
 
 def free_frame(state: CoreState, where: str) -> Pfn | None:
-    """A free frame: `listed`, the first of the smallest block; `inside`, its last; `cached`, the latest."""
+    """A free frame: `listed`, `inside` are the smallest block's ends, `largest` that of the largest."""
     if where == "cached":
         return state.cached[-1][0] if state.cached else None
     blocks = [block for block in state.blocks if where == "listed" or block.order]
+    if where == "largest":
+        return max((Pfn(block.end - 1) for block in blocks if block.order == state.largest), default=None)
     smallest = min(blocks, key=lambda block: (block.order, block.pfn), default=None)
     if smallest is None:
         return None

@@ -19,8 +19,9 @@ from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
 MOST_FILLED: Final = 600
-FREE_PLACES: Final = ("listed", "inside", "cached")
-"""Where a free frame is: the first of a block on a list, the last of one, or in a CPU's cache."""
+FREE_PLACES: Final = ("listed", "inside", "largest", "cached")
+"""Where a free frame is: the first of the smallest block on a list, the last of that or of the largest one,
+or in a CPU's cache."""
 
 
 @dataclass(frozen=True)
