@@ -11,6 +11,7 @@ from itertools import count, islice
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.histories.shrink import shrink
+from frame_harness.memory_core.basics import basics
 from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.catalogue import (
     KIB,
@@ -31,10 +32,9 @@ from frame_harness.memory_core.owning_histories import OwningWriter
 from frame_harness.memory_core.owning_steps import MOST_SHARING, SHARED_BY, CopyOnWrite
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
-from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
     Fill,
-    Free,
     PageTables,
     Step,
     Storm,
@@ -52,7 +52,6 @@ STORM_TURNS, STORMS = 3000, 4
 """Requests of each CPU, storms on each map that has them."""
 LARGEST_BLOCKS = Fill("b1", MAX_ORDER)
 """Asked for behind each storm: what is left in caches, also of other CPUs, has to come back for it."""
-BORDER_MAPS = ("across a zone border", "across the last zone border", "a frame in another zone")
 STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""
@@ -194,7 +193,7 @@ def cases_of(
         # A start whose work grows too fast would take for ever on a large map: so it is counted before.
         yield from _work_of_boot(counting, offers)
     yield from _starts(sites[1:], tally)
-    yield from _borders(sites, KINDS[offers["kinds"]])
+    yield from _basics(sites, offers)
     yield from islice(_histories(sites, seed, offers, tally, spoilt), most)
     if offers["tables"]:
         yield from _page_tables(sites, seed)
@@ -219,12 +218,12 @@ def _starts(sites: Sequence[Site], tally: Tally) -> Iterator[Case]:
             yield site, memory.name, steps_of(memory)
 
 
-def _borders(sites: Sequence[Site], kind: str) -> Iterator[Case]:
-    """Every frame of a zone on maps across the borders of zones, taken and given back."""
+def _basics(sites: Sequence[Site], offers: Offers) -> Iterator[Case]:
+    """What every core is asked for, on maps of some names."""
     for site in sites:
-        for memory in (one for one in site.maps if one.name in BORDER_MAPS):
-            for zone in ZONES:
-                yield site, memory.name, (*steps_of(memory), Fill("b1", 0, kind, zone), Free("b1"))
+        for memory in site.maps:
+            for steps in basics(memory.name, KINDS[: 1 + offers["kinds"]]):
+                yield site, memory.name, (*steps_of(memory), *steps)
 
 
 def _work_of_boot(site: Site, offers: Offers) -> Iterator[Case]:

@@ -116,6 +116,7 @@ def _scarce(start: int, end: int) -> Iterator[MemoryMap]:
     """Little memory, in small pieces, or in one zone alone."""
     yield MemoryMap("across a zone border", (free(DMA_END - MIB, DMA_END + MIB),))
     yield MemoryMap("the first zone alone", (free(start, DMA_END),))
+    yield MemoryMap("little of the second zone alone", (free(DMA_END, DMA_END + MIB),))
     yield MemoryMap("a frame in another zone", (free(start, DMA_END - MIB), free(end - PAGE_SIZE, end)))
     yield MemoryMap(
         "200 islands of a frame", (free(start, start + 2 * MIB), Islands(start + 4 * MIB, 200, 1))
