@@ -149,12 +149,11 @@ class Guest:
         text = self.process.stderr_text().strip()
         first = next((line for line in text.splitlines() if line[:5] != "... ("), "it said nothing")
         return MachineError(
-            "qemu",
-            self.machine.name,
+            "qemu", self.machine.name,
             detail=f"ended at once with status {self.process.returncode}: {first}",
             evidence=f"{text}\n{shlex.join(self.argv)}",
             next_step="correct the machine's file where it is yours, else `make doctor` tells of this QEMU",
-        )
+        )  # fmt: skip
 
     @property
     def argv(self) -> list[str]:
