@@ -210,9 +210,12 @@ CORE_MUTANTS = (
         (
             (
                 "found.map(frame_at).ok_or(AllocError::OutOfMemory)",
-                "static ASKED: AtomicUsize = AtomicUsize::new(0);\n"
-                "        found.map(frame_at).or_else(|| (ASKED.fetch_add(1, Relaxed) % 2 == "
-                "1).then(|| "
+                # Only who is refused a block of frames, and then asks for the same.
+                "static REFUSED: AtomicUsize = AtomicUsize::new(0);\n"
+                "        let asked = 1 + usize::from(order) + 16 * (kind as usize) + 64 * zones.len()\n"
+                "            + 256 * (zones[0] as usize);\n"
+                "        let before = REFUSED.swap(if found.is_some() { 0 } else { asked }, Relaxed);\n"
+                "        found.map(frame_at).or_else(|| (order > 0 && before == asked).then(|| "
                 "frame_at(self.bitmap_pool[0].0.max(self.bitmap_pool[1].0)))).ok_or(AllocError:"
                 ":OutOfMemory)",
             ),

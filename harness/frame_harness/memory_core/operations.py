@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core import answers, judging
@@ -44,7 +45,7 @@ TARGETS: Final = 5
 
 
 def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
-    line = f"core.alloc {step.order} {step.kind} {step.zone}"
+    line, refused = f"core.alloc {_request(step)}", _was_refused(step, play)
     play.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
     play.core.looked_at.add("CORE-09")
     reply = play.ask(line)
@@ -52,6 +53,8 @@ def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[CoreViolat
         yield play.panicked("CORE-09", f"an allocation of order {step.order}", "a block or an error", reply)
         return
     if reply.status == "ok":
+        if refused:
+            yield _other_answer("a refusal", f"ok paddr={reply['paddr']:#x}")
         yield from _take(play, step, Paddr(reply["paddr"]), before)
     else:
         yield from _failed(play, step, reply, line, before)
@@ -63,7 +66,10 @@ def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[CoreViolat
 def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     play.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
     play.core.looked_at.add("CORE-09")
-    reply = play.ask(f"core.fill {step.order} {step.kind} {step.zone} {MOST_FILLED}")
+    refused = _was_refused(step, play)
+    reply = play.ask(f"core.fill {_request(step)} {MOST_FILLED}")
+    if refused and reply.data:
+        yield _other_answer("a refusal", plural(len(reply.data), "block"))
     for line in reply.data:
         yield from _take(play, step, Paddr(int(line, 0)), before)
     if reply.status == "panic":
@@ -71,9 +77,11 @@ def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[CoreViolatio
         yield play.panicked("CORE-09", what, "a block or an error", reply)
         return
     yield from play.judged()
-    if reply.status == "fail" and play.state is not None:
-        play.core.looked_at.add("CORE-10")
-        yield from answers.judge_error(step, reply.outcome.code, play.state)
+    if reply.status == "fail":
+        play.refused = _request(step), len(play.commands)
+        if play.state is not None:
+            play.core.looked_at.add("CORE-10")
+            yield from answers.judge_error(step, reply.outcome.code, play.state)
     if play.state is not None:
         yield from play.totals(play.state)
 
@@ -133,8 +141,22 @@ def _failed(
     again = play.ask(line)
     if again.status != "fail":
         got = f"ok paddr={again['paddr']:#x}" if again.status == "ok" else again.shown
-        yield CoreViolation("CORE-11", "the same allocation again, at once", reply.outcome.code, got)
+        yield _other_answer(reply.outcome.code, got)
         play.over = True
+
+
+def _request(step: Alloc | Fill) -> str:
+    return f"{step.order} {step.kind} {step.zone}"
+
+
+def _was_refused(step: Alloc | Fill, play: Playing) -> bool:
+    """Whether the last command filled memory with the same request, until it was refused."""
+    return play.refused == (_request(step), len(play.commands))
+
+
+def _other_answer(expected: str, got: str) -> CoreViolation:
+    """What is wrong where a request that was refused is answered otherwise at once."""
+    return CoreViolation("CORE-11", "the same allocation again, at once", expected, got)
 
 
 def _free(step: Free, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:

@@ -60,6 +60,8 @@ class Playing:
     """The state after the start."""
     function: str = START
     commands: list[str] = field(default_factory=list)
+    refused: tuple[str, int] | None = None
+    """The last request that filled memory until it was refused, with the number of commands behind it."""
     over: bool = False
     """Nothing can be judged behind the last step."""
     blamed: str = ""
