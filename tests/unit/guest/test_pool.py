@@ -251,6 +251,8 @@ def test_a_guest_that_handles_an_interrupt_where_it_stands_is_kept_once_it_came_
 
     def away(guest: Guest, *guard: Any) -> Sequence[VcpuState]:
         states = vcpus(guest, *guard)
+        if guard:  # a deadline's look, at a guest that is late on a busy host
+            return states
         return [replace(one, rip=Vaddr(0)) for one in states] if next(elsewhere, None) is not None else states
 
     monkeypatch.setattr(Guest, "vcpus", away)
