@@ -47,11 +47,6 @@ class Trace:
     addresses: tuple[Vaddr, ...]
     accesses: tuple[Access, ...]
 
-    @property
-    def writes(self) -> bool:
-        """Whether any access writes to the slot, or to a static."""
-        return any(access.writes for access in self.accesses)
-
     def clashing(self, other: Iterable[Access]) -> tuple[Access, ...]:
         """Return the accesses whose order with those of another operation matters.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from msgspec import structs
@@ -267,7 +267,7 @@ class Explorer:
         for scene in rules.variants:
             if touched & (scene.changes or {}).keys():
                 self._trace(operation, scene)
-        if not trace.writes or operation.method.name in rules.on_a_free_frame:
+        if not self._writes_slot(trace.accesses) or operation.method.name in rules.on_a_free_frame:
             self._trace(operation, rules.offered)
 
     def _learn_apart(self, method: Method) -> None:
@@ -299,6 +299,10 @@ class Explorer:
 
     def _is_of_slot(self, access: Access) -> bool:
         return self.stage.watched.is_of_slot(access.offset)
+
+    def _writes_slot(self, accesses: Iterable[Access]) -> bool:
+        """Whether any access writes to the slot: one that counts its calls in a static is a reader, too."""
+        return any(access.writes and self._is_of_slot(access) for access in accesses)
 
     def _clause(self, operation: Operation) -> str:
         """The clause of an operation that a static of the module mixes up with another one."""
@@ -333,7 +337,7 @@ class Explorer:
             # Two allocations get two frames.
             return not held.method.name == meanwhile.method.name == allocates
         # What a reader sees of a life that is being set up has checks of its own.
-        writes = any(access.writes for access in self._touched[meanwhile.method])
+        writes = self._writes_slot(self._touched[meanwhile.method])
         return not writes and held.method.name != allocates
 
     def _judged(self, play: Play, outcome: RaceResult) -> RaceResult:

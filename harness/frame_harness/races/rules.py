@@ -71,10 +71,10 @@ class RaceRules:
     in_use: Scene
     offered: Scene
     clause_of: Callable[[str, str], str]
+    clause_of_life: Callable[[str, str], str]
+    clauses_of_life: Collection[str]
     clauses: Collection[str]
     allocates: str
-    clause_of_life: Callable[[str, str], str] = lambda _line, _part: ""
-    clauses_of_life: Collection[str] = ()
     variants: tuple[Scene, ...] = ()
     in_steps: Mapping[str, str] = field(default_factory=dict)
     left_behind: Mapping[tuple[str, str], tuple[int, str]] = field(default_factory=dict)

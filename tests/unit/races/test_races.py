@@ -96,6 +96,8 @@ RULES = RaceRules(
     offered=OFFERED,
     variants=(NOBODYS,),
     clause_of=lambda method, field: CLAUSES.get((method, field), "TINY-06"),
+    clause_of_life=lambda _line, _part: "TINY-03",
+    clauses_of_life=("TINY-03",),
     clauses=("TINY-03", "TINY-04", "TINY-06"),
     allocates="none",
     on_a_free_frame={"slot.put": "it changes nothing there"},
@@ -209,6 +211,13 @@ def test_two_that_touch_one_static_are_interleaved_on_two_frames() -> None:
     assert apart[0].operations == ("TinySlot::turns()", "TinySlot::turns() on another frame")
     assert apart[0].clause == "TINY-06", "as for a field that it reads"
     assert not any(one.apart for clause in RULES.clauses for one in explored(TinyStage()).plays(clause))
+
+
+def test_one_that_counts_its_calls_in_a_static_is_still_tried_on_a_free_frame() -> None:
+    counted = {**TRACES, "slot.turns": (access(BEHIND, (True, True), 0, width=8), access(8, LOAD, 1))}
+    explorer = explored(TinyStage(traces=counted))
+    assert {scene.name for scene, one in explorer.traces if one.method.name == "slot.turns"} >= {"free"}
+    assert not any(one.apart for clause in RULES.clauses for one in explorer.plays(clause))
 
 
 LIFE = {"owner": "TINY-03", "payload": "TINY-04", "": "TINY-06"}
