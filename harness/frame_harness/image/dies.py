@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from frame_harness.image.abbreviations import LEB, Abbreviation, Abbreviations, skip_of, sleb, uleb
+from frame_harness.image.abbreviations import LEB, Abbreviation, Abbreviations, Table, skip_of, sleb, uleb
 from frame_harness.image.errors import ImageError
 
 _REFERENCES = frozenset({"DW_FORM_ref1", "DW_FORM_ref2", "DW_FORM_ref4", "DW_FORM_ref8", "DW_FORM_ref_udata"})
@@ -34,6 +34,7 @@ class Sections:
     """The bytes of the sections that entries lie in or point to."""
 
     info: bytes
+    line: bytes
     str: bytes
     line_str: bytes
     str_offsets: bytes
@@ -44,6 +45,7 @@ class Sections:
         """Read them once from pyelftools' view of a file, decompressed."""
         return cls(
             info=whole(dwarf.debug_info_sec),
+            line=whole(dwarf.debug_line_sec),
             str=whole(dwarf.debug_str_sec),
             line_str=whole(dwarf.debug_line_str_sec),
             str_offsets=whole(dwarf.debug_str_offsets_sec),
@@ -63,9 +65,11 @@ class CompilationUnit:
         self.end = self._start + int(unit["unit_length"]) + (4 if unit.dwarf_format() == 32 else 12)
         self._wide = 4 if unit.dwarf_format() == 32 else 8
         self._address = int(unit["address_size"])
-        self._table = sections.abbreviations.table(
-            int(unit["debug_abbrev_offset"]), self._wide, self._address
-        )
+        self._abbreviations_at = int(unit["debug_abbrev_offset"])
+
+    @cached_property
+    def _table(self) -> Table:
+        return self._sections.abbreviations.table(self._abbreviations_at, self._wide, self._address)
 
     def entries(self, at: int | None = None, *, below: frozenset[str] = frozenset()) -> Iterator[Die]:
         """Walk an entry and all below it in file order.
@@ -114,6 +118,10 @@ class CompilationUnit:
             if die.depth == 1:
                 yield die
 
+    def attribute_names(self, offset: int) -> list[str]:
+        """Return which attributes an entry has, without their values."""
+        return [name for name, _, _ in self._kind(uleb(self._data, offset)[0]).attributes]
+
     def tag(self, offset: int) -> str:
         """The tag of the entry at an offset of the section; raises `ImageError` for one of no known kind."""
         return self._kind(uleb(self._data, offset)[0]).tag
@@ -148,7 +156,8 @@ class CompilationUnit:
         return number, end
 
     @cached_property
-    def _str_offsets_base(self) -> int:
+    def str_offsets_base(self) -> int:
+        """Offset in `.debug_str_offsets` of string 0; raises `ImageError` for a unit whose strings have none."""
         code, at = uleb(self._data, self.first)
         for name, form, constant in self._kind(code).attributes:
             if name == "DW_AT_str_offsets_base":
@@ -158,7 +167,7 @@ class CompilationUnit:
         raise ImageError("debug information", "DW_AT_str_offsets_base", detail="a unit without it")
 
     def _indexed(self, index: int) -> str:
-        base = self._str_offsets_base
+        base = self.str_offsets_base
         at = base + index * self._wide
         return _string(
             self._sections.str, int.from_bytes(self._sections.str_offsets[at : at + self._wide], "little")
@@ -176,16 +185,52 @@ class Units:
     def __iter__(self) -> Iterator[CompilationUnit]:
         return iter(self._units)
 
+    def naming(self, name: str) -> list[CompilationUnit]:
+        """Return each unit with an entry of that name, and perhaps others.
+
+        A name lies in its entry, or in a section of strings: then its offset lies in the entry, or among the
+        offsets that the unit's entries have the numbers of (DWARF 5 sections 7.5.5 and 7.26).
+        """
+        word = f"{name}\0".encode()
+        in_info = set(_occurrences(self.sections.info, word))
+        found: set[int] = set()
+        for strings in (self.sections.str, self.sections.line_str):
+            for at in _occurrences(strings, word):
+                offset = at.to_bytes(4, "little")  # one of 64 bits begins with the same bytes
+                in_info.update(_occurrences(self.sections.info, offset))
+                for place in _occurrences(self.sections.str_offsets, offset):
+                    found.update(self._numbering(place))
+        found.update(index for index in map(self._index, in_info) if index >= 0)
+        return [self._units[index] for index in sorted(found)]
+
+    def _numbering(self, place: int) -> list[int]:
+        """Return the units whose entries have the numbers of the string offsets around a place."""
+        bases = self._str_offsets_bases
+        base = max((base for base in bases if base <= place), default=None)
+        return [] if base is None else bases[base]
+
+    @cached_property
+    def _str_offsets_bases(self) -> dict[int, list[int]]:
+        bases: dict[int, list[int]] = {}
+        for index, unit in enumerate(self._units):
+            if "DW_AT_str_offsets_base" in unit.attribute_names(unit.first):
+                bases.setdefault(unit.str_offsets_base, []).append(index)
+        return bases
+
     def at(self, offset: int) -> CompilationUnit:
         """Return the unit that holds the entry at an offset.
 
         Raises:
             ImageError: it lies in no unit.
         """
-        index = bisect_right(self._starts, offset) - 1
+        index = self._index(offset)
         if index < 0 or offset >= self._units[index].end:
             raise ImageError("debug information", f"entry {offset:#x}", detail="outside of every unit")
         return self._units[index]
+
+    def _index(self, offset: int) -> int:
+        """Return the number of the last unit that begins before an offset, -1 where none does."""
+        return bisect_right(self._starts, offset) - 1
 
 
 def whole(section: Any) -> bytes:
@@ -194,6 +239,14 @@ def whole(section: Any) -> bytes:
         return b""
     section.stream.seek(0)
     return bytes(section.stream.read())
+
+
+def _occurrences(data: bytes, what: bytes) -> Iterator[int]:
+    """Give each offset at which some bytes begin, those within one another included."""
+    at = data.find(what)
+    while at >= 0:
+        yield at
+        at = data.find(what, at + 1)
 
 
 def _string(table: bytes, at: int) -> str:

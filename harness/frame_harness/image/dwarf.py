@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from frame_harness.image.errors import ImageError
 from frame_harness.image.line_files import LineHeaders
 from frame_harness.image.places import Place, Places
 
-_KEYS = frozenset({"structs", "functions", "variants"})
+_OF_A_NAME = frozenset({"structs", "variants"})
 _SCOPES = frozenset(
     {"DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_enumeration_type", "DW_TAG_union_type"}
 )  # fmt: skip
@@ -69,7 +69,7 @@ class Dwarf:
         Raises:
             ImageError: no such enum, several different ones, or no debug information.
         """
-        found = {tuple(names) for _, names in _by_suffix(self._index["variants"], type_name)}
+        found = {tuple(names) for _, names in _by_suffix(self._types(type_name)["variants"], type_name)}
         if len(found) != 1:
             actual = " or ".join(" ".join(names) for names in sorted(found)) or "none of that name"
             raise ImageError(f"{self._path}", "type", expected=f"one enum {type_name}", actual=actual)
@@ -77,8 +77,7 @@ class Dwarf:
 
     def function_line(self, name: str) -> tuple[str, int] | None:
         """Return (file, line) of a function's declaration; see `Image.function_line`."""
-        functions: dict[str, list[Any]] = self._index["functions"]
-        found = _by_suffix(functions, name)
+        found = _by_suffix(self._functions, name)
         return (str(found[0][1][0]), int(found[0][1][1])) if found else None
 
     def places_of(self, vaddr: Vaddr) -> list[Place]:
@@ -86,8 +85,7 @@ class Dwarf:
         return self._places.at(vaddr)
 
     def _shape(self, type_name: str) -> types.Shape:
-        structs: dict[str, types.Shape] = self._index["structs"]
-        found = _by_suffix(structs, type_name)
+        found: list[tuple[str, types.Shape]] = _by_suffix(self._types(type_name)["structs"], type_name)
         if not found:
             raise ImageError(
                 f"{self._path}", "type", expected=f"a structure {type_name}", actual="none of that name"
@@ -97,13 +95,31 @@ class Dwarf:
             raise ImageError(f"{self._path}", "type", expected=f"one structure {type_name}", actual=names)
         return list(found[0][1])
 
-    @cached_property
-    def _index(self) -> dict[str, Any]:
-        def whole() -> dict[str, Any]:
-            with reading(self._path):
-                return _read_names(self._open())
+    def _types(self, type_name: str) -> dict[str, dict[str, Any]]:
+        """Return each structure and enum that bears the last part of a name, by full path."""
+        name = type_name.rpartition("::")[2]
 
-        return cached(self._sha256, "names", _KEYS, whole)
+        def read() -> dict[str, Any]:
+            with reading(self._path):
+                return _read_types(self._units, name)
+
+        # Any text may be asked for, also one that is no name of a file.
+        return cached(
+            self._sha256, f"type-{hashlib.sha256(name.encode()).hexdigest()[:16]}", _OF_A_NAME, read
+        )
+
+    @cached_property
+    def _functions(self) -> dict[str, list[Any]]:
+        def read() -> dict[str, Any]:
+            with reading(self._path):
+                return {"functions": _read_functions(self._units)}
+
+        found: dict[str, list[Any]] = cached(self._sha256, "functions", {"functions"}, read)["functions"]
+        return found
+
+    @cached_property
+    def _units(self) -> dies.Units:
+        return dies.Units(self._open().get_dwarf_info())
 
     @cached_property
     def _places(self) -> Places:
@@ -116,22 +132,36 @@ class Dwarf:
         return file
 
 
-def _read_names(file: ELFFile) -> dict[str, Any]:
-    """Return every structure, enum, function of the kernel's own crates, by full path."""
-    dwarf = file.get_dwarf_info()
-    units = dies.Units(dwarf)
-    headers = LineHeaders(dies.whole(dwarf.debug_line_sec), units.sections.line_str, units.sections.str)
+def _read_types(units: dies.Units, name: str) -> dict[str, Any]:
+    """Return every structure and enum of that name in the kernel's own crates, by full path."""
     shapes = types.Shapes(units)
     structs: dict[str, types.Shape] = {}
-    functions: dict[str, tuple[str, int]] = {}
     variants: dict[str, list[str]] = {}
+    for unit in units.naming(name):
+        for path, die, attributes in _named(unit):
+            if attributes["DW_AT_name"] != name or not _PLAIN.fullmatch(path):
+                continue
+            if die.tag == "DW_TAG_enumeration_type":
+                variants[path] = types.variants_of(unit, die.offset)
+            elif die.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in attributes:
+                shape = shapes.of(die.offset)
+                if shape[0] == "record":
+                    structs[path] = shape
+                elif names := types.variants_of(unit, die.offset):
+                    variants[path] = names
+    return {"structs": structs, "variants": variants}
+
+
+def _read_functions(units: dies.Units) -> dict[str, tuple[str, int]]:
+    """Return where every function of the kernel's own crates is declared, by full path."""
+    headers = LineHeaders(units.sections.line, units.sections.line_str, units.sections.str)
+    functions: dict[str, tuple[str, int]] = {}
     for unit in units:
-        top = unit.attributes(unit.first)
-        if is_foreign(str(top.get("DW_AT_name", ""))):
-            continue
-        files = cache(partial(_files_of, headers, top))
-        _read_unit(unit, shapes, files, structs, functions, variants)
-    return {"structs": structs, "functions": functions, "variants": variants}
+        files = cache(partial(_files_of, headers, unit.attributes(unit.first)))
+        for path, die, attributes in _named(unit):
+            if die.tag == "DW_TAG_subprogram" and attributes.get("DW_AT_decl_line"):
+                _note_function(functions, path, attributes, files)
+    return functions
 
 
 def _files_of(headers: LineHeaders, top: Mapping[str, Any]) -> list[str]:
@@ -156,14 +186,10 @@ def file_names(program: Any, comp_dir: str) -> list[str]:
     return names
 
 
-def _read_unit(
-    unit: dies.CompilationUnit,
-    shapes: types.Shapes,
-    files: Callable[[], list[str]],
-    structs: dict[str, types.Shape],
-    functions: dict[str, tuple[str, int]],
-    variants: dict[str, list[str]],
-) -> None:
+def _named(unit: dies.CompilationUnit) -> Iterator[tuple[str, dies.Die, dict[str, Any]]]:
+    """Give each type and function of a unit: full path, entry, attributes; of the compiler's crates none."""
+    if is_foreign(str(unit.attributes(unit.first).get("DW_AT_name", ""))):
+        return
     scope: list[str] = []  # names of the entries above, one a depth, from depth 1 on
     for die in unit.entries(below=_QUIET):
         if die.tag not in _NAMED or die.depth == 0:
@@ -175,18 +201,8 @@ def _read_unit(
         del scope[die.depth - 1 :]
         path = "::".join([*scope, str(name)])
         scope.append(str(name))
-        if name is None or path.startswith(tuple(f"{crate}::" for crate in _FOREIGN_CRATES)):
-            continue
-        if die.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in attributes and _PLAIN.fullmatch(path):
-            shape = shapes.of(die.offset)
-            if shape[0] == "record":
-                structs[path] = shape
-            elif names := types.variants_of(unit, die.offset):
-                variants[path] = names
-        elif die.tag == "DW_TAG_enumeration_type" and _PLAIN.fullmatch(path):
-            variants[path] = types.variants_of(unit, die.offset)
-        elif die.tag == "DW_TAG_subprogram" and attributes.get("DW_AT_decl_line"):
-            _note_function(functions, path, attributes, files)
+        if name is not None and path.partition("::")[0] not in _FOREIGN_CRATES:
+            yield path, die, attributes
 
 
 def _note_function(

@@ -184,3 +184,10 @@ def test_a_shape_spans_what_its_parts_span() -> None:
     number = ["scalar", "<u4", "u32"]
     assert size_of(number) == 4 and size_of(["array", ["array", number, 3], 2]) == 24
     assert size_of(["record", 40, 8, [["a", 0, number]]]) == 40
+
+
+@pytest.mark.parametrize("name", ["../../outside", "a/b", "x" * 300, ""])
+def test_any_text_may_be_asked_for_as_a_type(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match="none of that name"):
+        Dwarf.of(image_samples.compiled("-g")).dtype(name)
+    assert [each.name for each in tmp_path.iterdir()] == ["cache"]
