@@ -50,7 +50,7 @@ def _rust(toolchain: Toolchain, missing: Collection[str]) -> Iterator[Linter]:
     cargo = toolchain.cargo
     if "clippy" not in missing:
         target_dir = f"--target-dir={target_dir_of(toolchain)}-clippy"
-        options = ["--locked", "--quiet", f"--target={TARGET}", target_dir]
+        options = ["--locked", "--quiet", "--workspace", f"--target={TARGET}", target_dir]
         denied = ["--", "-Dwarnings", *(f"-Dclippy::{name}" for name in UNSAFE)]
         clippy: list[str | Path] = [cargo, "clippy", *options, *denied]
         yield "cargo clippy", clippy
@@ -61,7 +61,10 @@ def _rust(toolchain: Toolchain, missing: Collection[str]) -> Iterator[Linter]:
         yield "cargo clippy around a kernel tree", [*tree, *clippy]
         yield "cargo clippy around a kernel tree that owns blocks", [*tree, *owning]
     if "fmt" not in missing:
-        yield "cargo fmt", [cargo, "fmt", "--check", "--", "--config-path=.", *TINY.glob("*.rs"), *CORE]
+        yield (
+            "cargo fmt",
+            [cargo, "fmt", "--all", "--check", "--", "--config-path=.", *TINY.glob("*.rs"), *CORE],
+        )
 
 
 def _has(cargo: Path, tool: str) -> bool:

@@ -39,7 +39,7 @@ BY_NEIGHBORS = {
         "orderings.array"
     ),
     "gathering": "replay writing",
-    "image": "dies ir_proof places",
+    "image": "ir_proof places",
     "judge": "explanation",
     "memory_core": "core_build leavings reading",
     "mutation": "atomics base_build expressions names ranges statements values",

@@ -86,3 +86,9 @@ def profiles_key() -> str:
 def manifest() -> dict[str, Any]:
     """Return the shim's `Cargo.toml`, read anew."""
     return tomllib.loads((resources.shim_dir() / "Cargo.toml").read_text(encoding="utf-8"))
+
+
+def foreign_crates() -> dict[str, Any]:
+    """Return the crates that the shim depends on, but for its own library: a subject may use them, too."""
+    wanted: dict[str, Any] = manifest()["dependencies"]
+    return {name: one for name, one in wanted.items() if not (isinstance(one, dict) and "path" in one)}

@@ -110,7 +110,9 @@ def changed_sources(image: Image) -> list[Path]:
     """Return the files that came with an image's subject and are not any more as they were."""
     files = [(Path(file), content) for file, content in image.sources]
     return [
-        file for file, content in files if file not in image.subject.files and content_of([file]) != content
+        file
+        for file, content in files
+        if file not in image.subject.files and store.content_of([file]) != content
     ]
 
 
@@ -137,7 +139,7 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
         )
     path, digest = store.keep_elf(built.elf)
     prove_image(Image(path, digest, profile, subject), order.toolchain, built.core)
-    sources = {str(file): content_of([file]) for file in outside}
+    sources = {str(file): store.content_of([file]) for file in outside}
     read = cargo.values_of(built.variables)
     store.write_json(
         store.note_path(key), {"elf": digest, "sources": sources, "lacks": lacks, "variables": read}
@@ -168,7 +170,7 @@ def _known(key: str) -> _Kept | None:
     match store.read_json(store.note_path(key)):
         case {"elf": str(digest), "sources": dict(sources), "lacks": list(lacks), "variables": dict(read)}:
             kept = _Kept(store.elf_path(digest), digest, tuple(lacks), tuple(sources.items()), tuple(read))
-            same = all(content_of([Path(file)]) == content for file, content in sources.items())
+            same = all(store.content_of([Path(file)]) == content for file, content in sources.items())
             return kept if same and cargo.values_of(read) == read and kept.elf.is_file() else None
     return None
 
@@ -180,11 +182,11 @@ def key_of(subject: Subject, order: cargo.Invocation) -> str:
     decides it stands for it: the subject, the compiler, the questions.
     """
     parts = [
-        order.told, str(subject.path), subject.sha256, content_of(_files(resources.shim_dir())),
+        order.told, str(subject.path), subject.sha256, store.content_of(_files(resources.shim_dir())),
         questions(subject.contract.versions),
     ]  # fmt: skip
     if subject.contract.adapter is not None:
-        parts.append(content_of([Path(subject.contract.adapter)]))
+        parts.append(store.content_of([Path(subject.contract.adapter)]))
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
 
 
@@ -195,15 +197,3 @@ def _files(shim: Path) -> list[Path]:
         folders[:] = [name for name in folders if name != "target"]
         found += [Path(folder, name) for name in names]
     return sorted(found)
-
-
-def content_of(files: Iterable[Path]) -> str:
-    """Return one digest of files, their names and contents; a missing one is a content of its own."""
-    total = hashlib.sha256()
-    for file in files:
-        try:
-            content = hashlib.sha256(file.read_bytes()).digest()
-        except OSError:
-            content = b"missing"
-        total.update(os.fsencode(file) + b"\0" + content)
-    return total.hexdigest()

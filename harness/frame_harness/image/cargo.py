@@ -23,10 +23,11 @@ from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.isolation import ROOT, CargoHome, cargo_home, environment
 from frame_harness.image.said import objects_in, said
-from frame_harness.image.store import built_name
+from frame_harness.image.store import built_name, content_of
 from frame_harness.image.subject import Subject
 
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
+_PARTS = "FRAME_HARNESS_PARTS"  # the library of the shim reads it
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise
 _ADAPTER = "FRAME_HARNESS_ADAPTER"  # likewise
 _TREE = "FRAME_HARNESS_TREE"  # likewise
@@ -76,7 +77,8 @@ class Invocation:
         Raises:
             Unwritable: it failed because it could not write.
         """
-        own = {"CARGO_HOME": str(self.home.path), _NONCE: secrets.token_hex(16)}
+        parts = content_of(sorted((resources.shim_dir() / "parts").rglob("*.rs")))
+        own = {"CARGO_HOME": str(self.home.path), _NONCE: secrets.token_hex(16), _PARTS: parts}
         env = environment() | self.settings | own
         with cache_limit.used(self.home.path, *self.places):
             self.home.make()

@@ -27,10 +27,9 @@ class Packages:
             message = next(iter(objects_in(line)), None)
             if message is None:
                 return None
-            # The shim has three artifacts: its build script and its library come first and are not the whole.
-            kinds, package = message["target"]["kind"], message["package_id"]
-            if "custom-build" not in kinds and ("path+file:" not in package or "bin" in kinds):
-                self._done.add(_name(package))
+            # A build script comes first and is not the whole.
+            if "custom-build" not in message["target"]["kind"]:
+                self._done.add(_name(message["package_id"]))
         elif line.lstrip().startswith("Compiling "):
             #    Compiling x86_64 v0.15.5
             self._begun[line.split()[1]] = None

@@ -157,7 +157,7 @@ class CompilationUnit:
 
     @cached_property
     def str_offsets_base(self) -> int:
-        """Offset in `.debug_str_offsets` of string 0; raises `ImageError` for a unit whose strings have none."""
+        """Offset of string 0 in `.debug_str_offsets`; raises `ImageError` where strings have no numbers."""
         code, at = uleb(self._data, self.first)
         for name, form, constant in self._kind(code).attributes:
             if name == "DW_AT_str_offsets_base":

@@ -20,7 +20,7 @@ from frame_harness.base.commands import Say
 from frame_harness.base.disk import run_writing, scratch, write_whole
 from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, evidence, store
-from frame_harness.image.asked import Asked, asked, manifest
+from frame_harness.image.asked import Asked, asked, foreign_crates, manifest
 from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError
@@ -213,12 +213,12 @@ def _read(noted: Path) -> Dependencies | None:
 
 
 def _dependency_crate(toolchain: Toolchain) -> Path:
-    """Write a crate of the shim's name and dependencies, for which its lock file holds."""
+    """Write a crate of the shim's name with the crates that it depends on, for which its lock file holds."""
     package = {key: manifest()["package"][key] for key in ("name", "version", "edition")}
     lines = ["[workspace]", "[package]", *(f"{key} = {json.dumps(value)}" for key, value in package.items())]
     lines += ["[lib]", 'path = "lib.rs"', "[dependencies]"]
-    lines += [f"{name} = {_inline(wanted)}" for name, wanted in manifest()["dependencies"].items()]
-    lock = (resources.shim_dir() / "Cargo.lock").read_bytes()
+    lines += [f"{name} = {_inline(wanted)}" for name, wanted in foreign_crates().items()]
+    lock = _lock().encode()
     text = "\n".join([*lines, ""]).encode()
     key = hashlib.sha256(text + lock).hexdigest()[:12]
     folder = resources.build_dir() / "ir" / "crates" / f"{toolchain.key}-{key}"
@@ -229,6 +229,16 @@ def _dependency_crate(toolchain: Toolchain) -> Path:
     return folder
 
 
+def _lock() -> str:
+    """Return the shim's lock file without its own library, which no frame module uses."""
+    text = (resources.shim_dir() / "Cargo.lock").read_text(encoding="utf-8")
+    for name in manifest()["dependencies"].keys() - foreign_crates().keys():
+        blocks = text.split("\n\n")
+        text = "\n\n".join(block for block in blocks if f'name = "{name}"' not in block.splitlines())
+        text = text.replace(f' "{name}",\n', "")
+    return text
+
+
 def _inline(wanted: Any) -> str:
     if isinstance(wanted, dict):
         return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in wanted.items()) + " }"
@@ -237,7 +247,7 @@ def _inline(wanted: Any) -> str:
 
 def _compiled(target: str, said: str) -> Dependencies:
     """Read what cargo says of each file that it has compiled, or that it has found compiled."""
-    direct = {name.replace("-", "_") for name in manifest()["dependencies"]}
+    direct = {name.replace("-", "_") for name in foreign_crates()}
     crates, folders = dict[str, str](), set[str]()
     for message in objects_in(said):
         if message.get("reason") != "compiler-artifact" or message["target"]["name"] == CRATE:

@@ -6,7 +6,8 @@ import contextlib
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,18 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write a value so that a reader sees the old text or the new one, never a part."""
     write_whole(path, json.dumps(value, separators=(",", ":")).encode())
+
+
+def content_of(files: Iterable[Path]) -> str:
+    """Return one digest of files, their names and contents; a missing one is a content of its own."""
+    total = hashlib.sha256()
+    for file in files:
+        try:
+            content = hashlib.sha256(file.read_bytes()).digest()
+        except OSError:
+            content = b"missing"
+        total.update(os.fsencode(file) + b"\0" + content)
+    return total.hexdigest()
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from frame_harness.base.commands import Say
 from frame_harness.base.disk import write_whole
 from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, cargo, store
-from frame_harness.image.build import content_of, key_of
+from frame_harness.image.build import key_of
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names
@@ -59,7 +59,7 @@ class Base(Record, frozen=True, kw_only=True):
         """
         files = [(Path(file), digest) for file, digest in self.sources]
         return Path(self.folder).is_dir() and all(
-            file.is_file() and content_of([file]) == digest
+            file.is_file() and store.content_of([file]) == digest
             for file, digest in files
             if not file.is_relative_to(sources)
         )
@@ -116,7 +116,7 @@ def _built(
     outside = [file for file in built.sources if not any(file.is_relative_to(one) for one in ours)]
     return Base(
         key=key, folder=str(state), command=command, program=program_of(built.elf, subject.files),
-        lacks=lacks, sources=tuple((str(file), content_of([file])) for file in outside),
+        lacks=lacks, sources=tuple((str(file), store.content_of([file])) for file in outside),
     )  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.cli import core as cores
 from frame_harness.cli.core import CoreRequest, examine_core
 from frame_harness.cli.reporting import Examined
-from frame_harness.image.build import content_of
 from frame_harness.image.image import Image
+from frame_harness.image.store import content_of
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import Evidence, GuestExits, LayoutEvidence, SelftestEvidence, Witness
 from frame_harness.judge.exit_codes import VerdictKind

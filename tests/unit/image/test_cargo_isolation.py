@@ -16,6 +16,7 @@ from frame_harness.base import resources
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import Toolchain, cargo, cargo_config, find_toolchain
 from frame_harness.image.build import build
+from frame_harness.image.compiler import TARGET
 from frame_harness.image.errors import CargoConfigError
 from frame_harness.image.isolation import ROOT, environment
 
@@ -44,7 +45,7 @@ VARIABLES = {
     "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0", "CARGO_UNSTABLE_BUILD_STD": "core", "CARGO": "/forged/cargo",
     "__CARGO_TEST_ROOT": "/forged", "__CARGO_TESTS_ONLY_SRC_ROOT": "/forged", "LD_PRELOAD": "",
     "LD_LIBRARY_PATH": "/forged", "SOURCE_DATE_EPOCH": "1", "FRAME_RS": "/forged/frame.rs",
-    "FRAME_HARNESS_BUILD": "forged", "FRAME_HARNESS_LACKS": "forged",
+    "FRAME_HARNESS_BUILD": "forged", "FRAME_HARNESS_LACKS": "forged", "FRAME_HARNESS_PARTS": "forged",
     "OPT_LEVEL": "0", "PROFILE": "forged", "SYSROOT": "/forged",
     "GCC_EXEC_PREFIX": "/forged", "COMPILER_PATH": "/forged", "LIBRARY_PATH": "/forged", "LDFLAGS": "-forged",
 }  # fmt: skip
@@ -173,9 +174,8 @@ def test_no_variable_that_is_not_named_reaches_cargo_or_the_compiler(
     env = dict(entry.split("=", 1) for entry in entries if entry)
     assert {name: env.get(name) for name in USERS_OWN} == USERS_OWN
     set_here = {"RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS"}
-    assert (set(env) & set(VARIABLES)) - {"FRAME_HARNESS_BUILD", "FRAME_HARNESS_LACKS"} <= set_here | set(
-        dict(toolchain.env)
-    )
+    set_here |= {"FRAME_HARNESS_BUILD", "FRAME_HARNESS_LACKS", "FRAME_HARNESS_PARTS"}
+    assert set(env) & set(VARIABLES) <= set_here | set(dict(toolchain.env))
     assert not [name for name, value in env.items() if "forged" in value.lower()]
     assert env["RUSTC"] == str(toolchain.rustc)
     assert env["RUSTC_WRAPPER"] == env["RUSTC_WORKSPACE_WRAPPER"] == ""
@@ -278,3 +278,17 @@ def test_build_among_forged_settings_is_the_same_to_the_byte(
         "".join(FORGED[name] for name in ("profile", "package", "build", "target", "cfg", "env", "unstable")),
     )
     assert build(subject, "dev", toolchain=toolchain).sha256 == plain.sha256
+
+
+def test_part_of_the_shim_that_changed_with_an_old_time_stamp_is_compiled_again(
+    clone: Path, tmp_path: Path, toolchain: Toolchain
+) -> None:
+    order = cargo.invocation(
+        "check", clone / "Cargo.toml", TARGET, tmp_path / "target", toolchain, "--package=shim_parts",
+        *toolchain.cargo_args,
+    )  # fmt: skip
+    assert order.run(what="checking the parts").status == 0
+    changed = clone / "parts" / "random.rs"
+    changed.write_text("no Rust", encoding="utf-8")
+    os.utime(changed, (1, 1))
+    assert "no Rust" in order.run(what="checking the parts").err

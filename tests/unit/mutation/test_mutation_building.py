@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from frame_harness.base.commands import Finished
 from frame_harness.base.errors import BuildError
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image.build import content_of
 from frame_harness.image.errors import CompileError
+from frame_harness.image.store import content_of
 from frame_harness.image.subject import Subject
 from frame_harness.mutation import building
 from frame_harness.mutation.building import (

@@ -31,7 +31,8 @@ def test_parts_pass_their_tests_on_the_host() -> None:
     if shutil.which("cc") is None:
         pytest.skip("no program cc, by which the compiler links tests for the host")
     target_dir = resources.build_dir() / "parts" / toolchain.key
-    order = cargo.invocation("test", PARTS.parent / "Cargo.toml", host, target_dir, toolchain, "--lib")
+    order = cargo.invocation("test", PARTS.parent / "Cargo.toml", host, target_dir, toolchain,
+                             "--package=shim_parts", "--lib")  # fmt: skip
     # The flags of the bare machine are not for the host.
     order = replace(order, settings=order.settings | {"CARGO_ENCODED_RUSTFLAGS": ""})
     with store.locked(f"parts-{toolchain.key}"):
@@ -58,9 +59,11 @@ def test_parts_have_no_unsafe_code() -> None:
 
 def test_shim_has_the_licence_of_the_project() -> None:
     root = PARTS.parents[1]
-    shim = tomllib.loads(_text(PARTS.parent / "Cargo.toml"))["package"]["license"]
+    shim, parts = (
+        tomllib.loads(_text(folder / "Cargo.toml"))["package"]["license"] for folder in (PARTS.parent, PARTS)
+    )
     project = tomllib.loads(_text(root / "pyproject.toml"))["project"]["license"]
-    assert shim == project
+    assert shim == parts == project
     assert _text(root / "LICENSE").startswith(f"{project} License")
 
 
