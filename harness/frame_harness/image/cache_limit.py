@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from frame_harness.base import resources
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import Unwritable, write_whole, writing
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import format_bytes, parse_bytes
 
@@ -30,11 +30,13 @@ KEPT: Final = ("scripts/*", "runs/*", "campaigns/*")
 NOTED: Final = ("last/*",)
 """What counts and cannot be built again, but is of no use after a while: it makes no room, it only ages."""
 LOCKS: Final = "locks"
-"""The folder of files that are empty."""
+"""The folder of files that are empty, or of a few bytes."""
 KEEP_S: Final = 7 * 24 * 3600.0
 _DROPPED: Final = ("images", "notes", "dwarf", "toolchains", "cargo", "versions")
 """What goes when nobody used it for a week, however much room there is."""
 KEEP_NOTED_S: Final = 13 * KEEP_S
+LOOK_AGAIN_S: Final = 600.0
+"""How long a folder that was found to be less than half as large as it may be is not looked at again."""
 MOST_HELD: Final = 32
 _HELD: Final[OrderedDict[Path, IO[bytes]]] = OrderedDict()
 _FOLDERS: Final = contextlib.ExitStack()
@@ -113,15 +115,19 @@ def touch(path: Path) -> None:
 def trim(*keep: Path) -> None:
     """Remove what nobody used for a week, then what was used least recently until the folder is small enough.
 
-    What a living process holds or works in stays.
+    What a living process holds or works in stays. To look at all files takes a tenth of a build: a folder
+    with much room is looked at once in a while.
 
     Args:
         keep: files, and files in folders, that are needed now.
     """
     now = time.time()
+    if _had_much_room(now):
+        return
     entries = sorted(_entries(BUILT), key=lambda entry: entry.used)
     noted = list(_entries(NOTED))
-    excess = sum(entry.n_bytes for entry in [*entries, *noted, *_entries(KEPT)]) - limit_bytes()
+    n_bytes = sum(entry.n_bytes for entry in [*entries, *noted, *_entries(KEPT)])
+    excess = n_bytes - limit_bytes()
     for entry in noted:
         if entry.used < now - KEEP_NOTED_S:
             _remove(entry.path)
@@ -131,6 +137,22 @@ def trim(*keep: Path) -> None:
         needed = any(path == entry.path or path.is_relative_to(entry.path) for path in keep)
         if (old or excess > 0) and not needed and _remove(entry.path):
             excess -= entry.n_bytes
+    with contextlib.suppress(Unwritable):  # then the next build looks again
+        write_whole(_size_when_looked_at(), str(n_bytes).encode())
+
+
+def _had_much_room(now: float) -> bool:
+    """Tell whether somebody looked a short while ago and found less than half of what may be there."""
+    found = _size_when_looked_at()
+    try:
+        looked, n_bytes = found.stat().st_mtime, int(found.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return 0 <= now - looked < LOOK_AGAIN_S and n_bytes < limit_bytes() / 2
+
+
+def _size_when_looked_at() -> Path:
+    return resources.build_dir() / LOCKS / "size"
 
 
 def described() -> str:

@@ -1,20 +1,23 @@
 """Proves from an image's instructions that it was compiled as it was asked for.
 
 Cargo's word for that is not taken: the shim's `evidence.rs` is compiled once more, by the compiler alone with
-the flags of the profile, and the image must hold the same instructions. What they show of the checks and of
-the CPU's features is also read without that comparison, so that a compiler that adds flags by itself is seen.
+the flags of the profile, and the image must hold the same instructions. What a compiler made of it is kept.
+What the instructions show of the checks and of the CPU's features is also read without that comparison, so
+that a compiler that adds flags by itself is seen.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from frame_harness.base import resources
-from frame_harness.image import evidence, machine_code
+from frame_harness.base import disk, resources
+from frame_harness.image import evidence, machine_code, store
 from frame_harness.image.asked import Asked, asked
 from frame_harness.image.cargo import shim_flags
 from frame_harness.image.compiler import TARGET, Toolchain
@@ -48,10 +51,39 @@ def differences(image: Image, toolchain: Toolchain, core: Path | None = None) ->
     code = machine_code.functions_code(image.elf, evidence.ALL)
     found = [*_checks(code, wanted), *_features(image)]
     shapes = {name: machine_code.shape(each) for name, each in code.items()}
-    if not found and shapes != (alone := _alone(wanted, toolchain, core)):
+    if found or _is_known(shapes, wanted, toolchain, core):
+        return found
+    if shapes != (alone := _alone(wanted, toolchain, core)):
         # Code for another CPU, or with other checks, differs in every function: then that is what differs.
-        found += _optimization(shapes, wanted, toolchain, core) or [_flags(shapes, alone, wanted)]
+        return _optimization(shapes, wanted, toolchain, core) or [_flags(shapes, alone, wanted)]
+    if core is None:
+        _note(shapes, wanted, toolchain)
     return found
+
+
+def _is_known(shapes: Shapes, wanted: Asked, toolchain: Toolchain, core: Path | None) -> bool:
+    """Tell whether this compiler was seen to make the same of the evidence, when asked in the same way.
+
+    A core library that was compiled with the image has part in the evidence: then nothing is known.
+    """
+    return core is None and store.read_json(_place(wanted, toolchain)) == _digest(repr(shapes))
+
+
+def _note(shapes: Shapes, wanted: Asked, toolchain: Toolchain) -> None:
+    try:
+        store.write_json(_place(wanted, toolchain), _digest(repr(shapes)))
+    except disk.Unwritable as error:  # somebody else's cache, or no room: it can be compiled again
+        disk.tell(error)
+
+
+def _place(wanted: Asked, toolchain: Toolchain) -> Path:
+    source = evidence.path().read_text(encoding="utf-8")
+    asked_for = [toolchain.key, source, *wanted.flags, *shim_flags(), *toolchain.rustflags]
+    return store.note_path(f"evidence-{_digest(json.dumps(asked_for))}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _checks(code: Mapping[str, bytes], wanted: Asked) -> Iterator[BuildDifference]:

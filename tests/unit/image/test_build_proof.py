@@ -9,9 +9,11 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +32,7 @@ from frame_harness.image import (
     proof,
     store,
 )
-from frame_harness.image.asked import asked
+from frame_harness.image.asked import Asked, asked
 from frame_harness.image.build import lock_of
 from frame_harness.image.compiler import TARGET
 from frame_harness.image.errors import BuildDifference, WrongBuild
@@ -91,6 +93,27 @@ def test_code_that_was_compiled_as_asked_is_believed(
     folder: Path, toolchain: Toolchain, profile: str
 ) -> None:
     proof.prove_image(linked(folder, toolchain, profile), toolchain)
+
+
+def test_the_evidence_is_compiled_once_for_a_compiler_and_a_profile(
+    folder: Path, toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
+    compiled, asked_for = evidence.compiled, list[str]()
+
+    def counted(wanted: Asked, *arguments: Any, **named: Any) -> AbstractContextManager[Path]:
+        asked_for.append(wanted.profile)
+        return compiled(wanted, *arguments, **named)
+
+    monkeypatch.setattr(evidence, "compiled", counted)
+    for profile in ("dev", "release", "dev", "release"):
+        proof.prove_image(linked(folder, toolchain, profile), toolchain)
+    assert asked_for == ["dev", "release"]
+    with pytest.raises(WrongBuild, match="level 3"):
+        proof.prove_image(linked(folder, toolchain, "release", "-Copt-level=3"), toolchain)
+    another = replace(toolchain, key="another")
+    proof.prove_image(linked(folder, toolchain, "dev"), another)
+    assert asked_for[-1] == "dev"
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,32 @@ def test_what_nobody_used_for_a_week_goes_though_there_is_room(cache: Path) -> N
     assert held.exists() and target.exists()
 
 
+def test_a_folder_with_much_room_is_looked_at_once_in_a_while(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    week = -int(cache_limit.KEEP_S)
+    trim()
+    old = made(cache, "images/a/kernel_shim", used=week, n_bytes=1)
+    trim()
+    assert old.exists()
+    looked = cache / "locks" / "size"
+    at = looked.stat().st_mtime
+    for before in (cache_limit.LOOK_AGAIN_S + 1, -3600):  # long ago, or by a clock that was ahead
+        os.utime(looked, (at - before, at - before))
+        trim()
+        assert not old.exists()
+        made(cache, "images/a/kernel_shim", used=week, n_bytes=1)
+    looked.write_text("?")
+    trim()
+    assert not old.exists()
+    made(cache, "images/a/kernel_shim", used=week, n_bytes=1)
+    made(cache, "images/b/kernel_shim", used=0, n_bytes=MIB)
+    trim()
+    monkeypatch.setenv(cache_limit.VARIABLE, "2 KiB")
+    trim()
+    assert not old.exists()
+
+
 def test_reading_again_what_was_kept_is_a_use(cache: Path) -> None:
     read = partial(elf_cache.cached, "0" * 64, "names", {"name"}, lambda: {"name": 1})
     read()
