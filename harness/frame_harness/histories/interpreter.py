@@ -24,6 +24,7 @@ from frame_harness.histories.commands import (
     FOLLOWS_VTABLE,
     GIVES_BACK,
     READS_FIELD,
+    TAKES,
     VTABLES,
     WRITES_SLOT,
     Command,
@@ -280,6 +281,14 @@ class Interpreter:
         slot = self.model.slots[pfn]
         return slot.refcount == C.refcount_unused or slot.order != 0
 
+    def _takes_what_says_free(self, command: Command) -> bool:
+        """Whether the buddy hands a chosen frame out without a claim, whose slot still says free then."""
+        faults = self.model.buddy.faults
+        if command.op not in TAKES or faults.next_pfn is None or faults.refusals:
+            return False
+        order = command.operands[0] if command.operands else 0
+        return order == 0 and self.model.slots[faults.next_pfn].says_free
+
     def _notice_abuse(self, command: Command) -> None:
         """A user who frees twice, offers frames in use or writes to free frames breaks the lists himself."""
         slots, quarantined = self.model.slots, self.model.buddy.quarantined
@@ -289,7 +298,7 @@ class Interpreter:
         abused = command.op in OF_THE_OWNER and (free or C.refcount_unused in command.operands[1:])
         # A frame in quarantine has the count 0, from which a reference leads back into use.
         abused |= command.op is Op.INC_REF and not quarantined.isdisjoint(command.frames)
-        abused |= self._flags_contradict(command)
+        abused |= self._flags_contradict(command) or self._takes_what_says_free(command)
         self.rewound = self.rewound or command.op is Op.SET_GENERATION or self._clears_poison(command)
         self.sound = self.sound and not (abused or command.op in BREAKS_LISTS)
 

@@ -118,6 +118,26 @@ def test_a_reference_to_a_frame_in_quarantine_leads_it_back_into_use(interpreter
     assert not interpreter.follow(decode(f"slot.inc_ref {paddr}")).sound
 
 
+@pytest.mark.parametrize(
+    ("lines", "sound"),
+    [
+        (["inject buddy.next {}", "buddy.alloc 0 unmovable"], False),
+        (["inject buddy.next {}", "trait.alloc_frame"], False),
+        (["inject buddy.next {}", "alloc"], True),
+        (["inject buddy.next {}", "buddy.alloc 1 unmovable"], True),
+        (["inject buddy.next {}", "inject buddy.refuse 1", "buddy.alloc 0 unmovable"], True),
+    ],
+)
+def test_a_free_frame_that_is_taken_by_choice_without_a_claim_says_free_on(
+    lines: list[str], sound: bool, interpreter: Interpreter
+) -> None:
+    done = interpreter.follow(decode("alloc")).outcome
+    assert isinstance(done, Done)
+    paddr = f"{done.values['paddr']:#x}"
+    follow(interpreter, f"release {paddr} 0", *(line.format(paddr) for line in lines))
+    assert interpreter.sound is sound
+
+
 @pytest.mark.parametrize("flags", [0x500, 0x900, 0x2D07])
 @pytest.mark.parametrize("order", [0, 2])
 def test_a_holder_of_a_block_who_calls_it_a_frame_of_the_kernel_s_is_noticed(
