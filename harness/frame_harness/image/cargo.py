@@ -98,19 +98,21 @@ def invocation(
         str(toolchain.cargo), command, "--locked", f"--manifest-path={manifest}", f"--target={target}",
         f"--target-dir={target_dir}", *arguments,
     )  # fmt: skip
-    return Invocation(argv, settings(toolchain), cargo_home(), toolchain, (manifest.parent, target_dir))
+    home = cargo_home()
+    return Invocation(argv, settings(toolchain, home), home, toolchain, (manifest.parent, target_dir))
 
 
-def settings(toolchain: Toolchain) -> dict[str, str]:
+def settings(toolchain: Toolchain, home: CargoHome) -> dict[str, str]:
     """Return the variables that the harness sets for cargo and for the compiler.
 
-    What is set here outranks every configuration file, also where it is empty.
+    What is set here outranks every configuration file, also where it is empty. No wrapper is named only where
+    some file may name one: for a name, also an empty one, cargo asks the compiler about itself in every run.
     """
+    wrappers = {"RUSTC_WRAPPER": "", "RUSTC_WORKSPACE_WRAPPER": ""} if home.at_root else {}
     return {
         **dict(toolchain.env),
         "RUSTC": str(toolchain.rustc),
-        "RUSTC_WRAPPER": "",
-        "RUSTC_WORKSPACE_WRAPPER": "",
+        **wrappers,
         _FLAGS: _SEPARATOR.join((*shim_flags(), *toolchain.rustflags)),
         "CARGO_TERM_COLOR": "never",
     }
