@@ -193,7 +193,8 @@ def _debian(say: Say | None, *, install: bool) -> Toolchain:
         cargo_args=cargo_args,
         rustflags=rustflags,
         # A stable compiler takes -Z only when it believes to compile itself. Needed for -Zbuild-std alone.
-        env=(("RUSTC_BOOTSTRAP", "1"),),
+        # The small functions of a core library that was compiled with the shim would not be inlined; see D75.
+        env=(("RUSTC_BOOTSTRAP", "1"), ("CARGO_PROFILE_DEV_LTO", "false")),
         sysroot=sysroot,
         key=_key(verbose, sysroot, (rustc, cargo, linker), cargo_args + rustflags),
     )
