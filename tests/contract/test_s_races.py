@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Unpack
 
 import pytest
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_races.rules import RULES
+from frame_harness.guest.boot_options import BootArguments, BootOptions
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.image.image import Image
 from frame_harness.races.explorer import Explorer, Race
@@ -54,8 +55,8 @@ class Guests:
         self._explorer = None
         self._ending.close()
 
-    def _boot(self, **options: Any) -> Kernel:
-        kernel = self._run.boot(**options)
+    def _boot(self, **words: Unpack[BootArguments]) -> Kernel:
+        kernel = self._run.boot(BootOptions(**words))
         # Should it not exit as asked, the run has that on record.
         self._ending.callback(self._run.finish, kernel)
         return kernel

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from frame_harness.base.units import KERNEL_VMA, KIB, MIB, Paddr, align_up
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.histories.scenarios import Scenario
 from frame_harness.histories.whole_memory import HistoryBrokenOff, WatchedMemory
@@ -41,17 +40,6 @@ CLAUSES = [pytest.param(id_, marks=pytest.mark.clause(id_, at=at), id=id_) for i
 Islands = list[tuple[Paddr, int]]
 
 
-@dataclass(frozen=True)
-class Memory:
-    """A memory map: options of `Kernel.boot`, with the islands among them."""
-
-    options: dict[str, Any]
-
-    @property
-    def islands(self) -> Islands:
-        return list(self.options.get("reserve", ()))
-
-
 def smallest(image: Image) -> int:
     """The kernel image with as little above it as boots."""
     end, _ = image.symbol("__kernel_end")
@@ -65,12 +53,12 @@ def islands_of_odd_alignment() -> Islands:
     return [(Paddr(base), length) for base, length in islands]
 
 
-MEMORIES: dict[str, Callable[[Image], Memory]] = {
-    "whole": lambda _: Memory({}),
-    "smallest": lambda image: Memory({"ram": smallest(image)}),
-    "islands": lambda _: Memory({"reserve": islands_of_odd_alignment()}),
-    "partial-last-frame": lambda _: Memory({"ramtop": 21 * MIB + 0x1234, "reserve": [(19 * MIB, 0x801)]}),
-    "three-zones": lambda _: Memory({"ram": 1024 * MIB}),
+MEMORIES: dict[str, Callable[[Image], BootOptions]] = {
+    "whole": lambda _: BootOptions(),
+    "smallest": lambda image: BootOptions(ram=smallest(image)),
+    "islands": lambda _: BootOptions(reserve=islands_of_odd_alignment()),
+    "partial-last-frame": lambda _: BootOptions(ramtop=21 * MIB + 0x1234, reserve=[(19 * MIB, 0x801)]),
+    "three-zones": lambda _: BootOptions(ram=1024 * MIB),
 }
 
 
@@ -80,11 +68,11 @@ class Lives:
     def __init__(self) -> None:
         self._seen: dict[tuple[RunKey, str], WatchedMemory | Exception] = {}
 
-    def of(self, run: Run, name: str, memory: Memory) -> WatchedMemory:
+    def of(self, run: Run, name: str, memory: BootOptions) -> WatchedMemory:
         key = (run.key, name)
         if key not in self._seen:
-            kernel = run.boot(**memory.options)
-            watched = WatchedMemory(kernel, memory.islands)
+            kernel = run.boot(memory)
+            watched = WatchedMemory(kernel, [(Paddr(base), length) for base, length in memory.reserve])
             try:
                 self._seen[key] = Scenario(watched, seed=len(name)).live()
             except (SubjectPanic, AllocFailed) as error:

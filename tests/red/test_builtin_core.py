@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -148,9 +149,7 @@ def find(bug: CoreMutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     shim = broken_shim(tmp_path, bug)
     monkeypatch.setattr(resources, "shim_dir", lambda: shim)
     image, machine = build(builtin_core(), "release"), load_machine("microvm")
-    with Cores(
-        lambda **options: BootedGuest.boot(image, machine, **options), lambda guest: guest.finish(), BUILTIN
-    ) as cores:
+    with Cores(partial(BootedGuest.start, image, machine), lambda guest: guest.finish(), BUILTIN) as cores:
         sites = [small_site(cores.small), large_site(cores.large)]
         tally = campaign(sites, SEED, lambda so_far: not so_far.found, work_site(cores.counting))
         assert tally.found, f"nothing was found in {tally.maps} maps and {tally.histories} histories"

@@ -15,6 +15,7 @@ from frame_harness.coverage.summary import summary
 from frame_harness.coverage.words import total
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.pool import GuestPool
 from frame_harness.image.build import build
 from frame_harness.image.code_lines import CodeLines, code_lines
@@ -209,7 +210,7 @@ def test_what_every_boot_runs_is_no_check_s(run: Run, lines: CodeLines) -> None:
     run.finish(run.boot())
     run.credit("on memory of its own", "")
     for _ in range(2):
-        run.finish(run.boot(reserve=[(0x1800000, 0x3000)]))
+        run.finish(run.boot(BootOptions(reserve=[(0x1800000, 0x3000)])))
     found = functions_of(run, lines)
     assert "init_metadata_array" in found[BOOT] - found[BEFORE_CHECKS]
     assert "init_metadata_array" in found["on memory of its own"]

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from frame_harness.base.profiles import STEERING
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.boot_options import AS_USUAL
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.commands import decode
 from frame_harness.histories.lockstep import OwnHost
@@ -117,7 +118,7 @@ def test_fuzz_without_a_corpus_cannot_minimize_one(tmp_path: Path, monkeypatch: 
 
 
 def test_a_history_of_another_machine_on_all_of_its_memory_is_left_out(tmp_path: Path) -> None:
-    config = type(ISLANDS)("whole", {})
+    config = type(ISLANDS)("whole", AS_USUAL)
     (tmp_path / "history-1.txt").write_text(Script("pc", "dev", config, (decode("alloc"),)).text)
     run = fuzz("--commands", "1", "--seed", "1", "--corpus", tmp_path)
     assert run.exit_code == ExitCode.PASS, run.output

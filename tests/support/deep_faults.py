@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from frame_harness.base.profiles import STEERING
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.boot_options import AS_USUAL, BootOptions
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
@@ -223,8 +224,8 @@ class WithFault(OwnHost):
 
     fault: int = 0
 
-    def boot(self, **options: Any) -> Kernel:
-        kernel = Kernel.boot(self.image, self.machine, **options)
+    def boot(self, options: BootOptions = AS_USUAL) -> Kernel:
+        kernel = super().boot(options)
         _words(kernel, "AWAKE", 1)[0] = self.fault
         return kernel
 

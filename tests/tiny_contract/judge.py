@@ -17,6 +17,7 @@ from frame_harness.base.units import Paddr
 from frame_harness.contract import layout_map
 from frame_harness.contract.methods import SlotMethod
 from frame_harness.frame_guest.kernel import Boot, Kernel
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.histories.method_history import check, clauses_at_stake
@@ -48,6 +49,8 @@ from tests.tiny_contract.contract import PREFLIGHT, TINY, Table
 
 RUN = RunKey("microvm", "release")
 CALLS = 200
+BARE = BootOptions(init="array")
+"""The table is there, and nothing was allocated."""
 OWNER, OTHER = 0x1122_3344_5566_7788, 0x99AA
 
 
@@ -156,12 +159,12 @@ def play_checks(run: Run) -> list[CheckResult]:
     """Every check, in order, on one guest; what breaks off does not keep the others from being played."""
     results: list[CheckResult] = []
     for one in CHECKS:
-        kernel = run.shared(init="array")
+        kernel = run.shared(BARE)
         kernel.commands.clear()
         began = time.monotonic()
         facts: dict[str, Any] = {"outcome": Outcome.PASSED}
         try:
-            one.play(kernel, run.boot)
+            one.play(kernel, lambda **words: run.boot(BootOptions(**words)))
         except ClauseViolated as error:
             facts = _of_a_violation(error, one.blames, run.image) | {"commands": tuple(kernel.commands)}
         except HarnessError as error:

@@ -75,8 +75,8 @@ class SentCommand(Record, frozen=True, kw_only=True):
     took_s: Seconds = 0.0
 
 
-class BootOptions(Record, frozen=True, kw_only=True):
-    """What `BootedGuest.boot` was given; a guest with the same ones begins as this one did.
+class BootRecord(Record, frozen=True, kw_only=True):
+    """The plain options of a boot; a guest with the same ones begins as this one did.
 
     Attributes:
         ram: bytes.
@@ -124,7 +124,7 @@ class GuestRecord(Record, frozen=True, kw_only=True):
 
     argv: tuple[str, ...]
     image_sha256: str = ""
-    options: BootOptions | None = None
+    options: BootRecord | None = None
     was_put_back: bool = False
     end: GuestEnd | None = None
     end_words: str = ""

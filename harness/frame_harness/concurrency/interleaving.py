@@ -18,6 +18,7 @@ from frame_harness.concurrency.recording import Recorder, Recording, code_at
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.turn import StepPanicked, Turn
 from frame_harness.concurrency.watched import Watched
+from frame_harness.guest.boot_options import Boots
 from frame_harness.guest.booted import BootedGuest, gone
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
@@ -345,11 +346,10 @@ class Turns(Generic[G]):
 
 
 @contextlib.contextmanager
-def interleaved(boot: Callable[..., G], prepare: Callable[[G, Cpus], tuple[str, str]]) -> Iterator[Turns[G]]:
+def interleaved(boot: Boots[G], prepare: Callable[[G, Cpus], tuple[str, str]]) -> Iterator[Turns[G]]:
     """Boot a guest, let two of its CPUs begin their steps under a debugger.
 
     Args:
-        boot: starts a guest with options of `BootedGuest.boot`.
         prepare: readies the guest, names its frames; returns the step of the first CPU, that of the second.
     Raises:
         SubjectPanic: on leaving, when a step panicked.

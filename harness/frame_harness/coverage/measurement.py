@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from frame_harness.coverage.blocks import executed
 from frame_harness.coverage.lines import Reached
@@ -16,8 +16,6 @@ BOOT: Final = "boot"
 BEFORE_CHECKS: Final = "preflight"
 """Stands for a check: what is compared in each run before its first one."""
 STAND_FOR_NO_CHECK: Final = frozenset({BOOT, BEFORE_CHECKS})
-_SPECIAL: Final = ("reserve", "ramtop", "extra")
-"""Options of a guest whose boot is part of what a check is about."""
 
 _Lines = set[int]
 
@@ -52,21 +50,11 @@ class Measurement:
         """Credit what ran since the last call to the running check."""
         self._credit(self._check, self._group, self._ran())
 
-    def before_boot(self, options: MutableMapping[str, Any]) -> str:
-        """Add to a guest's options what makes QEMU log; return a name for how it boots, empty for as usual.
-
-        Where it dies on the way to its prompt, what it ran there counts for the running check.
-        """
-        self.collect()
-        special = [f"{name}={options[name]}" for name in _SPECIAL if options.get(name)]
-        options["logs"] = self.logs
-        return " ".join(special)
-
     def booted(self, special: str, *, was_put_back: bool) -> None:
         """Credit the boot of a guest that has come to its prompt.
 
         Args:
-            special: what `before_boot` said of it.
+            special: names the memory that it was started on; empty for as usual.
         """
         ran = self._ran()
         if special:

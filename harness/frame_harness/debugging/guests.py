@@ -5,20 +5,21 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from frame_harness.base.units import Vaddr
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.boot_options import AS_USUAL, BootOptions
 from frame_harness.image.image import Image
 from frame_harness.machine.debugger import GLANCE_S, Debugger, DebuggerError, GuestEnded
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
 
 POWER_ON: Final = -1
-_OF_A_DEBUGGER: Final = "debugger"
 MOST_TIMES: Final = 50
 """So often a command may come to the places before they are let alone until the next command."""
 
@@ -46,16 +47,17 @@ class CountedGuests:
         """Count from 0 again, for the next check."""
         self.here, self.commands, self.kernels, self.driven = Position(), [], [], set()
 
-    def boot(self, kind: type[Kernel], image: Image, machine: Machine, **options: Any) -> Kernel:
+    def boot(
+        self, kind: type[Kernel], image: Image, machine: Machine, options: BootOptions = AS_USUAL
+    ) -> Kernel:
         """Start the next guest."""
         number = len(self.commands)
         self.commands.append([])
         self.here = Position(number, POWER_ON)
-        options["hung_before"] = None
-        if options.get(_OF_A_DEBUGGER) is not None:
+        if options.debugger is not None:
             self.driven.add(number)
-        if options["seed"] is not None:
-            options["seed"] = number + 1
+        seed = None if options.seed is None else number + 1
+        options = replace(options, seed=seed, hung_before=None)
         kernel = self.start(number, kind, image, machine, options)
         kernel.before = partial(self._before, number, kernel.guest)
         self.kernels.append(kernel)
@@ -67,10 +69,10 @@ class CountedGuests:
         kind: type[Kernel],
         image: Image,
         machine: Machine,
-        options: dict[str, Any],
+        options: BootOptions,
     ) -> Kernel:
         """Start one guest; others do more about it."""
-        return kind.boot(image, machine, **options)
+        return kind.start(image, machine, options)
 
     def at(self, position: Position, guest: Guest) -> None:
         """Is called before each command is sent."""
@@ -96,14 +98,14 @@ class TracedGuests(CountedGuests):
         self._wanted, self._set = threading.Event(), threading.Event()
 
     def start(
-        self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: dict[str, Any]
+        self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: BootOptions
     ) -> Kernel:
-        if number != self._guest or options.get(_OF_A_DEBUGGER) is not None:
-            return kind.boot(image, machine, **options)
+        if number != self._guest or options.debugger is not None:
+            return kind.start(image, machine, options)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                kernel = kind.boot(image, machine, **options, debugger=theirs.fileno())
+                kernel = kind.start(image, machine, replace(options, debugger=theirs.fileno()))
             except BaseException:
                 ours.close()
                 raise
@@ -169,14 +171,13 @@ class HeldGuests(CountedGuests):
         self.held: Guest | None = None
 
     def start(
-        self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: dict[str, Any]
+        self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: BootOptions
     ) -> Kernel:
         if number != self._held_at.guest:
-            return kind.boot(image, machine, **options)
-        options["debugger"] = self._socket
-        if self._held_at.command == POWER_ON:
-            options["at_power_on"] = self._let_hold
-        return kind.boot(image, machine, **options)
+            return kind.start(image, machine, options)
+        at_power_on = self._let_hold if self._held_at.command == POWER_ON else options.at_power_on
+        held = replace(options, debugger=self._socket, at_power_on=at_power_on)
+        return kind.start(image, machine, held)
 
     def at(self, position: Position, guest: Guest) -> None:
         if position == self._held_at:
@@ -196,13 +197,15 @@ class OpenGuests:
         # Kernels hold the RAM of their guests: nobody keeps them here.
         self._sockets: WeakKeyDictionary[Kernel, Path] = WeakKeyDictionary()
 
-    def boot(self, kind: type[Kernel], image: Image, machine: Machine, **options: Any) -> Kernel:
+    def boot(
+        self, kind: type[Kernel], image: Image, machine: Machine, options: BootOptions = AS_USUAL
+    ) -> Kernel:
         """Start the next guest; one that its check drives by a debugger has no room for another."""
-        if options.get(_OF_A_DEBUGGER) is not None:
-            return kind.boot(image, machine, **options)
+        if options.debugger is not None:
+            return kind.start(image, machine, options)
         self._booted += 1
         path = self._folder / f"gdb{self._booted}"
-        kernel = kind.boot(image, machine, **options | {_OF_A_DEBUGGER: path})
+        kernel = kind.start(image, machine, replace(options, debugger=path))
         self._sockets[kernel] = path
         return kernel
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from frame_harness.base.disk import scratch
 from frame_harness.debugging.guests import CountedGuests
 from frame_harness.debugging.recording import RecordingError, RecordingNote, folder_of, icount, keep, note_of
 from frame_harness.debugging.session import FailedCheck, again
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.identity import version_of
@@ -36,15 +37,15 @@ class RecordedGuests(CountedGuests):
         return self._folder / f"replay{number}.bin"
 
     def start(
-        self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: dict[str, Any]
+        self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: BootOptions
     ) -> Kernel:
         if why := _refusal(machine, options):
             self.why_not = why
-            return kind.boot(image, machine, **options)
-        machine = machine.override(ram=options.pop("ram", None))
+            return kind.start(image, machine, options)
+        machine = machine.override(ram=options.ram)
         self._machines[number] = machine
         recorded = machine.override(extra_args=(*machine.extra_args, *icount("record", self.log(number))))
-        kernel = kind.boot(image, recorded, records_input=True, **options)
+        kernel = kind.start(image, recorded, replace(options, ram=None, records_input=True))
         self._versions[number] = version_of(kernel.guest)
         return kernel
 
@@ -80,19 +81,19 @@ def record(request: SessionRequest, failure: FailedCheck) -> tuple[Path, Recordi
             raise _not(failure, "it passed when it was made again")
         if guests.note is None:
             raise _not(failure, guests.why_not)
-        note = replace(guests.note, finding=found.result.message, frame=found.result.frame)
+        note = structs.replace(guests.note, finding=found.result.message, frame=found.result.frame)
         place = folder_of(request.subject, failure.check)
         keep(place, note, guests.log(found.at.guest), failure.image.elf)
     return place, note
 
 
-def _refusal(machine: Machine, options: dict[str, Any]) -> str:
+def _refusal(machine: Machine, options: BootOptions) -> str:
     """Why a guest cannot be recorded; empty for one that can."""
-    if (options.get("cpus") or machine.cpus) > 1:
+    if (options.cpus or machine.cpus) > 1:
         return "its guest has several CPUs, and QEMU records one"
-    if options.get("debugger") is not None:
+    if options.debugger is not None:
         return "its guest has a debugger already"
-    if options.get("counts_instructions"):
+    if options.counts_instructions:
         return "its guest counts instructions in its own way"
     if machine.accel != "tcg":
         return f"QEMU records with tcg alone, not with {machine.accel}"

@@ -14,14 +14,13 @@ from frame_harness.frame_guest.memory_view import memory_state
 from frame_harness.frame_guest.slot import Slot
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState
+from frame_harness.guest.boot_options import Boots
 from frame_harness.guest.programmed import ProgrammedGuest
 from frame_harness.guest.reply import Reply
 
 
-class Boot(Protocol):
+class Boot(Boots["Kernel"], Protocol):
     """Starts guests of the run under test; they end with the test."""
-
-    def __call__(self, **options: Any) -> Kernel: ...
 
 
 class Kernel(ProgrammedGuest):

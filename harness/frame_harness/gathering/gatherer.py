@@ -182,8 +182,7 @@ class Gatherer:
         guest = taken.guest
         if not isinstance(guest, Kernel) or state is None:
             return state
-        options = {name: value for name, value in guest.options.items() if name != "seed"}
-        kind = (guest.image.sha256, guest.machine, tuple(options.items()))
+        kind = (guest.image.sha256, guest.machine, guest.options.for_any_seed())
         if kind not in self._maps:
             try:
                 self._maps[kind] = self._replayer.regions(guest.image, guest.machine, guest.options)

@@ -23,6 +23,7 @@ from frame_harness.frame_metadata.frame_states import free_frames_by_order
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS, MemoryState
 from frame_harness.gathering.frames import payload_of
 from frame_harness.gathering.taken import Taken, take
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.checks import Shows
 from frame_harness.guest.command_log import Sent
 from frame_harness.guest.errors import GuestFailure
@@ -84,7 +85,7 @@ class CommandReplayer:
         Raises:
             HarnessError: a fresh guest does not come to its prompt.
         """
-        with self._booted(image, machine, dict(by.options)) as kernel:
+        with self._booted(image, machine, by.options) as kernel:
             lines = by.lines_on(kernel.vtable)
             kernel.log.begin_check()
             with contextlib.suppress(GuestFailure):  # that is what is shown
@@ -94,7 +95,7 @@ class CommandReplayer:
         taken.notes.append("played again in a fresh guest: the check's own were gone")
         return taken
 
-    def regions(self, image: Image, machine: Machine, options: dict[str, Any]) -> list[Region]:
+    def regions(self, image: Image, machine: Machine, options: BootOptions) -> list[Region]:
         """The memory map that a guest with these options tells at its prompt.
 
         Raises:
@@ -104,7 +105,7 @@ class CommandReplayer:
             return kernel.memory_map()
 
     def play(
-        self, image: Image, machine: Machine, options: dict[str, Any], sent: Sequence[Sent], *,
+        self, image: Image, machine: Machine, options: BootOptions, sent: Sequence[Sent], *,
         died: bool, pfns: NDArray[np.int64],
     ) -> PlayedAgain:  # fmt: skip
         """Play commands again.
@@ -133,11 +134,11 @@ class CommandReplayer:
             return steps.played(fatal)
 
     @contextlib.contextmanager
-    def _booted(self, image: Image, machine: Machine, options: dict[str, Any]) -> Iterator[Kernel]:
+    def _booted(self, image: Image, machine: Machine, options: BootOptions) -> Iterator[Kernel]:
         if machine.ram > MOST_RAM:
             raise NotReplayed("replay", detail=f"{machine.ram >> 20} MiB of RAM, at most {MOST_RAM >> 20}")
         limited = machine.override(limits={"request_cpu_s": min(MOST_CPU_S, machine.limits.request_cpu_s)})
-        kernel = self._pool.boot(Kernel, image, limited, **options)
+        kernel = self._pool.boot(Kernel, image, limited, options)
         try:
             yield kernel
         except BaseException:

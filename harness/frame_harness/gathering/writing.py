@@ -10,7 +10,7 @@ import msgspec
 
 from frame_harness.archive import files
 from frame_harness.archive.memory import save, save_life
-from frame_harness.archive.records import BootOptions, GuestRecord, SentCommand
+from frame_harness.archive.records import BootRecord, GuestRecord, SentCommand
 from frame_harness.archive.writing import add_image
 from frame_harness.base.units import Pfn, pfn_to_paddr
 from frame_harness.console.protocol import quote_line
@@ -18,6 +18,7 @@ from frame_harness.gathering.qemu_script import script
 from frame_harness.gathering.replay import PlayedAgain
 from frame_harness.gathering.taken import Taken
 from frame_harness.guest.backtrace import texts
+from frame_harness.guest.booted import BootedGuest
 
 CONSOLE: Final = "console.log"
 SCRIPT: Final = "qemu.sh"
@@ -42,7 +43,7 @@ def write_guest(
     record = GuestRecord(
         argv=taken.argv,
         image_sha256=taken.image.sha256,
-        options=BootOptions(**taken.guest.options) if taken.guest is not None else None,
+        options=_boot(taken.guest) if taken.guest is not None else None,
         was_put_back=taken.guest is not None and taken.guest.was_put_back,
         commands=tuple(
             SentCommand(line=one.line, reply=one.reply, at_s=max(0.0, one.at_s), took_s=max(0.0, one.took_s))
@@ -64,6 +65,14 @@ def write_guest(
     return msgspec.structs.replace(record, **memory, end=end, end_words=words, notes=tuple(taken.notes))
 
 
+def _boot(guest: BootedGuest) -> BootRecord:
+    options = guest.options
+    return BootRecord(
+        init=options.init, ram=guest.machine.ram, cpus=guest.machine.cpus, reserve=tuple(options.reserve),
+        ramtop=options.ramtop, seed=options.seed, extra=tuple(options.extra),
+    )  # fmt: skip
+
+
 def _write(path: Path, text: str, folder: Path) -> str:
     path.write_text(text, encoding="utf-8", errors="replace")
     return str(path.relative_to(folder))
@@ -77,8 +86,7 @@ def _console(taken: Taken) -> Iterator[str]:
 def _commands(taken: Taken) -> Iterator[str]:
     """The commands as the console takes them, each with its reply behind it."""
     if taken.guest is not None:
-        shown = (f"{name}={value}" for name, value in taken.guest.options.items() if value not in (None, ()))
-        yield f"# boot: {' '.join(shown)}\n"
+        yield f"# boot: {taken.guest.options.shown}\n"
     if taken.left_out:
         yield f"# {taken.left_out} older commands are not kept\n"
     for one in taken.sent:

@@ -6,9 +6,8 @@ import secrets
 import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +20,11 @@ from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
 from frame_harness.console.typed import TypedChannel
 from frame_harness.guest.absence import require_names_of
+from frame_harness.guest.boot_options import AS_USUAL, BootArguments, BootOptions
 from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
 from frame_harness.guest.errors import GuestCrashed, GuestFailure
-from frame_harness.guest.first_prompt import command_line, first_prompt
+from frame_harness.guest.first_prompt import first_prompt
 from frame_harness.guest.printed import Printed
 from frame_harness.guest.remains import leave
 from frame_harness.guest.reply import Reply, checked
@@ -37,7 +37,6 @@ from frame_harness.image.room import require_room
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest
-from frame_harness.machine.translation_log import TranslationLogs
 
 COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20
@@ -74,8 +73,8 @@ class BootedGuest:
         self.commands: deque[str] = deque(maxlen=COMMANDS_KEPT)
         self.log = CommandLog(channel.transcript.began)
         """Everything that it was sent; `commands` are what a report shows."""
-        self.options: dict[str, Any] = {}
-        """Of its boot, as `boot` takes them; a guest with the same ones begins as this one did."""
+        self.options = AS_USUAL
+        """Plain options of its boot; a guest with the same ones begins as this one did."""
         self.called: set[str] = set()
         """Paths of the subject's functions that commands called."""
         self.failure: HarnessError | None = None
@@ -94,43 +93,18 @@ class BootedGuest:
         self._slots: NDArray[Any] | None = None
 
     @classmethod
-    def boot(
-        cls,
-        image: Image,
-        machine: Machine,
-        *,
-        init: str = "full",
-        ram: int | str | None = None,
-        reserve: Sequence[tuple[int, int]] = (),
-        ramtop: int | None = None,
-        cpus: int | None = None,
-        seed: int | None = 1,
-        extra: Sequence[str] = (),
-        debugger: int | Path | None = None,
-        at_power_on: Callable[[Guest], None] | None = None,
-        counts_instructions: bool = False,
-        logs: TranslationLogs | None = None,
-        records_input: bool = False,
-        hung_before: Callable[[CodeAt], bool] | None = None,
-    ) -> Self:
+    def boot(cls, image: Image, machine: Machine, **words: Unpack[BootArguments]) -> Self:
+        """Start QEMU and wait for the prompt, with options as keywords, those of `BootOptions`.
+
+        Raises:
+            GuestCrashed, GuestTimeout, ImageTooLarge, BootError, WrongBuild: as `start` does.
+        """
+        return cls.start(image, machine, BootOptions(**words))
+
+    @classmethod
+    def start(cls, image: Image, machine: Machine, options: BootOptions = AS_USUAL) -> Self:
         """Start QEMU and wait for the prompt.
 
-        Args:
-            init: how far the guest goes by itself: `none`, `array` or `full`.
-            ram: size instead of the machine's, in bytes or as "32 MiB".
-            reserve: (base, length) in bytes of islands cut out of the memory map.
-            ramtop: address at which RAM ends, if lower than the machine's; any alignment.
-            cpus: number of CPUs instead of the machine's, at most 8.
-            seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
-            extra: more words of the kernel's command line.
-            debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
-                Or the path at which a person's debugger finds QEMU: while it is attached, nothing is limited.
-            at_power_on: is called before the guest's first instruction; a debugger lets it run then.
-            counts_instructions: the time stamp counter ticks once for each instruction; one CPU, TCG.
-            logs: where QEMU is to log the code that it translates.
-            records_input: QEMU records what the guest gets from outside; nothing of it may be lost.
-            hung_before: tells of an address of the text whether guests hung there; one that stays there is
-                given less time.
         Raises:
             GuestCrashed, GuestTimeout: it did not come to the prompt.
             ImageTooLarge: nothing was started.
@@ -138,21 +112,17 @@ class BootedGuest:
             WrongBuild: the code that runs was compiled otherwise than the image's profile asks for.
         """
         nonce = secrets.token_hex(8)
-        args = (*machine.extra_args, *COUNT_INSTRUCTIONS) if counts_instructions else None
-        machine = machine.override(ram=ram, cpus=cpus, extra_args=args)
+        args = (*machine.extra_args, *COUNT_INSTRUCTIONS) if options.counts_instructions else None
+        machine = machine.override(ram=options.ram, cpus=options.cpus, extra_args=args)
         require_room(image, machine.name, machine.ram)
-        append = command_line(machine, nonce, init, reserve, ramtop, extra)
         guest = Guest.start(
-            machine, image.elf, append=append, ram_fill=seed, debugger=debugger, logs=logs,
-            resume=at_power_on is None,
+            machine, image.elf, append=options.command_line(machine.cpus, nonce), ram_fill=options.seed,
+            debugger=options.debugger, logs=options.logs, resume=options.at_power_on is None,
         )  # fmt: skip
-        guest.hung_at = hung_at(image, hung_before)
-        channel = (TypedChannel if records_input else Channel)(guest.console)
-        kernel = cls(guest, channel, image, first_prompt(guest, channel, image, nonce, at_power_on))
-        kernel.options = {
-            "init": init, "ram": machine.ram, "cpus": machine.cpus, "ramtop": ramtop, "seed": seed,
-            "reserve": tuple((base, length) for base, length in reserve), "extra": tuple(extra),
-        }  # fmt: skip
+        guest.hung_at = hung_at(image, options.hung_before)
+        channel = (TypedChannel if options.records_input else Channel)(guest.console)
+        kernel = cls(guest, channel, image, first_prompt(guest, channel, image, nonce, options.at_power_on))
+        kernel.options = options.plain(machine)
         return kernel
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.judge.diagrams import Diagram
 
@@ -19,8 +20,8 @@ class Shows(Protocol):
     """Commands that show a violation on a guest as after boot."""
 
     @property
-    def options(self) -> Mapping[str, Any]:
-        """What the guest was booted with, as for `Kernel.boot`."""
+    def options(self) -> BootOptions:
+        """What the guest was booted with."""
 
     def lines_on(self, address_of: Callable[[str], int]) -> Sequence[str]:
         """The commands, for a guest that has its vtables at these addresses."""

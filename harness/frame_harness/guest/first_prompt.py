@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from frame_harness.base.errors import BootError, HarnessError
 from frame_harness.console.channel import Channel
@@ -11,7 +11,6 @@ from frame_harness.guest.ending import explain
 from frame_harness.guest.remains import leave
 from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
-from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
 
 
@@ -42,22 +41,3 @@ def _greeting(guest: Guest, channel: Channel, image: Image, nonce: str) -> Banne
         raise BootError("banner", "cpus", expected=str(guest.machine.cpus), actual=str(running))
     check_profile(image.profile, banner.fields)
     return banner
-
-
-def command_line(
-    machine: Machine,
-    nonce: str,
-    init: str,
-    reserve: Sequence[tuple[int, int]],
-    ramtop: int | None,
-    extra: Sequence[str],
-) -> str:
-    """What the kernel is told when it boots."""
-    words = [f"nonce={nonce}", f"init={init}", "onpanic=recover"]
-    if reserve:
-        words.append("reserve=" + ",".join(f"{base:#x}+{length:#x}" for base, length in reserve))
-    if ramtop is not None:
-        words.append(f"ramtop={ramtop:#x}")
-    if machine.cpus > 1:
-        words.append(f"cpus={machine.cpus}")
-    return " ".join([*words, *extra])

@@ -9,8 +9,8 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import MIB
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner
+from frame_harness.guest.boot_options import AS_USUAL, BootOptions
 from frame_harness.guest.booted import BootedGuest, hung_at
 from frame_harness.guest.ending import status_of
 from frame_harness.image.image import Image
@@ -47,7 +48,6 @@ MOST_LOOKS: Final = 20
 # `kernel_shim/src/arch/exit.rs`
 _HOLD, _STAND = "EXIT_HOLD", "stand_before_exit"
 _HELD, _STANDING, _FREE = 1, 2, 0
-_UNSEEN: Final = ("seed", "hung_before")  # options that are not the guest's to see, or not to rely on
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class GuestKind:
 
     image: str
     machine: Machine
-    options: tuple[tuple[str, Any], ...]
+    options: BootOptions
 
 
 @dataclass(eq=False)
@@ -69,7 +69,7 @@ class Prompt:
     banner: Banner
     said: bytes
     """All that the guest said on the way to its prompt."""
-    options: dict[str, Any]
+    options: BootOptions
     """Of its boot; guests that are put back have its garbage, too."""
 
     def hold(self, guest: BootedGuest) -> None:
@@ -181,20 +181,20 @@ class GuestPool:
         self._wrong: list[str] = []
         self._pid = os.getpid()
 
-    def boot(self, kind: type[K], image: Image, machine: Machine, **options: Any) -> K:
+    def boot(self, kind: type[K], image: Image, machine: Machine, options: BootOptions = AS_USUAL) -> K:
         """Return a guest at its prompt: one that is put back, or a new one.
 
         Args:
-            options: of `BootedGuest.boot`. One that is put back has the garbage of the first in its QEMU.
+            options: one that is put back has the garbage of the first in its QEMU.
         """
         alike = _kind_of(image, machine, options)
         if alike is None or self.refusal:
-            return kind.boot(image, machine, **options)
+            return kind.start(image, machine, options)
         if kept := self._take(alike):
             guest = kept.put_back(kind, image)
-            guest.guest.hung_at = hung_at(image, options.get("hung_before"))
+            guest.guest.hung_at = hung_at(image, options.hung_before)
             return guest
-        guest = kind.boot(image, machine, **options)
+        guest = kind.start(image, machine, options)
         if not self._pays(alike):
             return guest
         try:
@@ -282,19 +282,19 @@ POOL: Final = GuestPool()
 """That of this process."""
 
 
-def _kind_of(image: Image, machine: Machine, options: dict[str, Any]) -> GuestKind | None:
+def _kind_of(image: Image, machine: Machine, options: BootOptions) -> GuestKind | None:
     """Of what kind a guest is; None: it needs a QEMU of its own."""
-    seen = {name: value for name, value in options.items() if name not in _UNSEEN}
-    own = seen.pop("debugger", None) is not None or seen.pop("counts_instructions", False)
-    if own or options.get("seed", 1) is None or os.environ.get(NEW_GUESTS):
+    own = options.debugger is not None or options.counts_instructions
+    if own or options.seed is None or os.environ.get(NEW_GUESTS):
         return None
-    ram, cpus = seen.pop("ram", None), seen.pop("cpus", None)
-    if ram is not None or cpus is not None:
-        machine = machine.override(ram=ram, cpus=cpus)
+    if options.ram is not None or options.cpus is not None:
+        machine = machine.override(ram=options.ram, cpus=options.cpus)
     # KVM: nobody has shown that it forgets as much. Under TCG all that a CPU is lies in QEMU.
     if machine.accel != "tcg" or machine.ram > LARGEST_RAM:
         return None
-    return GuestKind(image.sha256, machine, tuple(sorted(seen.items())))
+    # Garbage is not to be relied on, and where others hung is not the guest's to see.
+    alike = replace(options.for_any_seed(), ram=None, cpus=None, hung_before=None)
+    return GuestKind(image.sha256, machine, alike)
 
 
 def _paused_where_it_stands(guest: BootedGuest) -> bool:

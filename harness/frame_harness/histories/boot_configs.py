@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from frame_harness.base.units import MIB
+from frame_harness.guest.boot_options import AS_USUAL, BootOptions
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.machine.definition import Machine
 
@@ -14,18 +15,18 @@ LARGEST_WHOLE = 256 * MIB
 # All edges are ours.
 ISLANDS = BootConfig(
     "islands",
-    {
-        "reserve": [
+    BootOptions(
+        reserve=(
             (1 * MIB, 7 * MIB),
             (8 * MIB + 0x8_0000, 8 * MIB - 0x8_0000),
             (16 * MIB + 0x18_1234, 6 * MIB),
             (23 * MIB + 0x801, 1 * MIB - 0x801),
             (24 * MIB + 0x15_5001, 6 * MIB),
-        ],
-        "ramtop": 31 * MIB + 0x801,
-    },
+        ),
+        ramtop=31 * MIB + 0x801,
+    ),
 )
-WHOLE = BootConfig("whole", {})
+WHOLE = BootConfig("whole", AS_USUAL)
 
 
 def boot_configs_for(machine: Machine) -> tuple[BootConfig, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
 from frame_harness.guest.bookkeeping import BookkeepingCopy
+from frame_harness.guest.boot_options import AS_USUAL, BootOptions
 from frame_harness.guest.booted import finish_well
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
@@ -51,11 +52,11 @@ class BootConfig:
     """How a guest comes up: what a script must say so that its addresses mean the same again.
 
     Args:
-        options: of `Kernel.boot`: `ram`, `reserve`, `ramtop`.
+        options: `ram`, `reserve` and `ramtop` are what a script says.
     """
 
     name: str
-    options: Mapping[str, Any]
+    options: BootOptions
 
 
 class Host(Protocol):
@@ -67,7 +68,7 @@ class Host(Protocol):
     @property
     def machine(self) -> Machine: ...
 
-    def boot(self, **options: Any) -> Kernel: ...
+    def boot(self, options: BootOptions = AS_USUAL) -> Kernel: ...
 
     def finish(self, kernel: Kernel) -> object: ...
 
@@ -81,9 +82,9 @@ class OwnHost:
     image: Image
     machine: Machine
 
-    def boot(self, **options: Any) -> Kernel:
-        """Boot a guest with options of `Kernel.boot`; the caller ends it."""
-        return Kernel.boot(self.image, self.machine, **options)
+    def boot(self, options: BootOptions = AS_USUAL) -> Kernel:
+        """Boot a guest; the caller ends it."""
+        return Kernel.start(self.image, self.machine, options)
 
     def finish(self, kernel: Kernel) -> None:
         """End a guest; raises `GuestCrashed` where it does not exit as it should, and nobody was told."""
@@ -116,7 +117,7 @@ class Lockstep:
     # ---- a fresh guest -----------------------------------------------------------------------------------
 
     def _boot(self) -> None:
-        kernel = self.host.boot(**self.boot_config.options)
+        kernel = self.host.boot(self.boot_config.options)
         self._kernel = kernel
         try:
             self._take_over(kernel)

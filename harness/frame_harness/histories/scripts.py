@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.profiles import NAMED_PROFILES
 from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.histories.commands import VTABLES, Command, ScriptError, decode, encode
 from frame_harness.histories.lockstep import BootConfig
 
@@ -74,7 +74,7 @@ class Script:
         return tuple(encode(command) for command in self.commands)
 
     @property
-    def options(self) -> Mapping[str, Any]:
+    def options(self) -> BootOptions:
         """Of the boot of a guest that it is played on."""
         return self.boot_config.options
 
@@ -159,28 +159,28 @@ def unplayable(where: str, line: str, detail: str) -> UsageError:
     )
 
 
-def _written(options: Mapping[str, Any]) -> dict[str, str]:
+def _written(options: BootOptions) -> dict[str, str]:
     """Options of a boot as header lines."""
-    written = {key: str(value) for key, value in options.items() if key == "ram"}
-    if "ramtop" in options:
-        written["ramtop"] = f"{options['ramtop']:#x}"
-    if islands := options.get("reserve"):
-        written["reserve"] = ",".join(f"{base:#x}+{length:#x}" for base, length in islands)
+    written = {} if options.ram is None else {"ram": str(options.ram)}
+    if options.ramtop is not None:
+        written["ramtop"] = f"{options.ramtop:#x}"
+    if options.reserve:
+        written["reserve"] = ",".join(f"{base:#x}+{length:#x}" for base, length in options.reserve)
     return written
 
 
-def _read(header: Mapping[str, str], where: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+def _read(header: Mapping[str, str], where: str) -> BootOptions:
+    ram, islands = header.get("ram"), header.get("reserve")
     try:
-        if "ram" in header:
-            options["ram"] = int(header["ram"]) if header["ram"].isdigit() else header["ram"]
-        if "ramtop" in header:
-            options["ramtop"] = int(header["ramtop"], 0)
-        if "reserve" in header:
-            islands: Sequence[str] = header["reserve"].split(",")
-            options["reserve"] = [
-                (int(base, 0), int(length, 0)) for base, length in (each.split("+") for each in islands)
-            ]
+        return BootOptions(
+            ram=int(ram) if ram is not None and ram.isdigit() else ram,
+            ramtop=int(header["ramtop"], 0) if "ramtop" in header else None,
+            reserve=tuple(map(_island, islands.split(","))) if islands is not None else (),
+        )
     except ValueError as error:
         raise UsageError("script", where, detail=f"header: {error}", next_step=NEXT_STEP) from error
-    return options
+
+
+def _island(text: str) -> tuple[int, int]:
+    base, length = text.split("+")
+    return int(base, 0), int(length, 0)

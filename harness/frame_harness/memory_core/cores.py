@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.memory_core import machines
 from frame_harness.memory_core.bounds import STORM_CPUS
@@ -23,24 +24,20 @@ class Cores(ExitStack):
 
     def __init__(
         self,
-        boot: Callable[..., BootedGuest],
+        boot: Callable[[BootOptions], BootedGuest],
         finish: Callable[[BootedGuest], object],
         design: Design = TREE,
     ) -> None:
-        """Boot nothing yet.
-
-        Args:
-            boot: takes the options of `BootedGuest.boot`.
-        """
+        """Boot nothing yet."""
         super().__init__()
 
-        def core(**options: object) -> CoreGuest:
-            return self.enter_context(CoreGuest(lambda: boot(init="none", **options), finish, design))
+        def core(options: BootOptions) -> CoreGuest:
+            return self.enter_context(CoreGuest(lambda: boot(options), finish, design))
 
-        self.small = core(ram=SMALL, cpus=STORM_CPUS)
-        self.large = core(ram=LARGE, cpus=STORM_CPUS)
-        self.huge = core(ram=machines.RAM, cpus=STORM_CPUS)
-        self.counting = core(ram=COUNTING, counts_instructions=True)
+        self.small = core(BootOptions(init="none", ram=SMALL, cpus=STORM_CPUS))
+        self.large = core(BootOptions(init="none", ram=LARGE, cpus=STORM_CPUS))
+        self.huge = core(BootOptions(init="none", ram=machines.RAM, cpus=STORM_CPUS))
+        self.counting = core(BootOptions(init="none", ram=COUNTING, counts_instructions=True))
 
     @property
     def looked_at(self) -> set[str]:

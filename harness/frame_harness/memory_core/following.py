@@ -144,7 +144,7 @@ def play_asked(image: Image, machine: Machine, asked: AskedOf, say: Say) -> Sigh
     seen: list[CaseSighting] = []
     found: dict[Fault, str] | None = None
     cut = ""
-    with Cores(partial(BootedGuest.boot, image, machine), finish_well) as cores:
+    with Cores(partial(BootedGuest.start, image, machine), finish_well) as cores:
         questions = [(parsed(case), faults) for case, faults in asked.cases]
         for one in sightings(cores, questions):
             seen.append(one)

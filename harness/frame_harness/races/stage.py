@@ -19,6 +19,7 @@ from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.watched import Watched
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.bookkeeping import BookkeepingCopy
+from frame_harness.guest.boot_options import Boots
 from frame_harness.guest.booted import BootedGuest, gone
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import SlotAccess
@@ -345,11 +346,10 @@ def _shown(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def staged(boot: Callable[..., G], take: Callable[[G], RacedFrame]) -> Iterator[Stage]:
+def staged(boot: Boots[G], take: Callable[[G], RacedFrame]) -> Iterator[Stage]:
     """Boot a guest with two CPUs that take commands; it can go on to serve its console afterwards.
 
     Args:
-        boot: starts a guest with options of `BootedGuest.boot`.
         take: takes the frame that the commands are about.
     Raises:
         NotInThisVersion: its slots lack fields that the scenes write.

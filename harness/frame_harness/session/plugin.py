@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
@@ -21,6 +21,7 @@ from frame_harness.contract.versions import lacking
 from frame_harness.coverage import lcov
 from frame_harness.coverage import words as coverage_words
 from frame_harness.frame_guest.kernel import Boot, Kernel
+from frame_harness.guest.boot_options import BootArguments, BootOptions
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, RunKey, SlotBytes, decode, encode
@@ -336,7 +337,7 @@ def image(frame_run: Run, request: pytest.FixtureRequest) -> Image:
 
 @pytest.fixture
 def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
-    """Start guests with options of `Kernel.boot`; each must exit well when the check is over.
+    """Start guests with `BootOptions` as keywords; each must exit well when the check is over.
 
     Raises:
         GuestCrashed: one did not exit well, and no check was told so before.
@@ -345,8 +346,8 @@ def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
     shown = request.node.stash.setdefault(KERNELS, [])
     started: list[Kernel] = []  # without the shared one, which is for others to go on with
 
-    def start(**options: Any) -> Kernel:
-        kernel = frame_run.boot(**options)
+    def start(**words: Unpack[BootArguments]) -> Kernel:
+        kernel = frame_run.boot(BootOptions(**words))
         shown.append(kernel)
         started.append(kernel)
         return kernel
@@ -384,14 +385,14 @@ def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
 
 @pytest.fixture
 def shared_boot(frame_run: Run, request: pytest.FixtureRequest) -> Boot:
-    """Give the guest with these options, all hashable, that checks share; each puts back what it changed."""
+    """Give the guest with these options that checks share; each puts back what it changed."""
     return partial(_shared_guest, frame_run, request)
 
 
-def _shared_guest(frame_run: Run, request: pytest.FixtureRequest, **options: Any) -> Kernel:
+def _shared_guest(frame_run: Run, request: pytest.FixtureRequest, **words: Unpack[BootArguments]) -> Kernel:
     """A guest that other checks had before; what they did to it is not this one's."""
     request.node.stash[RUN] = frame_run
-    kernel = frame_run.shared(**options)
+    kernel = frame_run.shared(BootOptions(**words))
     kernel.commands.clear()
     kernel.log.begin_check()
     kernel.called.clear()

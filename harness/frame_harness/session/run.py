@@ -6,18 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 import msgspec
 import pytest
 
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
 from frame_harness.coverage.lines import Reached
 from frame_harness.coverage.measurement import Measurement
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.boot_options import AS_USUAL, BootOptions
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.pool import POOL
@@ -69,7 +70,9 @@ class Ledger(Record, frozen=True, kw_only=True):
 class Guests(Protocol):
     """Where the guests of checks come from."""
 
-    def boot(self, kind: type[Kernel], image: Image, machine: Machine, **options: Any) -> Kernel: ...
+    def boot(
+        self, kind: type[Kernel], image: Image, machine: Machine, options: BootOptions = AS_USUAL
+    ) -> Kernel: ...
 
     def close(self) -> None: ...
 
@@ -118,26 +121,23 @@ class Run:
     _dumps: list[int] = field(default_factory=lambda: [0, 0])
     _open: dict[int, Kernel] = field(default_factory=dict)
     """Guests that were booted and are not finished; by identity."""
-    _shared: dict[frozenset[tuple[str, Any]], Kernel] = field(default_factory=dict)
+    _shared: dict[BootOptions, Kernel] = field(default_factory=dict)
     _tainted: bool = False
     _seed: int = 0
     _accelerator: str = ""
     _qemu_version: str = ""
     _busy_s: float = 0.0
 
-    def boot(self, **options: Any) -> Kernel:
+    def boot(self, options: BootOptions = AS_USUAL) -> Kernel:
         """Start a guest of this run; `finish` it, or `finish_all` does at the end of the session."""
         if self.stopped is not None:
             raise self.stopped
         started = time.monotonic()
         self._seed += 1
-        special = self.measurement.before_boot(options) if self.measurement else ""
+        if self.measurement:
+            self.measurement.collect()
         try:
-            extra = (*self.extra, *options.pop("extra", ()))
-            hung = self.hangs.known if self.hangs else None
-            kernel = self.pool.boot(
-                Kernel, self.image, self.machine, seed=self._seed, extra=extra, hung_before=hung, **options
-            )
+            kernel = self.pool.boot(Kernel, self.image, self.machine, self._completed(options))
         except GuestFailure as failure:
             # Any other error means that it never came up, and says why.
             self._booted += 1
@@ -146,7 +146,7 @@ class Run:
             self._raised[end] += 1
             raise
         if self.measurement:
-            self.measurement.booted(special, was_put_back=kernel.was_put_back)
+            self.measurement.booted(options.words_of_memory(), was_put_back=kernel.was_put_back)
         self._booted += 1
         self._put_back += kernel.was_put_back
         self._open[id(kernel)] = kernel
@@ -157,6 +157,20 @@ class Run:
             raise
         self._busy_s += time.monotonic() - started
         return kernel
+
+    def _completed(self, options: BootOptions) -> BootOptions:
+        """The same with what guests of this run have in common.
+
+        Raises:
+            UsageError: a seed was asked for.
+        """
+        if options.seed != AS_USUAL.seed:
+            raise UsageError("boot", "seed", detail="a run gives each of its guests garbage of its own")
+        return replace(
+            options, seed=self._seed, extra=(*self.extra, *options.extra),
+            hung_before=self.hangs.known if self.hangs else None,
+            logs=self.measurement.logs if self.measurement else options.logs,
+        )  # fmt: skip
 
     def _note_qemu(self, kernel: Kernel) -> None:
         self._accelerator = kernel.machine.accel
@@ -185,16 +199,15 @@ class Run:
         kernel = self._open.get(id(guest))
         return guest.end[0] if kernel is None else self.finish(kernel)
 
-    def shared(self, **options: Any) -> Kernel:
+    def shared(self, options: BootOptions = AS_USUAL) -> Kernel:
         """The guest with these options that modest checks share; a new one after a check that failed."""
         if self.stopped is not None:
             raise self.stopped
         if self._tainted or not all(kernel.alive for kernel in self._shared.values()):
             self.finish_shared()
-        key = frozenset(options.items())
-        if key not in self._shared:
-            self._shared[key] = self.boot(**options)
-        return self._shared[key]
+        if options not in self._shared:
+            self._shared[options] = self.boot(options)
+        return self._shared[options]
 
     def note_end(self, error: BaseException | None) -> None:
         """Remember how a check of this run ended, and stop the run when its guests all end the same.

@@ -16,6 +16,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.cli import fuzz as fuzz_command
 from frame_harness.cli.fuzz import FuzzRequest
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.boot_options import AS_USUAL
 from frame_harness.histories.commands import decode
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import Script
@@ -196,7 +197,7 @@ def test_no_folder_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPat
 def test_finding_is_shown_though_its_script_cannot_be_saved(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    script = Script("q35", "dev", BootConfig("small", {}), (decode("alloc new"),), "ALLOC-07", seen="x")
+    script = Script("q35", "dev", BootConfig("small", AS_USUAL), (decode("alloc new"),), "ALLOC-07", seen="x")
 
     def full(path: Path, _: bytes) -> NoReturn:
         raise Unwritable(path, errno.ENOSPC)

@@ -13,7 +13,7 @@ from frame_harness.machine.definition import load_machine
 def test_a_command_that_comes_to_a_place_too_often_hides_no_later_one() -> None:
     image = build(frame_module(), "dev")
     guests = TracedGuests(0, CodeStarts.of(image).of_function("FrameAllocOptions::allocate"))
-    with guests.boot(Kernel, image, load_machine("microvm"), seed=1) as kernel:
+    with guests.boot(Kernel, image, load_machine("microvm")) as kernel:
         paddr = kernel.alloc()
         kernel.call("alloc.all", "new", "zeroed=0")
         kernel.slot(paddr).get_refcount()

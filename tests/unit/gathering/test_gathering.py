@@ -13,7 +13,7 @@ import pytest
 
 from frame_harness.archive import writing
 from frame_harness.archive.folder import Archive, FailureFolder
-from frame_harness.archive.records import BootOptions, Header
+from frame_harness.archive.records import BootRecord, Header
 from frame_harness.base.units import Paddr
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -73,7 +73,7 @@ def test_a_failing_check_leaves_its_memory_before_and_after(
     guest = failure.guests[-1]
     assert gathered.notes == [] and failure.notes == ()
     assert [one.line.split()[0] for one in guest.commands] == ["alloc", "slot.inc_ref", "slot.get_refcount"]
-    assert guest.options == BootOptions(init="full", ram=MACHINE.ram, cpus=1, seed=1)
+    assert guest.options == BootRecord(init="full", ram=MACHINE.ram, cpus=1, seed=1)
     assert guest.changed_by == f"slot.inc_ref {paddr:#x}"
     assert failure.before is not None and failure.before.slots["refcount"][pfn] == 1
     assert failure.after is not None and failure.after.slots["refcount"][pfn] == 2

@@ -11,32 +11,11 @@ from frame_harness.base.errors import BootError, HarnessError
 from frame_harness.console.protocol import Fields
 from frame_harness.console.transcript import Transcript
 from frame_harness.guest import first_prompt as module
-from frame_harness.guest.first_prompt import command_line, first_prompt
+from frame_harness.guest.first_prompt import first_prompt
 from frame_harness.guest.remains import remains_of
 from frame_harness.machine.definition import load_machine
 
 MACHINE = load_machine("microvm")
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ({}, ""),
-        ({"extra": ("red=bug:17", "x")}, " red=bug:17 x"),
-        ({"reserve": ((0x1000, 0x2000), (0x9000, 16))}, " reserve=0x1000+0x2000,0x9000+0x10"),
-        ({"ramtop": 0}, " ramtop=0x0"),
-        ({"ramtop": 0x123}, " ramtop=0x123"),
-        ({"cpus": 1}, ""),
-        ({"cpus": 3, "extra": ("x",)}, " cpus=3 x"),
-    ],
-    ids=["nothing more", "words", "islands", "no RAM at all", "an odd end", "one CPU", "three CPUs"],
-)
-def test_a_kernel_is_told_what_differs_from_a_plain_boot(facts: dict[str, Any], words: str) -> None:
-    machine = MACHINE.override(cpus=facts.get("cpus", 1))
-    said = command_line(
-        machine, "ab12", "array", facts.get("reserve", ()), facts.get("ramtop"), facts.get("extra", ())
-    )
-    assert said == f"nonce=ab12 init=array onpanic=recover{words}"
 
 
 class Starting:

@@ -17,6 +17,7 @@ from frame_harness.base.units import Vaddr
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest import pool as pool_module
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
 from frame_harness.guest.pool import MOST_LOOKS, NEW_GUESTS, GuestPool
 from frame_harness.image.build import build
@@ -47,7 +48,7 @@ def pool() -> Iterator[GuestPool]:
 @pytest.fixture
 def boot(pool: GuestPool, image: Image) -> Boot:
     machine = load_machine("microvm")
-    return lambda **options: pool.boot(Kernel, image, machine, **options)
+    return lambda **options: pool.boot(Kernel, image, machine, BootOptions(**options))
 
 
 @pytest.fixture
@@ -354,7 +355,7 @@ def test_a_kind_that_is_asked_for_once_costs_no_snapshot(image: Image) -> None:
     machine = load_machine("microvm")
     put_back = []
     for _ in range(3):
-        with pool.boot(Kernel, image, machine, seed=1) as kernel:
+        with pool.boot(Kernel, image, machine) as kernel:
             put_back.append((kernel.prompt is not None, kernel.was_put_back))
         del kernel  # nobody looks at its memory any more
     pool.close()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from frame_harness.base.errors import UsageError
+from frame_harness.guest.boot_options import AS_USUAL, BootOptions
 from frame_harness.histories.attribution import Blame
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.commands import Command, Op, Recipe, VtableAt, decode
@@ -80,7 +81,7 @@ def script(boot_config: BootConfig = ISLANDS) -> Script:
 
 
 @pytest.mark.parametrize(
-    "boot_config", [ISLANDS, BootConfig("whole", {}), BootConfig("small", {"ram": "8 MiB"})]
+    "boot_config", [ISLANDS, BootConfig("whole", AS_USUAL), BootConfig("small", BootOptions(ram="8 MiB"))]
 )
 def test_script_is_read_back_as_it_was_written(boot_config: BootConfig) -> None:
     assert parse(script(boot_config).text, "x") == replace(script(boot_config), remarks={})

@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from frame_harness.base.errors import MachineError
+from frame_harness.base.errors import MachineError, UsageError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.judge.evidence import RunKey
 from frame_harness.session.run import Run
@@ -74,7 +75,7 @@ def next_guests(monkeypatch: pytest.MonkeyPatch) -> list[FakeKernel | Exception]
             raise coming
         return coming
 
-    monkeypatch.setattr(Kernel, "boot", boot)
+    monkeypatch.setattr(Kernel, "start", boot)
     return queue
 
 
@@ -127,3 +128,8 @@ def test_a_guest_that_crashed_at_boot_is_booted_and_ended(run: Run, next_guests:
     with pytest.raises(MachineError):
         run.boot()
     assert booted_and_ended(run) == (1, 1)
+
+
+def test_no_guest_of_a_run_has_garbage_of_somebody_s_choice(run: Run) -> None:
+    with pytest.raises(UsageError, match="garbage of its own"):
+        run.boot(BootOptions(seed=7))

@@ -1,0 +1,120 @@
+"""How a guest is started, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypedDict, TypeVar, Unpack
+
+from frame_harness.image.code_at import CodeAt
+from frame_harness.machine.definition import Machine
+from frame_harness.machine.guest import Guest
+from frame_harness.machine.translation_log import TranslationLogs
+
+G_co = TypeVar("G_co", covariant=True)
+
+
+class BootArguments(TypedDict, total=False):
+    """The fields of `BootOptions`, as keywords of a call."""
+
+    init: str
+    ram: int | str | None
+    reserve: Sequence[tuple[int, int]]
+    ramtop: int | None
+    cpus: int | None
+    seed: int | None
+    extra: Sequence[str]
+    debugger: int | Path | None
+    at_power_on: Callable[[Guest], None] | None
+    counts_instructions: bool
+    logs: TranslationLogs | None
+    records_input: bool
+    hung_before: Callable[[CodeAt], bool] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootOptions:
+    """How a guest is started; two with the same plain options begin as the same guest.
+
+    Attributes:
+        init: how far the guest goes by itself: `none`, `array` or `full`.
+        ram: size instead of the machine's, in bytes or as "32 MiB".
+        reserve: (base, length) in bytes of islands cut out of the memory map.
+        ramtop: address at which RAM ends, if lower than the machine's; any alignment.
+        cpus: number of CPUs instead of the machine's, at most 8.
+        seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
+        extra: more words of the kernel's command line.
+        debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
+            Or the path at which a person's debugger finds QEMU: while it is attached, nothing is limited.
+        at_power_on: is called before the guest's first instruction; a debugger lets it run then.
+        counts_instructions: the time stamp counter ticks once for each instruction; one CPU, TCG.
+        logs: where QEMU is to log the code that it translates.
+        records_input: QEMU records what the guest gets from outside; nothing of it may be lost.
+        hung_before: tells of an address of the text whether guests hung there; one that stays there is
+            given less time.
+    """
+
+    init: str = "full"
+    ram: int | str | None = None
+    reserve: Sequence[tuple[int, int]] = ()
+    ramtop: int | None = None
+    cpus: int | None = None
+    seed: int | None = 1
+    extra: Sequence[str] = ()
+    debugger: int | Path | None = None
+    at_power_on: Callable[[Guest], None] | None = None
+    counts_instructions: bool = False
+    logs: TranslationLogs | None = None
+    records_input: bool = False
+    hung_before: Callable[[CodeAt], bool] | None = None
+
+    def __post_init__(self) -> None:
+        """Make one value of equal options: a caller may give islands and words in any sequence."""
+        object.__setattr__(self, "reserve", tuple((base, length) for base, length in self.reserve))
+        object.__setattr__(self, "extra", tuple(self.extra))
+
+    def plain(self, machine: Machine) -> BootOptions:
+        """What decides how a guest of that machine begins, however it is watched."""
+        return BootOptions(
+            init=self.init, ram=machine.ram, reserve=self.reserve, ramtop=self.ramtop, cpus=machine.cpus,
+            seed=self.seed, extra=self.extra,
+        )  # fmt: skip
+
+    def for_any_seed(self) -> BootOptions:
+        """The same for all guests that differ in nothing but their garbage."""
+        return replace(self, seed=1)
+
+    @property
+    def shown(self) -> str:
+        """The plain options that were given, for a person."""
+        plain = {
+            "init": self.init, "ram": self.ram, "cpus": self.cpus, "ramtop": self.ramtop, "seed": self.seed,
+            "reserve": self.reserve, "extra": self.extra,
+        }  # fmt: skip
+        return " ".join(f"{name}={value}" for name, value in plain.items() if value not in (None, ()))
+
+    def words_of_memory(self) -> str:
+        """The options that give a guest memory of its own, or words of its own; empty where none does."""
+        special = {"reserve": self.reserve, "ramtop": self.ramtop, "extra": self.extra}
+        return " ".join(f"{name}={value}" for name, value in special.items() if value)
+
+    def command_line(self, cpus: int, nonce: str) -> str:
+        """What the kernel is told when it boots."""
+        words = [f"nonce={nonce}", f"init={self.init}", "onpanic=recover"]
+        if self.reserve:
+            words.append("reserve=" + ",".join(f"{base:#x}+{length:#x}" for base, length in self.reserve))
+        if self.ramtop is not None:
+            words.append(f"ramtop={self.ramtop:#x}")
+        if cpus > 1:
+            words.append(f"cpus={cpus}")
+        return " ".join([*words, *self.extra])
+
+
+AS_USUAL = BootOptions()
+
+
+class Boots(Protocol[G_co]):
+    """Starts guests, with options as keywords."""
+
+    def __call__(self, **words: Unpack[BootArguments]) -> G_co: ...
