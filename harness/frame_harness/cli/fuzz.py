@@ -22,8 +22,8 @@ from frame_harness.base.units import PAGE_SIZE
 from frame_harness.campaigns.journal import seed_of
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus, minimized_in_words
-from frame_harness.cli.fuzz_rounds import ManyRounds, fuzz_in_rounds
-from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.cli.fuzz_rounds import ManyRounds, played_in_rounds
+from frame_harness.cli.fuzzed import Fuzzed
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.histories.scripts import Script
@@ -98,27 +98,37 @@ def fuzz(request: FuzzRequest) -> ExitCode:
         saved = SavedCorpus(request.corpus_folder, player)
         campaign = Campaign(player, seed, kept=saved.keep)
         say = _Saving(folder, request, saved)
+        saved.play_all(campaign, say, _say)
         if request.where.asked:
             asked = ManyRounds(seed, request.seconds, request.commands, request.where)
-            status = fuzz_in_rounds(asked, player, saved, say.script, _say)
-            _minimize(request, player)
-            return status
-        saved.play_all(campaign, say, _say)
-        with SlowStep("fuzz", _say) as step:
-
-            def go_on(tally: SteeringTally) -> bool:
-                step.at(_how_far(tally, len(campaign.corpus)))
-                if request.commands is not None:
-                    return tally.commands < request.commands
-                return not tally.histories or time.monotonic() - began < request.seconds
-
-            tally = campaign.run(go_on, say)
-        saved.forget_surpassed(campaign.corpus)
-        _summary(tally, time.monotonic() - began)
-        if counting is not None:
+            fuzzed = played_in_rounds(asked, campaign, saved, say.script, _say)
+        else:
+            fuzzed = _played_here(request, campaign, saved, say, seed, began)
+        fuzzed.say(time.monotonic() - began)
+        if counting is not None and not request.where.asked:
             saved.summary(campaign.corpus)
         _minimize(request, player)
-    return ExitCode.FAIL if tally.found else ExitCode.PASS
+    return fuzzed.status
+
+
+def _played_here(
+    request: FuzzRequest, campaign: Campaign, saved: SavedCorpus, say: _Saving, seed: int, began: float
+) -> Fuzzed:
+    """Play one history after another in this process."""
+    with SlowStep("fuzz", _say) as step:
+
+        def go_on(tally: SteeringTally) -> bool:
+            step.at(_how_far(tally, len(campaign.corpus)))
+            if request.commands is not None:
+                return tally.commands < request.commands
+            return not tally.histories or time.monotonic() - began < request.seconds
+
+        tally = campaign.run(go_on, say)
+    saved.forget_surpassed(campaign.corpus)
+    return Fuzzed(
+        seed, frozenset(tally.clauses), len(tally.found), tally.histories, tally.commands,
+        again=sum(tally.again.values()), unconfirmed=tally.unconfirmed_words,
+    )  # fmt: skip
 
 
 def _minimize(request: FuzzRequest, player: Player) -> None:
@@ -194,19 +204,3 @@ def _is_shorter(path: Path, script: Script) -> bool:
         return len(read(path).commands) < len(script.commands)
     except HarnessError:
         return False  # somebody else's file, or a damaged one: this one takes its place
-
-
-def _summary(tally: SteeringTally, seconds: float) -> None:
-    names = ", ".join(CLAUSES.in_order(tally.clauses)) or "nothing"
-    causes = f" ({plural(len(tally.found), 'cause')})" if len(tally.found) > len(tally.clauses) else ""
-    again = sum(tally.again.values())
-    more = f", seen again {again} times" if again else ""
-    click.echo(
-        f"\nfuzz: found {names}{causes}{more}: {tally.histories} histories, {tally.commands} commands "
-        f"compared with the model ({tally.commands / seconds:.0f} a second), seed {tally.seed}"
-    )
-    for cause, failure in tally.unconfirmed.items():
-        click.echo(
-            f"not confirmed: {cause.clause} shows in the build that counts branches alone: "
-            f"{failure.difference.line}"
-        )

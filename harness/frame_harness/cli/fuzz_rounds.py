@@ -8,25 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import msgspec
 
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import write_whole, writing
 from frame_harness.base.paths import real
-from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.images import SentImage
 from frame_harness.campaigns.plan import Plan
 from frame_harness.cli.campaign_options import CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus
-from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.cli.fuzzed import Fuzzed
 from frame_harness.histories.scripts import Script
-from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.identity import identity_of
 from frame_harness.steering.campaign import Campaign
 from frame_harness.steering.folder import name_of
-from frame_harness.steering.player import Player
 from frame_harness.steering.rounds import (
     ROUND_COMMANDS,
     PlayedRound,
@@ -48,14 +44,17 @@ class ManyRounds:
     where: CampaignOptions
 
 
-def fuzz_in_rounds(
-    asked: ManyRounds, player: Player, saved: SavedCorpus, say: Callable[[Script, int], None], note: Say
-) -> ExitCode:
+def played_in_rounds(
+    asked: ManyRounds, begun: Campaign, saved: SavedCorpus, say: Callable[[Script, int], None], note: Say
+) -> Fuzzed:
     """Play rounds of histories until time or commands are over.
 
+    Args:
+        begun: has played what the corpus holds.
     Raises:
         HarnessError: there are no workers, or the folder holds another campaign.
     """
+    player = begun.player
     judged, counting = player.judged.image, player.counting.image if player.counting else None
     each = ROUND_COMMANDS if asked.commands is None else min(ROUND_COMMANDS, asked.commands)
     first = RoundTask(
@@ -69,8 +68,6 @@ def fuzz_in_rounds(
         open_ended=asked.commands is None, seed=asked.seed,
     )  # fmt: skip
     rounds = Rounds(first)
-    begun = Campaign(player, asked.seed)
-    saved.play_all(begun, lambda found: say(found.script, found.length), note)
     rounds.corpus = {
         name_of(one): text for one, text in (text_of(entry, player) for entry in begun.corpus.entries)
     }
@@ -83,8 +80,12 @@ def fuzz_in_rounds(
     with campaign(plan, asked.where.settings("fuzz", note)) as running:
         rounds.run(running, go_on, say)
     _keep(rounds, saved)
-    _summary(rounds, begun, time.monotonic() - began, asked.seed)
-    return _ending(rounds, found=bool(rounds.scripts or begun.tally.found))
+    causes = {*rounds.scripts, *((cause.clause, cause.text) for cause in begun.tally.found)}
+    return Fuzzed(
+        asked.seed, frozenset(clause for clause, _ in causes), len(causes), rounds.histories, rounds.commands,
+        again=sum(begun.tally.again.values()), lost=rounds.lost,
+        unconfirmed=(*begun.tally.unconfirmed_words, *rounds.unconfirmed),
+    )  # fmt: skip
 
 
 def _identity(seed: int, first: RoundTask, corpus: Path | None) -> str:
@@ -100,22 +101,6 @@ def _identity(seed: int, first: RoundTask, corpus: Path | None) -> str:
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 
-def _ending(rounds: Rounds, *, found: bool) -> ExitCode:
-    """Return the status; say why it is no PASS where nothing was found."""
-    if found:
-        return ExitCode.FAIL
-    if rounds.lost:
-        click.echo(
-            f"not judged: {plural(rounds.lost, 'round')} came to no result, so what they would have found is "
-            "not known; next: go on with --resume, which plays them again"
-        )
-        return ExitCode.ERROR
-    if not rounds.commands:
-        click.echo("not judged: no round was played; next: give it more time (--time), or --commands")
-        return ExitCode.NO_TESTS
-    return ExitCode.PASS
-
-
 def _keep(rounds: Rounds, saved: SavedCorpus) -> None:
     if saved.folder is None:
         return
@@ -124,15 +109,3 @@ def _keep(rounds: Rounds, saved: SavedCorpus) -> None:
             path = saved.folder / rounds.name_of(text)
             if not path.exists():
                 write_whole(path, text.script.encode())
-
-
-def _summary(rounds: Rounds, begun: Campaign, seconds: float, seed: int) -> None:
-    clauses = {clause for clause, _ in rounds.scripts} | set(begun.tally.clauses)
-    names = ", ".join(CLAUSES.in_order(clauses)) or "nothing"
-    lost = f", {plural(rounds.lost, 'round')} lost" if rounds.lost else ""
-    click.echo(
-        f"\nfuzz: found {names}: {rounds.histories} histories, {rounds.commands} commands compared with the "
-        f"model ({rounds.commands / seconds:.0f} a second){lost}, seed {seed}"
-    )
-    for words in rounds.unconfirmed:
-        click.echo(f"not confirmed: it shows in the build that counts branches alone: {words}")

@@ -75,6 +75,11 @@ class SteeringTally:
         """The broken ones, as they were found."""
         return tuple(dict.fromkeys(cause.clause for cause in self.found))
 
+    @property
+    def unconfirmed_words(self) -> tuple[str, ...]:
+        """What is unconfirmed, for a person."""
+        return tuple(f"{cause.clause}: {one.difference.line}" for cause, one in self.unconfirmed.items())
+
 
 @dataclass(frozen=True)
 class Failed:

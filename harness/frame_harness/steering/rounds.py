@@ -85,9 +85,7 @@ def play_round(given: RoundTask) -> PlayedRound:
             kept=tuple(text_of(entry, player)[1] for entry in kept if id(entry) in best),
             found=tuple(each.script.text for each in found),
             lengths=tuple(each.length for each in found),
-            unconfirmed=tuple(
-                f"{cause.clause}: {failure.difference.line}" for cause, failure in tally.unconfirmed.items()
-            ),
+            unconfirmed=tally.unconfirmed_words,
         )
 
 

@@ -18,12 +18,14 @@ from frame_harness.cli import fuzz_rounds
 from frame_harness.cli.campaign_options import CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus
 from frame_harness.cli.fuzz import FuzzRequest, seed_for
-from frame_harness.cli.fuzz_rounds import ManyRounds, fuzz_in_rounds
+from frame_harness.cli.fuzz_rounds import ManyRounds, played_in_rounds
+from frame_harness.cli.fuzzed import Fuzzed
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
+from frame_harness.steering.campaign import Campaign
 from frame_harness.steering.player import Player
 from frame_harness.steering.rounds import ROUND_COMMANDS, PlayedRound, Rounds, RoundTask, play_round
 
@@ -77,7 +79,10 @@ def play(
     most = None if seconds is not None else commands or ROUND_COMMANDS * len(workers.results_of_rounds)
     asked = ManyRounds(seed, seconds or 0.0, most, CampaignOptions(out=folder))
     with Player(judged, counting) as player:
-        return fuzz_in_rounds(asked, player, SavedCorpus(corpus, player), lambda *_: None, lambda _: None)
+        saved, begun = SavedCorpus(corpus, player), Campaign(player, seed)
+        fuzzed = played_in_rounds(asked, begun, saved, lambda *_: None, lambda _: None)
+        fuzzed.say(1.0)
+        return fuzzed.status
 
 
 @pytest.fixture(autouse=True)
@@ -173,3 +178,12 @@ def test_a_campaign_of_rounds_may_be_made_longer(tmp_path: Path, monkeypatch: py
     workers = Workers([HELD, HELD])
     play(workers, tmp_path, monkeypatch)
     assert workers.plans[0].identity == first
+
+
+def test_what_was_found_counts_before_what_was_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    fuzzed = Fuzzed(1, frozenset({"ALLOC-07"}), 2, 3, 40, lost=1, unconfirmed=("REF-01: x",))
+    fuzzed.say(2.0)
+    out = capsys.readouterr().out
+    assert fuzzed.status is ExitCode.FAIL and "not judged" not in out
+    assert "fuzz: found ALLOC-07 (2 causes): 3 histories, 40 commands" in out
+    assert "(20 a second), 1 round lost, seed 1" in out and "counts branches alone: REF-01: x" in out

@@ -1,0 +1,66 @@
+"""What histories came to, however they were played: the words and the exit status of `fuzz`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from frame_harness.base.text import plural
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.judge.exit_codes import ExitCode
+
+
+@dataclass(frozen=True)
+class Fuzzed:
+    """What was played, and what it found.
+
+    Attributes:
+        causes: how many there are of the clauses.
+        again: how often a history ended at a cause that was known by then.
+        lost: rounds that came to no result.
+        unconfirmed: by clause and line what the image with counted branches alone shows.
+    """
+
+    seed: int
+    clauses: frozenset[str]
+    causes: int
+    histories: int
+    commands: int
+    again: int = 0
+    lost: int = 0
+    unconfirmed: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> ExitCode:
+        """No PASS where something was found, was lost, or where nothing was played."""
+        if self.clauses:
+            return ExitCode.FAIL
+        if self.lost:
+            return ExitCode.ERROR
+        return ExitCode.PASS if self.commands else ExitCode.NO_TESTS
+
+    def say(self, seconds: float) -> None:
+        """Print what took so long."""
+        for line in self._lines(seconds):
+            click.echo(line)
+
+    def _lines(self, seconds: float) -> Iterator[str]:
+        names = ", ".join(CLAUSES.in_order(self.clauses)) or "nothing"
+        causes = f" ({plural(self.causes, 'cause')})" if self.causes > len(self.clauses) else ""
+        again = f", seen again {self.again} times" if self.again else ""
+        lost = f", {plural(self.lost, 'round')} lost" if self.lost else ""
+        yield (
+            f"\nfuzz: found {names}{causes}{again}: {self.histories} histories, {self.commands} commands "
+            f"compared with the model ({self.commands / seconds:.0f} a second){lost}, seed {self.seed}"
+        )
+        for words in self.unconfirmed:
+            yield f"not confirmed: it shows in the build that counts branches alone: {words}"
+        if self.status is ExitCode.ERROR:
+            yield (
+                f"not judged: {plural(self.lost, 'round')} came to no result, so what they would have found "
+                "is not known; next: go on with --resume, which plays them again"
+            )
+        if self.status is ExitCode.NO_TESTS:
+            yield "not judged: no round was played; next: give it more time (--time), or --commands"
