@@ -22,6 +22,19 @@ class TablePromise:
     function: str
 
 
+@dataclass(frozen=True)
+class FollowedField:
+    """A field of a slot that commands follow, and the clause that one which leads nowhere breaks.
+
+    Attributes:
+        expected: what is promised to be there, for a person.
+    """
+
+    clause: str
+    field: str
+    expected: str
+
+
 @dataclass(frozen=True, eq=False)
 class Contract:
     """What all modules of one kind promise about their metadata: one slot for each frame of memory.
@@ -35,6 +48,7 @@ class Contract:
         versions: what versions of such a module differ in.
         invariants: of a whole memory state.
         table: who is to blame where the table of slots is not in RAM.
+        followed: what the guest follows in a slot; None for nothing.
         adapter: absolute path of the Rust file that the shim is built with in place of the one for frame
             metadata: it brings what the module needs around it, and a console command for each method. None
             for frame metadata.
@@ -55,6 +69,7 @@ class Contract:
     versions: Versions
     invariants: Invariants[Any, Any, Any]
     table: TablePromise
+    followed: FollowedField | None = None
     adapter: str | None = None
     preflight: Preflight[Any] | None = None
     wide_ram: int | None = None

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from frame_harness.contract.contract import Contract, TablePromise
+from frame_harness.contract.contract import Contract, FollowedField, TablePromise
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.frame_metadata.functions import FUNCTIONS
@@ -23,6 +23,7 @@ FRAME_METADATA: Final = Contract(
     versions=VERSIONS,
     invariants=INVARIANTS,
     table=TablePromise("ARRAY-02", "init_metadata_array"),
+    followed=FollowedField("FREE-02", "vtable", "0 since the frame was free, or what was stored there since"),
     preflight=PREFLIGHT,
     wide_ram=WIDE_RAM,
     dumped=True,

@@ -66,6 +66,7 @@ class BootedGuest:
 
     def __init__(self, guest: Guest, channel: Channel, image: Image, banner: Banner) -> None:
         self.guest, self.channel, self.image = guest, channel, image
+        self.followed_field = image.subject.contract.followed
         self.machine, self.ram = guest.machine, guest.ram
         self.build_id, self.nonce = banner.build, banner.nonce
         self.hhdm = Vaddr(banner.fields.int("hhdm"))
@@ -175,7 +176,7 @@ class BootedGuest:
             GuestCrashed, GuestTimeout: there is no guest any more.
         """
         line = " ".join([command, *(argument(a) for a in arguments)])
-        return checked(self.request(line, watching=watching))
+        return checked(self.request(line, watching=watching), self.followed_field)
 
     def batch(self, commands: Sequence[str]) -> list[Reply]:
         """Run many commands in few round trips; stops like `call` at the first that does not succeed.
@@ -188,7 +189,7 @@ class BootedGuest:
         for group in grouped(commands, BATCH_BYTES):
             done = self.call("batch " + ";".join(group)).parts(group)
             self.log.was_several(done)
-            replies += [checked(reply) for reply in done]
+            replies += [checked(reply, self.followed_field) for reply in done]
             if len(done) != len(group):
                 raise ProtocolError("batch", expected=f"{len(group)} outcomes", actual=len(done))
         return replies

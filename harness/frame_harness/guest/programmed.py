@@ -43,10 +43,13 @@ class ProgrammedGuest(BootedGuest):
         if not runs_programs(self.image):
             return super().batch(commands)
         if not self.runs_programs:
-            return [checked(reply) for reply in [self.request(command) for command in commands]]
+            return [
+                checked(reply, self.followed_field)
+                for reply in [self.request(command) for command in commands]
+            ]
         replies = self.program.run([Ask(command) for command in commands]).replies
         for index, reply in enumerate(replies):
             if reply.status != "ok":
                 self.program.tell(replies, index)
-            checked(reply)
+            checked(reply, self.followed_field)
         return replies

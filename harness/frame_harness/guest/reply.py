@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from frame_harness.base.errors import ProtocolError
 from frame_harness.console.protocol import Fields, ReplyLine, parse_batch_line, parse_fields
+from frame_harness.contract.contract import FollowedField
 from frame_harness.guest.backtrace import Backtrace
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.errors import AllocFailed, CommandRefused, OtherAnswer, SubjectPanic
@@ -79,9 +80,11 @@ class Reply:
         return [Reply(requests[number], outcome) for number, outcome in sorted(outcomes.items())]
 
 
-def checked(reply: Reply) -> Reply:
+def checked(reply: Reply, followed: FollowedField | None = None) -> Reply:
     """Return a reply that is `ok`.
 
+    Args:
+        followed: what the guest follows in a slot, by the subject's contract.
     Raises:
         SubjectPanic, AllocFailed: what the subject made of the request.
         ImpossibleValue: the guest did not follow what a slot holds.
@@ -101,13 +104,13 @@ def checked(reply: Reply) -> Reply:
                 request=reply.request,
                 backtrace=reply.backtrace,
             )
-        case "err" if outcome.code == SLOT_LEADS_NOWHERE:
+        case "err" if followed is not None and outcome.code == SLOT_LEADS_NOWHERE:
             raise ImpossibleValue(
-                "FREE-02",
-                f"`{reply.request}` follows the vtable of a slot",
-                expected="0 since the frame was free, or what was stored there since",
+                followed.clause,
+                f"`{reply.request}` follows the {followed.field} of a slot",
+                expected=followed.expected,
                 got=outcome.text,
-                field="vtable",
+                field=followed.field,
             )
         case "err":
             raise CommandRefused(

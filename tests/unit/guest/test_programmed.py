@@ -45,6 +45,7 @@ def guest(room: Room, *, has_room: bool = True, followed: bool = False) -> Progr
     found = object.__new__(ProgrammedGuest)
     parts: dict[str, Any] = {
         "image": SimpleNamespace(symbol=symbol), "program": room, "before": print if followed else None,
+        "followed_field": None,
     }  # fmt: skip
     vars(found).update(parts)
     return found
