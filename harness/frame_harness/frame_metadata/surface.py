@@ -1,4 +1,8 @@
-"""The console commands that reach the subject, each with the values that a check must try of each operand."""
+"""The console commands of a guest with a frame module.
+
+Those that reach the module have the values that a check must try of each operand; those that show nothing
+where two CPUs meet in them say why.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,12 @@ class ConsoleCommand:
     Attributes:
         operands: by the names in its usage, with all values that must be sent; numbers or words.
         functions: of the module that it calls, as its text declares them.
+        alone: why two CPUs that meet in it show nothing; empty where they may.
     """
 
     operands: dict[str, Values] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
+    alone: str = ""
 
 
 def _numbers(values: Iterable[int]) -> frozenset[int]:
@@ -56,12 +62,19 @@ def _slot_commands() -> dict[str, ConsoleCommand]:
     return found
 
 
+NO_SLOT = "computes a value of its operands alone; no slot is near"
+OWN_WALK = (
+    "is a walk of the shim's own under the buddy's lock; what it calls of the subject has a command each"
+)
+
 COMMANDS: dict[str, ConsoleCommand] = {
     **_slot_commands(),
     "slot.vtable_ref": ConsoleCommand({"paddr": ANY_SLOT}, ("vtable_ref",)),
     "slot.try_vtable_ref": ConsoleCommand({"paddr": ANY_SLOT}, ("try_vtable_ref",)),
-    "array.size": ConsoleCommand({"ram": _numbers(around(64))}, ("metadata_size_for",)),
-    "array.init": ConsoleCommand({"total_ram": TABLE_SIZES}, ("init_metadata_array",)),
+    "array.size": ConsoleCommand({"ram": _numbers(around(64))}, ("metadata_size_for",), NO_SLOT),
+    "array.init": ConsoleCommand(
+        {"total_ram": TABLE_SIZES}, ("init_metadata_array",), "fills the table before there is a second CPU"
+    ),
     "array.get": _by_address("get_meta", *frames.addresses_inside(N_FRAMES)),
     "array.slot": _by_address(
         "get_meta_slot", *frames.addresses_inside(N_FRAMES), *frames.addresses_outside(N_FRAMES)
@@ -75,17 +88,18 @@ COMMANDS: dict[str, ConsoleCommand] = {
         {"zeroed": frozenset({"0", "1"}), "purpose": PURPOSES}, ("new", "zeroed", "purpose", "allocate")
     ),
     "purpose.zero": ConsoleCommand(
-        {"purpose": PURPOSES | frozenset({"pagetable", "kernel", "user"})}, ("requires_zero",)
+        {"purpose": PURPOSES | frozenset({"pagetable", "kernel", "user"})}, ("requires_zero",), NO_SLOT
     ),
-    "release": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}),
-    "trait.alloc": ConsoleCommand({"order": ORDERS_ASKED_FOR}),
-    "trait.free": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}),
+    "release": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}, alone=OWN_WALK),
+    "trait.alloc": ConsoleCommand({"order": ORDERS_ASKED_FOR}, alone=OWN_WALK),
+    "trait.free": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}, alone=OWN_WALK),
     "buddy.alloc": ConsoleCommand(
-        {"order": ORDERS_ASKED_FOR, "movable|unmovable": frozenset({"movable", "unmovable"})}
+        {"order": ORDERS_ASKED_FOR, "movable|unmovable": frozenset({"movable", "unmovable"})},
+        alone=OWN_WALK,
     ),
-    "buddy.free": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}),
-    "frame.containing": ConsoleCommand({"addr": ADDRESSES}, ("containing_address",)),
-    "frame.from_start": ConsoleCommand({"addr": ADDRESSES}, ("from_start_address",)),
+    "buddy.free": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}, alone=OWN_WALK),
+    "frame.containing": ConsoleCommand({"addr": ADDRESSES}, ("containing_address",), NO_SLOT),
+    "frame.from_start": ConsoleCommand({"addr": ADDRESSES}, ("from_start_address",), NO_SLOT),
     "frame.range": ConsoleCommand(
         {
             "start": _numbers(start for start, _ in (*frames.ranges(), *frames.last_ranges())),
@@ -93,12 +107,14 @@ COMMANDS: dict[str, ConsoleCommand] = {
             "limit": frozenset(),
         },
         ("range_inclusive",),
+        NO_SLOT,
     ),
     "frame.cmp": ConsoleCommand(
         {
             "a": _numbers(a for a, _ in frames.pairs_of_frames()),
             "b": _numbers(b for _, b in frames.pairs_of_frames()),
-        }
+        },
+        alone=NO_SLOT,
     ),
 }
 """Every command with an operand that the subject sees."""
@@ -112,14 +128,26 @@ WITHOUT_OPERANDS = {
 """Commands that reach the subject and give it no operand of their own."""
 
 OF_THE_SHIM = {
-    "help", "banner", "map", "onpanic", "exit", "batch", "run", "boot.log", "slot.peek", "slot.poke", "dump",
-    "dump.sums", "payload.fill", "payload.verify", "payload.peek", "payload.poke", "vt.addr", "vt.log",
-    "vt.clear", "buddy.drain", "buddy.cache", "buddy.log", "stats", "lists", "inject", "smp.ops",
-    "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log", "selftest", "crash",
-    "core.offers", "core.layout", "core.start", "core.alloc", "core.fill", "core.free", "core.poison",
-    "core.storm", "core.totals", "frame.words", "frame.alloc", "frame.free", "tables.new", "tables.map",
-    "tables.unmap", "tables.probe", "tables.free", "work.loop", "work.start", "work.scatter", "work.alloc",
-    "work.free", "work.merge",
+    "serves the console, the guest or the harness": (
+        "help", "banner", "map", "onpanic", "exit", "batch", "run", "dump", "dump.sums", "crash", "selftest",
+        "inject", "boot.log", "vt.addr", "vt.log", "vt.clear", "stats", "lists", "buddy.log", "buddy.cache",
+        "payload.fill", "payload.verify", "payload.peek", "payload.poke",
+        "smp.ops", "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log",
+    ),
+    "drives a whole memory core, which is started by itself and judged by clauses of its own": (
+        "core.offers", "core.layout", "core.start", "core.alloc", "core.fill", "core.free", "core.poison",
+        "core.storm", "core.totals", "frame.words", "frame.alloc", "frame.free",
+        "tables.new", "tables.map", "tables.unmap", "tables.probe", "tables.free",
+        "work.loop", "work.start", "work.scatter", "work.alloc", "work.free", "work.merge",
+    ),
+    "looks at slots or changes them past the subject": ("slot.peek", "slot.poke"),
+    "empties the caches of the shim's own buddy": ("buddy.drain",),
 }  # fmt: skip
-"""Commands whose operands are for the shim, which is not judged, or for a memory core, which is judged by
-clauses of its own."""
+"""By reason: commands that do not reach the subject, or only for the shim's own ends."""
+
+ALONE: dict[str, str] = {
+    **{name: reason for reason, names in OF_THE_SHIM.items() for name in names},
+    **WITHOUT_OPERANDS,
+    **{name: command.alone for name, command in COMMANDS.items() if command.alone},
+}
+"""By command: why two CPUs that meet in it show nothing."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.surface import ALONE
 from frame_harness.races.operations import Calls, Method
 
 UNUSED: Final = C.refcount_unused
@@ -14,34 +15,6 @@ POISONED: Final = C.guard_poisoned
 GENERATION: Final = 0x100_0029
 """Of the frame, to begin with; ours."""
 ALLOCATES: Final = "alloc"
-
-LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
-    "serves the console, the guest or the harness, and calls no function of the subject": (
-        "help", "banner", "map", "onpanic", "exit", "batch", "run", "const", "dump", "dump.sums", "crash",
-        "selftest", "inject", "boot.log", "vt.addr", "vt.log", "vt.clear", "stats", "lists", "buddy.log",
-        "buddy.cache",
-        "payload.fill", "payload.verify", "payload.peek", "payload.poke",
-        "smp.ops", "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log",
-    ),
-    "drives a whole memory core, which is started by itself and judged by clauses of its own": (
-        "core.offers", "core.layout", "core.start", "core.alloc", "core.fill", "core.free", "core.poison",
-        "core.storm", "core.totals", "frame.words", "frame.alloc", "frame.free",
-        "tables.new", "tables.map", "tables.unmap", "tables.probe", "tables.free",
-        "work.loop", "work.start", "work.scatter", "work.alloc", "work.free", "work.merge",
-    ),
-    "looks at slots or changes them past the subject": ("slot.peek", "slot.poke"),
-    "computes a value of its operands alone; no slot is near": (
-        "slot.new", "array.size", "purpose.zero", "frame.containing", "frame.from_start", "frame.range",
-        "frame.cmp",
-    ),
-    "fills the table before there is a second CPU": ("array.init",),
-    "is a walk of the shim's own under the buddy's lock; what it calls of the subject has a command each": (
-        "release", "buddy.alloc", "buddy.free", "buddy.drain", "trait.alloc", "trait.alloc_frame",
-        "trait.free",
-    ),
-    "is alloc again and again": ("alloc.all",),
-}  # fmt: skip
-"""By reason: commands that take no part."""
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     # Through the builder; not zeroed, as the zeros are the payload's, not the slot's.
@@ -85,4 +58,4 @@ def function_of(method: Method) -> str:
     return f"{FRAME_METADATA.slot.name}::{rest}" if room == "slot" else f"frame::{method.help.split()[0]}"
 
 
-CALLS: Final = Calls(LEFT_OUT, ARGUMENTS, VALUES, ANY_VALUE, function_of, APART)
+CALLS: Final = Calls(ALONE, ARGUMENTS, VALUES, ANY_VALUE, function_of, APART)

@@ -48,7 +48,7 @@ class Calls:
     """How the commands of a contract's guest are called.
 
     Attributes:
-        left_out: by reason commands that take no part.
+        left_out: by name, why a command takes no part.
         arguments: of commands whose usage is no list of numbers.
         values: by operand, or command and operand; each half of a value differs from what slots begin with.
             A text is made with the addresses that are known in the guest.
@@ -58,7 +58,7 @@ class Calls:
         function_of: the end of the path of the subject's function behind a method.
     """
 
-    left_out: Mapping[str, tuple[str, ...]]
+    left_out: Mapping[str, str]
     arguments: Mapping[str, tuple[str, ...]]
     values: Mapping[str, tuple[int | str, ...]]
     any_value: tuple[int | str, ...]
@@ -67,7 +67,7 @@ class Calls:
 
     def why_left_out(self, name: str) -> str | None:
         """Why a command takes no part; None when it does."""
-        return next((reason for reason, names in self.left_out.items() if name in names), None)
+        return self.left_out.get(name)
 
     def operations(self, method: Method, known: Mapping[str, int]) -> tuple[Operation, ...]:
         """Return a method's command lines, one for each choice of operands.

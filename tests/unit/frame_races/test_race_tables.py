@@ -14,8 +14,9 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.frame_metadata.surface import ALONE
 from frame_harness.frame_races.blame import clause_of
-from frame_harness.frame_races.operations import ANY_VALUE, CALLS, LEFT_OUT
+from frame_harness.frame_races.operations import ANY_VALUE, CALLS
 from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.image.build import build
@@ -52,7 +53,7 @@ def explorer(stage: Stage) -> Explorer:
 def test_every_command_of_the_guest_takes_part_or_has_a_reason_not_to(explorer: Explorer) -> None:
     touching = {operation.method.name for (_, operation), trace in explorer.traces.items() if trace.accesses}
     names = {method.name for method in methods(explorer.stage.table)}
-    reasoned = {name for group in LEFT_OUT.values() for name in group}
+    reasoned = set(ALONE)
     assert names - touching - reasoned == set()
     assert explorer.strangers == {}
     assert reasoned - names == set(), "reasons for commands that there are none of"
