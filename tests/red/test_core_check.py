@@ -12,9 +12,8 @@ import pytest
 
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.judge.exit_codes import ExitCode, VerdictKind
-from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING
+from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING, SLOT_CLAUSES
 from frame_harness.memory_core.generate import Writer
-from frame_harness.memory_core.playing import SLOT_CLAUSES
 from frame_harness.memory_core.steps import Operation
 from tests.support.core_mutants import CORE_MUTANTS, FAULTS, HANGS, MEMORY, TREE, CoreMutant, broken_tree
 from tests.support.doors import check, open_check

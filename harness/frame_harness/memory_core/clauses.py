@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import Flag, auto
 from typing import Final
 
 from frame_harness.contract.clauses import Clauses
@@ -84,9 +86,82 @@ CORE_CLAUSES: Final = Clauses(
         ]
     },
 )
-OWNING: Final = (
-    *(f"CORE-{number}" for number in range(25, 32)),
-    "CORE-38",
-    "CORE-39",
-)
-"""Those of a core that knows the owners of its blocks."""
+
+
+class Trait(Flag):
+    """What engines have to know of a clause beside its text."""
+
+    STATE = auto()
+    """Every state is judged by it."""
+    SLOTS = auto()
+    """The slots of every state are judged by it."""
+    LASTING = auto()
+    """Behind its violation the others still can be judged: nobody lost a frame by it so far."""
+    UNSURE = auto()
+    """Not judged behind a frame that was poisoned while it was free: a core may take it out of its lists at
+    any time, alone or with its neighbors."""
+    EACH_TOLD = auto()
+    """One state tells every cause: one does not hide another."""
+    TWO_OWNERS = auto()
+    """It shows that a frame has two owners, or one that may not have it."""
+    OWNING = auto()
+    """Of a core that knows the owners of its blocks."""
+
+
+T: Final = Trait
+TRAITS: Final[Mapping[str, Trait]] = {
+    "CORE-02": T.LASTING | T.EACH_TOLD,
+    "CORE-03": T.STATE | T.LASTING | T.TWO_OWNERS,
+    "CORE-04": T.STATE | T.LASTING | T.EACH_TOLD | T.TWO_OWNERS,
+    "CORE-05": T.LASTING,
+    "CORE-06": T.STATE | T.LASTING,
+    "CORE-07": T.STATE | T.TWO_OWNERS,
+    "CORE-08": T.STATE | T.LASTING | T.UNSURE,
+    "CORE-10": T.LASTING | T.UNSURE,
+    "CORE-13": T.LASTING,
+    "CORE-14": T.TWO_OWNERS,
+    "CORE-16": T.LASTING | T.UNSURE,
+    "CORE-18": T.STATE | T.LASTING | T.UNSURE | T.EACH_TOLD,
+    "CORE-19": T.UNSURE | T.TWO_OWNERS,
+    "CORE-20": T.LASTING | T.UNSURE | T.EACH_TOLD,
+    "CORE-25": T.LASTING | T.OWNING,
+    "CORE-26": T.OWNING,
+    "CORE-27": T.OWNING,
+    "CORE-28": T.LASTING | T.OWNING,
+    "CORE-29": T.OWNING,
+    "CORE-30": T.OWNING,
+    "CORE-31": T.LASTING | T.OWNING,
+    "CORE-32": T.SLOTS | T.LASTING,
+    "CORE-33": T.SLOTS | T.LASTING,
+    "CORE-34": T.LASTING,
+    "CORE-35": T.SLOTS | T.LASTING,
+    "CORE-36": T.SLOTS | T.LASTING,
+    "CORE-38": T.LASTING | T.OWNING,
+    "CORE-39": T.OWNING,
+}
+
+
+def _having(trait: Trait) -> frozenset[str]:
+    return frozenset(clause for clause, traits in TRAITS.items() if trait in traits)
+
+
+STATE_CLAUSES: Final = _having(Trait.STATE)
+SLOT_CLAUSES: Final = _having(Trait.SLOTS)
+LASTING: Final = _having(Trait.LASTING)
+UNSURE: Final = _having(Trait.UNSURE)
+EACH_TOLD: Final = _having(Trait.EACH_TOLD)
+TWO_OWNERS: Final = _having(Trait.TWO_OWNERS)
+OWNING: Final = _having(Trait.OWNING)
+
+SUCCEEDS: Final = {"CORE-10": "CORE-09", "CORE-11": "CORE-09"}
+"""Clauses of requests that failed: where they succeed, the other clause was looked at, and these hold."""
+NEEDS: Final[Mapping[str, tuple[str, str]]] = {
+    "CORE-19": ("poison", "MetaSlot::mark_poisoned"),
+    "CORE-22": ("tables", "FramePurpose"),
+    "CORE-37": ("poison", "MetaSlot::mark_poisoned"),
+    **dict.fromkeys((*SLOT_CLAUSES, "CORE-34"), ("slots", "REFCOUNT_UNUSED")),
+}
+"""By clause the feature of a core without which it cannot be judged, and the name that is missing then.
+
+Those of `OWNING` need files of the core, see `owning_files`.
+"""

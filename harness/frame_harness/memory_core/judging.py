@@ -73,12 +73,6 @@ Holding = tuple[Pfn, Pfn, Owner]
 """First frame, one past the last, whose."""
 
 
-LASTING = frozenset({"CORE-02", "CORE-03", "CORE-04", "CORE-05", "CORE-06", "CORE-08", "CORE-10", "CORE-13",
-                     "CORE-16", "CORE-18", "CORE-20", "CORE-25", "CORE-28", "CORE-31", "CORE-32", "CORE-33",
-                     "CORE-34", "CORE-35", "CORE-36", "CORE-38"})  # fmt: skip
-"""Clauses behind whose violation the others still can be judged: nobody lost a frame by it so far."""
-
-
 @dataclass(frozen=True)
 class Accepted:
     """What was wrong from the start on, and is not told again at each step.

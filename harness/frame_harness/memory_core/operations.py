@@ -9,6 +9,7 @@ from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core import answers, judging
+from frame_harness.memory_core.clauses import TWO_OWNERS
 from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
 from frame_harness.memory_core.judging import CoreViolation, Owned
 from frame_harness.memory_core.maps import merged, rounded_out, without
@@ -36,7 +37,7 @@ from frame_harness.memory_core.steps import (
 )
 from frame_harness.memory_core.work import Meter
 from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot
-from frame_harness.memory_core.wrong_frees import SHOWS, Target, target_of
+from frame_harness.memory_core.wrong_frees import Target, target_of
 
 STORM_CPU_S: Final = 60.0
 """Of a storm: CPUs that wait for a lock use CPU time, too."""
@@ -339,7 +340,7 @@ def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[C
     reply = play.ask(f"core.free {target.paddr:#x} {target.order}")
     if target.gives_up:
         held.remove(held[-1])  # the caller has given it up, whatever became of it
-    seen = [one for one in play.judged() if one.key not in there and one.clause in SHOWS]
+    seen = [one for one in play.judged() if one.key not in there and one.clause in TWO_OWNERS]
     if seen:
         did = "panicked too late" if reply.status == "panic" else "took it"
         what = f"a wrong free ({step.how}) of {target.paddr:#x}, order {target.order}: the core {did}"

@@ -8,7 +8,8 @@ from typing import Final
 
 from frame_harness.base.units import PAGE_SIZE, Pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
-from frame_harness.memory_core.judging import LASTING, CoreViolation
+from frame_harness.memory_core.clauses import LASTING
+from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.ownership import BlockReferences, Handle, around, end_of
 from frame_harness.memory_core.owning_asks import FUNCTIONS, panic_of
 from frame_harness.memory_core.playing import Playing

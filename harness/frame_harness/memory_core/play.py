@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from frame_harness.guest.errors import GuestFailure
-from frame_harness.memory_core import judging
+from frame_harness.memory_core.clauses import LASTING
 from frame_harness.memory_core.failure import Failure, of_a_dead_guest
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
@@ -22,7 +22,7 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
     Raises:
         HarnessError: the harness broke down.
     """
-    playing = Playing(core, map_of(steps), frozenset(key for key in known if key[0] in judging.LASTING))
+    playing = Playing(core, map_of(steps), frozenset(key for key in known if key[0] in LASTING))
     done: list[Step] = [step for step in steps if not isinstance(step, Operation)]
     try:
         found = playing.first_new(playing.start())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SIZE, Pfn, pfn_to_paddr
@@ -12,6 +12,7 @@ from frame_harness.guest.backtrace import texts
 from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
+from frame_harness.memory_core.clauses import STATE_CLAUSES, UNSURE
 from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
 from frame_harness.memory_core.judging import Accepted, CoreViolation, Key, Owned
@@ -21,14 +22,6 @@ from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.slots import SlotWatch
 from frame_harness.memory_core.state import CoreState, spans_of
 from frame_harness.memory_core.untouched import Untouched
-
-STATE_CLAUSES: Final = frozenset({"CORE-03", "CORE-04", "CORE-06", "CORE-07", "CORE-08", "CORE-18"})
-"""What every state is judged by."""
-SLOT_CLAUSES: Final = frozenset({"CORE-32", "CORE-33", "CORE-35", "CORE-36"})
-"""What the slots of every state are judged by."""
-UNSURE: Final = frozenset({"CORE-08", "CORE-10", "CORE-16", "CORE-18", "CORE-19", "CORE-20"})
-"""Not judged behind a frame that was poisoned while it was free: a core may take it out of its lists at any
-time, alone or with its neighbors."""
 
 
 @dataclass

@@ -16,10 +16,11 @@ from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.judge.ways import words_of
 from frame_harness.memory_core.campaign import HISTORIES, MOST_HANGS, OFFERS, cases_of, small_site
+from frame_harness.memory_core.clauses import EACH_TOLD, LASTING, SUCCEEDS
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.history import Shown
-from frame_harness.memory_core.judging import LASTING, Key
+from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import is_huge
 from frame_harness.memory_core.maps import Region, Span, common, without
 from frame_harness.memory_core.owning_steps import OwningStep
@@ -47,10 +48,6 @@ SURVEYED, OWNERS_SURVEYED = 120, 30
 """Histories of a survey, and those of owners."""
 RACE_TRIES: Final = 6
 """So often a storm is played before a version counts as one that does not show a race."""
-EACH_TOLD: Final = frozenset({"CORE-02", "CORE-04", "CORE-18", "CORE-20"})
-"""Clauses of which one state tells every cause: one does not hide another."""
-SUCCEEDS: Final = {"CORE-10": "CORE-09", "CORE-11": "CORE-09"}
-"""Clauses of requests that failed: where they succeed, the other clause was looked at, and these hold."""
 _PLACE: Final = re.compile(r".*\.rs:\d+")
 
 

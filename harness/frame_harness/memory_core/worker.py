@@ -23,7 +23,7 @@ from frame_harness.memory_core.campaign import (
     work_site,
 )
 from frame_harness.memory_core.checks import left_out, results_of
-from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING
+from frame_harness.memory_core.clauses import CORE_CLAUSES, NEEDS, OWNING, SUCCEEDS
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
@@ -31,8 +31,7 @@ from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.leavings import CaseKeeper
 from frame_harness.memory_core.maps import merged
 from frame_harness.memory_core.owning_steps import OwningStep
-from frame_harness.memory_core.playing import SLOT_CLAUSES
-from frame_harness.memory_core.sightings import SUCCEEDS, all_of
+from frame_harness.memory_core.sightings import all_of
 from frame_harness.memory_core.steps import Step, map_of
 from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.work import require_counting
@@ -257,13 +256,7 @@ def _layout(core: CoreGuest) -> LayoutEvidence:
 
 def _lacks(core: CoreGuest, ownership: str) -> dict[str, str]:
     """By clause the name that this version of the core lacks for it."""
-    needed = {
-        "CORE-19": ("poison", "MetaSlot::mark_poisoned"),
-        "CORE-22": ("tables", "FramePurpose"),
-        "CORE-37": ("poison", "MetaSlot::mark_poisoned"),
-        **dict.fromkeys((*SLOT_CLAUSES, "CORE-34"), ("slots", "REFCOUNT_UNUSED")),
-        **dict.fromkeys(OWNING, ("ownership", ownership)),
-    }
+    needed = {**NEEDS, **dict.fromkeys(OWNING, ("ownership", ownership))}
     lacks = {clause: name for clause, (what, name) in needed.items() if not core.offers(what)}
     if "generation" not in (core.slots().dtype.names or ()):
         lacks.setdefault("CORE-35", "MetaSlot::generation")

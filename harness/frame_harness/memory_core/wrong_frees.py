@@ -11,9 +11,6 @@ from frame_harness.memory_core.judging import Owned
 from frame_harness.memory_core.maps import MemoryMap
 from frame_harness.memory_core.state import CoreState
 
-SHOWS: Final = frozenset({"CORE-03", "CORE-04", "CORE-07", "CORE-14", "CORE-19"})
-"""What shows that a frame has two owners, or one that may not have it."""
-
 
 @dataclass(frozen=True)
 class Target:
