@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE, Paddr
-from frame_harness.concurrency.interleaving import FIRST, SECOND, interleaved
+from frame_harness.concurrency.interleaving import interleaved
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.turn import Turn
+from frame_harness.concurrency.two_cpus import FIRST, SECOND
 from frame_harness.contract.linear import LinearCall, Sequential, linearization
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, booted_model

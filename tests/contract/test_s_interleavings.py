@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, Paddr
-from frame_harness.concurrency.interleaving import FIRST, SECOND, Turns, interleaved
+from frame_harness.concurrency.interleaving import Turns, interleaved
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.concurrency.turn import Turn
+from frame_harness.concurrency.two_cpus import FIRST, SECOND
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.bookkeeping import BookkeepingCopy
 from frame_harness.guest.checks import Call, ClauseViolated, Values, expect, expect_loud, number

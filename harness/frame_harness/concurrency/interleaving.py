@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recorder, Recording, code_at
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.turn import StepPanicked, Turn
+from frame_harness.concurrency.two_cpus import FIRST, SECOND, LoadedOperand, TwoCpus, holdable, let_go
 from frame_harness.concurrency.watched import Watched
 from frame_harness.guest.boot_options import Boots
 from frame_harness.guest.booted import BootedGuest, gone
@@ -24,17 +24,12 @@ from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.judge.diagrams import Hold
 from frame_harness.machine.debugger import Debugger, GuestEnded, NoStop
-from frame_harness.machine.instruction import is_private, private_stretch, unlocked_width
+from frame_harness.machine.instruction import is_private, unlocked_width
 
 G = TypeVar("G", bound=BootedGuest)
 
-CPUS: Final = 3
-"""CPU 0 serves the console; the other two take turns, so only one of them ever runs."""
-FIRST, SECOND = 1, 2
 MOST_INSTRUCTIONS: Final = 20_000
 """Of one step of a program: a step that takes more never ends."""
-PATIENCE_CPU_S: Final = 0.3
-"""QEMU's CPU time after which a CPU is taken to wait for the other one; a step needs a hundredth of that."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +56,11 @@ class Turns(Generic[G]):
 
     def __init__(self, kernel: G, cpus: Cpus, debugger: Debugger, steps: tuple[str, str]) -> None:
         self.kernel, self.cpus, self._debugger, self._steps = kernel, cpus, debugger, steps
-        self._first, self._second = cpus.thread(FIRST), cpus.thread(SECOND)
-        self._begins, _ = kernel.image.symbol("smp_step_begins")
-        self._ended, _ = kernel.image.symbol("smp_step_ended")
-        self._panics, _ = kernel.image.symbol("smp_step_panics")
+        names = ("smp_step_begins", "smp_step_ended", "smp_step_panics")
+        self._begins, self._ended, self._panics = (kernel.image.symbol(name)[0] for name in names)
         self._markers = frozenset((self._begins, self._ended, self._panics))
+        self._both = TwoCpus(kernel, cpus, debugger, self._markers)
+        self._first, self._second = (self._both.threads[cpu] for cpu in (FIRST, SECOND))
         for vaddr in self._markers:
             debugger.breakpoint(vaddr)
 
@@ -152,10 +147,10 @@ class Turns(Generic[G]):
             changed = np.flatnonzero(now != before).tolist()
             if changed or at == self._ended:
                 changes.append(_Change(stood, changed, now))
-                self._run_to(self._second, self._ended)
+                self._run_to(SECOND, self._ended)
                 hold, again = self._hold(instructions, at), partial(self._look_again, changes)
                 yield Turn(hold, self._steps, ended=at == self._ended, again=again)
-                self._run_to(self._second, self._begins)
+                self._run_to(SECOND, self._begins)
                 before = now
             if at == self._ended:
                 return
@@ -182,7 +177,7 @@ class Turns(Generic[G]):
         for change in changes:
             recorder.changed(FIRST, change.vaddr, change.changed, change.now)
         held_after = len(recorder.accesses)
-        self._run_to(self._second, self._begins)
+        self._run_to(SECOND, self._begins)
         self._record(recorder, self._second, SECOND)
         return Recording(tuple(recorder.accesses), held_after, len(recorder.accesses) - held_after)
 
@@ -201,7 +196,7 @@ class Turns(Generic[G]):
             self._park()
             reset()
             for instruction in trace[:index]:
-                if self._debugger.rip(self._first) != instruction.vaddr:
+                if self._both.at(FIRST) != instruction.vaddr:
                     raise NotEvaluated("interleaving", detail="the step goes another way than before")
                 recorder.step(self._first, FIRST)
             between()
@@ -245,14 +240,11 @@ class Turns(Generic[G]):
         Raises:
             StepPanicked: it comes to where its step says so.
         """
-        stretch = private_stretch(partial(code_at, self.kernel), at, self._markers)
-        if len(stretch.addresses) > 1:
-            executed, following = stretch.addresses, self._debugger.run_to(self._first, stretch.ends)
-        else:
-            executed, following = (at,), self._debugger.step(self._first)
+        stretch = self._both.stretch(at, self._markers)
+        following = self._both.follow(FIRST, stretch)
         if following == self._panics:
             raise StepPanicked
-        return executed, following
+        return stretch.addresses, following
 
     def _operand(self, instruction: _Instruction) -> slice | None:
         """The watched bytes that an instruction loads, then stores, without the bus lock."""
@@ -276,15 +268,12 @@ class Turns(Generic[G]):
         reset()
         at = self._advance(trace, index)
         between()
-        loaded = None if operand is None else operand.copy()
-        waits = not self._comes_to(self._second, self._ended)
-        if operand is not None and loaded is not None:
-            # The load came first: the instruction finds what was there then, stores what it makes of that.
-            operand[:] = loaded
-            self._debugger.step(self._first)
-        self._run_to(self._first, self._ended)
+        loaded = LoadedOperand.now(operand)
+        waits = not self._comes_to(SECOND, self._ended)
+        self._both.store(FIRST, loaded)
+        self._run_to(FIRST, self._ended)
         if waits:  # as for a lock, with which the first one was held
-            self._run_to(self._second, self._ended)
+            self._run_to(SECOND, self._ended)
         again = partial(self._recorded, trace, index, reset, operand, between)
         return Turn(self._hold(index, at, inside=operand is not None), self._steps, again=again)
 
@@ -297,14 +286,14 @@ class Turns(Generic[G]):
         at = trace[nearest].vaddr
         if at != self._begins:
             self._debugger.breakpoint(at)
-            self._run_to(self._first, at)
+            self._run_to(FIRST, at)
             self._debugger.clear(at)
         for _ in range(index - nearest):
-            at = self._debugger.step(self._first)
+            at = self._both.step(FIRST)
         return at
 
     def _park(self) -> None:
-        for cpu in (self._first, self._second):
+        for cpu in (FIRST, SECOND):
             self._run_to(cpu, self._begins)
 
     def _run_to(self, cpu: int, vaddr: Vaddr) -> None:
@@ -316,21 +305,14 @@ class Turns(Generic[G]):
 
     def _comes_to(self, cpu: int, vaddr: Vaddr) -> bool:
         """Let a CPU run to an address; False where it does not come there while the other one is held."""
-        at = self._debugger.rip(cpu)
+        at = self._both.at(cpu)
         while at != vaddr:
-            if at in self._markers:  # each begins with a NOP of one byte: kernel_shim/src/cpus/markers.rs
-                self._debugger.jump(cpu, Vaddr(at + 1))
-            stopped = self._run_unless_stuck(cpu)
+            stopped = self._both.run(cpu)
             if stopped is None:
                 return False
             if (at := stopped) == self._panics:
                 raise StepPanicked
         return True
-
-    def _run_unless_stuck(self, cpu: int) -> Vaddr | None:
-        process = self.kernel.guest.process
-        until = process.cpu_time_s() + PATIENCE_CPU_S
-        return self._debugger.run_unless(cpu, lambda: process.cpu_time_s() > until)
 
     def _code(self, instruction: _Instruction) -> bytes:
         return code_at(self.kernel, instruction.vaddr)
@@ -354,19 +336,12 @@ def interleaved(boot: Boots[G], prepare: Callable[[G, Cpus], tuple[str, str]]) -
     Raises:
         SubjectPanic: on leaving, when a step panicked.
     """
-    ours, theirs = socket.socketpair()
-    with ours:
-        try:
-            kernel = boot(cpus=CPUS, debugger=theirs.fileno())
-        finally:
-            theirs.close()
-        cpus = Cpus(kernel)
+    with holdable(boot) as guest:
+        kernel, cpus = guest.kernel, guest.cpus
         steps = prepare(kernel, cpus)
         jobs = {cpu: Job((step,), traced=True) for cpu, step in zip((FIRST, SECOND), steps, strict=True)}
         cpus.arm(jobs)
-        alive = kernel.guest.process
-        limit_s = kernel.machine.limits.stall_wall_s
-        debugger = Debugger(ours, lambda: not alive.ended(), limit_s=limit_s, halted=cpus.halts)
+        debugger = guest.hold()
         cpus.go()
         try:
             with contextlib.suppress(StepPanicked):  # the guest tells it, when it is waited for
@@ -375,20 +350,15 @@ def interleaved(boot: Boots[G], prepare: Callable[[G, Cpus], tuple[str, str]]) -
             raise gone(kernel, " beside ".join(steps)) from error
         except NoStop:
             # One that halts reaches a limit, which tells where it stands; one that only waited goes on now.
-            _let_go(cpus, debugger)
+            let_go(cpus, debugger)
             cpus.wait(jobs)
             raise
         except Exception:
             # Nobody may talk to the guest before its CPUs are through: they may be reporting a panic. What
             # was found counts, not what they say now; a guest that ends here is on record by itself.
             with contextlib.suppress(HarnessError, SubjectPanic, AllocFailed):
-                _let_go(cpus, debugger)
+                let_go(cpus, debugger)
                 cpus.wait(jobs)
             raise
-        _let_go(cpus, debugger)
+        let_go(cpus, debugger)
         cpus.wait(jobs)
-
-
-def _let_go(cpus: Cpus, debugger: Debugger) -> None:
-    cpus.stop()
-    debugger.detach()

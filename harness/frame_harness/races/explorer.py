@@ -9,6 +9,7 @@ from msgspec import structs
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
+from frame_harness.concurrency.two_cpus import FIRST
 from frame_harness.contract.versions import lacking
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
@@ -17,7 +18,7 @@ from frame_harness.races.operations import FRAME_OPERAND, Method, Operation, met
 from frame_harness.races.outcome import RaceResult, is_of_second
 from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
-from frame_harness.races.stage import FIRST, Stage
+from frame_harness.races.stage import Stage
 
 END = "end"
 """The part of an outcome that there is none of."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -13,9 +11,9 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import Vaddr, paddr_to_pfn
-from frame_harness.concurrency.interleaving import PATIENCE_CPU_S
-from frame_harness.concurrency.recording import Recorder, Recording, code_at, touches_of
+from frame_harness.concurrency.recording import Recorder, Recording, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.concurrency.two_cpus import FIRST, SECOND, LoadedOperand, TwoCpus, holdable, let_go
 from frame_harness.concurrency.watched import Watched
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.bookkeeping import BookkeepingCopy
@@ -24,7 +22,6 @@ from frame_harness.guest.booted import BootedGuest, gone
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger, GuestEnded, NoStop
-from frame_harness.machine.instruction import private_stretch
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.outcome import OF_OTHER, RaceResult, answer_parts
 from frame_harness.races.rules import RacedFrame
@@ -32,9 +29,6 @@ from frame_harness.races.scenes import Scene
 
 G = TypeVar("G", bound=BootedGuest)
 
-CPUS: Final = 3
-"""CPU 0 serves the console; the other two run commands, only one of them at a time."""
-FIRST, SECOND = 1, 2
 RAM: Final = "32 MiB"
 """Little: all slots are written back before each play."""
 MOST_INSTRUCTIONS: Final = 50_000
@@ -66,13 +60,13 @@ class Stage:
         self._table: NDArray[Any] = kernel.slots()
         self._slot = self._table[self._pfn : self._pfn + 1]
         self._cells = {cpu: cpus.table["cpus"][cpu] for cpu in (FIRST, SECOND)}
-        self._threads = {cpu: cpus.thread(cpu) for cpu in (FIRST, SECOND)}
         names = ("smp_step_begins", "smp_call_begins", "smp_call_ended", "smp_step_panics")
         self._idle, self._begins, self._ended, self._panics = (kernel.image.symbol(n)[0] for n in names)
 
     def attach(self, debugger: Debugger) -> None:
         """Hold both CPUs ahead of their first command; note what commands begin with."""
         self._debugger = debugger
+        self._both = TwoCpus(self.kernel, self._cpus, debugger, (self._idle, self._begins))
         debugger.breakpoint(self._idle)
         self._cpus.go()
         for cpu in (FIRST, SECOND):
@@ -141,13 +135,10 @@ class Stage:
         self._enter_again(first)
         self._advance(trace, at.instruction)
         operand = self.watched.live(at.offset, at.width) if at.inside else None
-        loaded = None if operand is None else operand.copy()
+        loaded = LoadedOperand.now(operand)
         waits = self._run_unless_stuck(SECOND) is None
-        if operand is not None and loaded is not None:
-            # The load came first: the instruction finds what was there then, stores what it makes of that.
-            operand[:] = loaded
-            with self._told(FIRST):
-                self._debugger.step(self._threads[FIRST])
+        with self._told(FIRST):
+            self._both.store(FIRST, loaded)
         self._finish(FIRST)
         if waits:
             self._finish(SECOND)
@@ -166,7 +157,7 @@ class Stage:
         def ahead() -> None:
             self._enter_again(first)
             for _ in range(at.instruction):
-                recorder.step(self._threads[FIRST], FIRST)
+                recorder.step(self._both.threads[FIRST], FIRST)
 
         def meanwhile() -> None:
             if self._enter(SECOND) and not self._record(recorder, SECOND):
@@ -180,15 +171,20 @@ class Stage:
         operand = self.watched.live(at.offset, at.width) if at.inside else None
         with self._told(FIRST):
             recording = recorder.held(
-                self._threads[FIRST], FIRST, ahead=ahead, meanwhile=meanwhile, after=after, operand=operand
+                self._both.threads[FIRST],
+                FIRST,
+                ahead=ahead,
+                meanwhile=meanwhile,
+                after=after,
+                operand=operand,
             )
         return recording, self._outcome()
 
     def _record(self, recorder: Recorder, cpu: int) -> bool:
         """Let a CPU end its call; False where it does not come to that, as it waits for the other one."""
         ends = self._ended, self._panics, self._idle
-        through = recorder.steps(self._threads[cpu], cpu, ends, most=MOST_RECORDED)
-        if through and self._debugger.rip(self._threads[cpu]) != self._idle:
+        through = recorder.steps(self._both.threads[cpu], cpu, ends, most=MOST_RECORDED)
+        if through and self._both.at(cpu) != self._idle:
             self._finish(cpu)
         return through
 
@@ -240,13 +236,8 @@ class Stage:
             raise self._hangs(cpu)
 
     def _run_unless_stuck(self, cpu: int) -> Vaddr | None:
-        thread, process = self._threads[cpu], self.kernel.guest.process
-        if (at := self._debugger.rip(thread)) in (self._idle, self._begins):
-            # A CPU would have to be stepped off its breakpoint; these stand at a NOP of one byte.
-            self._debugger.jump(thread, Vaddr(at + 1))
-        until = process.cpu_time_s() + PATIENCE_CPU_S
         with self._told(cpu):
-            return self._debugger.run_unless(thread, lambda: process.cpu_time_s() > until)
+            return self._both.run(cpu)
 
     @contextlib.contextmanager
     def _told(self, cpu: int) -> Iterator[None]:
@@ -277,25 +268,22 @@ class Stage:
 
     def _watch(self) -> Trace:
         """Let the first CPU, which is about to call the subject, do so instruction by instruction."""
-        thread, at = self._threads[FIRST], self._begins
+        at = self._begins
         addresses: list[Vaddr] = []
         accesses: list[Access] = []
         ends = frozenset((self._ended, self._panics, self._idle))
         while at not in ends:
-            stretch = private_stretch(partial(code_at, self.kernel), at, ends)
-            if len(stretch.addresses) > 1:
-                addresses += stretch.addresses
-                at = self._debugger.run_to(thread, stretch.ends)
-            else:
+            stretch = self._both.stretch(at, ends)
+            if len(stretch.addresses) == 1:
                 accesses += self._accesses(at, len(addresses))
-                addresses.append(at)
-                at = self._debugger.step(thread)
+            addresses += stretch.addresses
+            at = self._both.follow(FIRST, stretch)
             if len(addresses) > MOST_INSTRUCTIONS:
                 raise self._hangs(FIRST)
         return Trace(tuple(addresses), tuple(accesses))
 
     def _accesses(self, at: Vaddr, instruction: int) -> Iterator[Access]:
-        stored = touches_of(self.kernel, at, self._debugger, self._threads[FIRST])
+        stored = touches_of(self.kernel, at, self._debugger, self._both.threads[FIRST])
         for number, touch in enumerate(stored):
             offset = self.watched.offset_of(touch.vaddr, touch.width)
             if offset is not None:
@@ -354,21 +342,14 @@ def staged(boot: Boots[G], take: Callable[[G], RacedFrame]) -> Iterator[Stage]:
     Raises:
         NotInThisVersion: its slots lack fields that the scenes write.
     """
-    ours, theirs = socket.socketpair()
-    with ours:
-        try:
-            kernel = boot(cpus=CPUS, ram=RAM, debugger=theirs.fileno())
-        finally:
-            theirs.close()
-        cpus = Cpus(kernel)
+    with holdable(boot, ram=RAM) as guest:
+        kernel, cpus = guest.kernel, guest.cpus
         whole = kernel.image.subject.contract.versions.whole_slot
         require_names(kernel.image, whole, "interleaving of any two operations")
         stage = Stage(kernel, cpus, take(kernel))
         jobs = {cpu: Job(("call",), traced=True) for cpu in (FIRST, SECOND)}
         cpus.arm(jobs)
-        alive = kernel.guest.process
-        limit_s = kernel.machine.limits.stall_wall_s
-        debugger = Debugger(ours, lambda: not alive.ended(), limit_s=limit_s, halted=cpus.halts)
+        debugger = guest.hold()
         stage.attach(debugger)
         try:
             yield stage
@@ -377,5 +358,4 @@ def staged(boot: Boots[G], take: Callable[[G], RacedFrame]) -> Iterator[Stage]:
         finally:
             # Nobody waits for them: a command may hang for ever, which does not keep CPU 0 from its exit.
             if not stage.dead:
-                cpus.stop()
-                debugger.detach()
+                let_go(cpus, debugger)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
-from frame_harness.concurrency import interleaving
+from frame_harness.concurrency import two_cpus
 from frame_harness.concurrency.interleaving import Turns, interleaved
 from frame_harness.concurrency.recording import code_at
 from frame_harness.concurrency.smp import Cpus
@@ -25,7 +25,6 @@ from frame_harness.image.build import build
 from frame_harness.machine.debugger import Debugger, GuestEnded, NoStop
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.instruction import Stretch, private_stretch
-from frame_harness.races import stage as stage_module
 from frame_harness.races.stage import staged
 
 LOOKED_AT = 44  # bytes of a slot: behind them is what its holder may use
@@ -96,7 +95,7 @@ def test_a_trace_is_the_same_and_takes_fewer_stops(
 
     with interleaved(boot, prepare) as both:
         in_stretches, few = traced(both)
-        monkeypatch.setattr(interleaving, "private_stretch", lambda *_: NO_STRETCH)
+        monkeypatch.setattr(two_cpus, "private_stretch", lambda *_: NO_STRETCH)
         one_by_one, many = traced(both)
     assert in_stretches == one_by_one
     assert few < many
@@ -112,7 +111,7 @@ def test_accesses_of_a_call_are_the_same(
     with staged(boot, RULES.take) as stage:
         command, scene = line.format(stage.frame), RULES.offered if free else RULES.in_use
         in_stretches, answer = stage.trace(command, scene)
-        monkeypatch.setattr(stage_module, "private_stretch", lambda *_: NO_STRETCH)
+        monkeypatch.setattr(two_cpus, "private_stretch", lambda *_: NO_STRETCH)
         one_by_one, other = stage.trace(command, scene)
     assert in_stretches is not None and in_stretches.accesses
     assert (in_stretches, answer) == (one_by_one, other)
