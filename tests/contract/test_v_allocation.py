@@ -9,7 +9,7 @@ import pytest
 
 from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
-from frame_harness.contract.methods import CallEnd, Case, Slot, background
+from frame_harness.contract.methods import CallEnd, Case, SlotValues, background
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_guest.values import block_handed_out
 from frame_harness.frame_metadata.constants import C
@@ -41,20 +41,20 @@ EARLIER_LIVES = {
 OF_NEW_LIFE = {**EARLIER_LIVES, "refcount": "ALLOC-09"}
 
 
-def new_life(before: Slot, flags: int) -> Slot:
+def new_life(before: SlotValues, flags: int) -> SlotValues:
     """The slot that an allocation leaves of a free one."""
     generation = before["generation"] + 1 & 0xFFFF_FFFF
     fixed = {"refcount": 1, "order": 0, "vtable": 0, "guard": 0, "generation": generation}
     return before | fixed | {"flags": flags | C.flag_allocated}
 
 
-def free_slot(**fields: int) -> Slot:
+def free_slot(**fields: int) -> SlotValues:
     """A slot as the buddy hands it out: unused, healthy; all else are patterns of an earlier life."""
     slot = background(META_SLOT)
     return slot | {"refcount": C.refcount_unused, "guard": slot["guard"] & ~C.guard_poisoned} | fields
 
 
-def claims(cases: Sequence[tuple[Slot, int]]) -> list[Case]:
+def claims(cases: Sequence[tuple[SlotValues, int]]) -> list[Case]:
     return [Case(before, (flags,), (CallEnd(new_life(before, flags)),)) for before, flags in cases]
 
 

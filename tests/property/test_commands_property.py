@@ -12,8 +12,8 @@ from frame_harness.histories.commands import (
     STARTS,
     VTABLES,
     Command,
+    CommandOperand,
     Op,
-    Operand,
     OperandKind,
     Recipe,
     ScriptError,
@@ -26,7 +26,7 @@ WORDS = st.integers(0, 2**64 - 1)
 CALLS: st.SearchStrategy[bool | Purpose] = st.one_of(
     st.booleans(), st.sampled_from([*PURPOSES.values()]), st.builds(custom, st.integers(0, 2**32 - 1))
 )
-OPERANDS: dict[OperandKind, st.SearchStrategy[Operand]] = {
+OPERANDS: dict[OperandKind, st.SearchStrategy[CommandOperand]] = {
     OperandKind.FRAME: WORDS,
     OperandKind.ORDER: st.integers(0, 20),
     OperandKind.COUNT: WORDS,

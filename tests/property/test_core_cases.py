@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_harness.base.errors import UsageError
-from frame_harness.memory_core.maps import Islands, Protected, Region, RegionKind
+from frame_harness.memory_core.maps import Islands, MapRegion, Protected, RegionKind
 from frame_harness.memory_core.ownership import BY_CAP, PARTS, REQUESTS
 from frame_harness.memory_core.owning_steps import MARKS, SHARED_BY, CopyOnWrite, Mark, Own
 from frame_harness.memory_core.page_tables import VARIANTS
@@ -16,6 +16,8 @@ from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
     FREE_PLACES,
     Alloc,
+    CaseStep,
+    CaseStorm,
     Fill,
     FrameAlloc,
     Free,
@@ -24,8 +26,6 @@ from frame_harness.memory_core.steps import (
     Poison,
     PoisonFree,
     Reach,
-    Step,
-    Storm,
     WrongFree,
     map_of,
     operations_of,
@@ -40,8 +40,8 @@ ADDRESSES = st.integers(0, (1 << 64) - 1)
 NAMES = st.from_regex(r"b[0-9]{1,3}", fullmatch=True)
 ORDERS = st.integers(0, 255)
 KIND, ZONE = st.sampled_from(KINDS), st.sampled_from(("any", *ZONES))
-STEPS: st.SearchStrategy[Step] = st.one_of(
-    st.builds(Region, ADDRESSES, ADDRESSES, st.sampled_from(RegionKind)),
+STEPS: st.SearchStrategy[CaseStep] = st.one_of(
+    st.builds(MapRegion, ADDRESSES, ADDRESSES, st.sampled_from(RegionKind)),
     st.builds(Islands, st.integers(0, 1 << 63), st.integers(0, 40), st.integers(1, 99)),
     st.tuples(ADDRESSES, ADDRESSES).map(lambda ends: Protected(min(ends), max(ends) - min(ends))),
     st.builds(Reach, ADDRESSES),
@@ -52,7 +52,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(FrameAlloc, NAMES, st.sampled_from(PURPOSES), st.booleans()),
     st.builds(PoisonFree, st.sampled_from(FREE_PLACES)),
     st.builds(Poison, NAMES, st.booleans()),
-    st.builds(Storm, st.integers(1, 3), ORDERS, ORDERS),
+    st.builds(CaseStorm, st.integers(1, 3), ORDERS, ORDERS),
     st.builds(PageTables, st.sampled_from(VARIANTS), ORDERS),
     st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),
     st.builds(WorkOfBoot),
@@ -65,12 +65,12 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=8))
-def test_a_case_is_read_as_it_was_written(steps: list[Step]) -> None:
+def test_a_case_is_read_as_it_was_written(steps: list[CaseStep]) -> None:
     assert parsed(written(steps)) == tuple(steps)
 
 
 @given(st.lists(STEPS, max_size=8))
-def test_a_map_and_operations_are_all_there_is_in_a_case(steps: list[Step]) -> None:
+def test_a_map_and_operations_are_all_there_is_in_a_case(steps: list[CaseStep]) -> None:
     memory, operations = map_of(steps), operations_of(steps)
     again = (*steps_of(memory), *operations)
     assert map_of(again) == memory and operations_of(again) == operations

@@ -14,7 +14,7 @@ from frame_harness.base.units import PAGE_SIZE
 from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING, SLOT_CLAUSES
 from frame_harness.memory_core.generate import Writer
-from frame_harness.memory_core.steps import Operation
+from frame_harness.memory_core.steps import CaseOperation
 from tests.support.core_mutants import CORE_MUTANTS, FAULTS, HANGS, MEMORY, TREE, CoreMutant, broken_tree
 from tests.support.doors import check, open_check
 from tests.support.owning_mutants import OWNING_MUTANTS
@@ -81,7 +81,7 @@ def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None
 
 
 def test_other_seeds_play_other_histories() -> None:
-    def operations(seed: int) -> list[Operation]:
+    def operations(seed: int) -> list[CaseOperation]:
         return Writer(random.Random(f"{seed}"), kinds=True, poison=True, slots=True).write(20)
 
     assert operations(1) == operations(1) != operations(2)

@@ -11,14 +11,14 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.memory_core.cores import COUNTING, SMALL
 from frame_harness.memory_core.guest import CoreGuest
-from frame_harness.memory_core.maps import MemoryMap, Region
+from frame_harness.memory_core.maps import MapRegion, MemoryMap
 from frame_harness.memory_core.work import require_counting
 from tests.red.test_core_mutants import core_guest
 from tests.support.core_mutants import CORE_MUTANTS, TREE, broken_tree
 from tests.support.doors import check
 from tests.support.same_place import same_place
 
-MAP = MemoryMap("", (Region(0x1000000, 0x1000000),))
+MAP = MemoryMap("", (MapRegion(0x1000000, 0x1000000),))
 REQUESTS = ("work.scatter 0 unmovable any", "work.alloc 0 unmovable any 600", "work.free", "work.merge 600")
 WALKS = next(bug for bug in CORE_MUTANTS if bug.name == "a free looks for its block in the whole list")
 

@@ -18,7 +18,7 @@ from frame_harness.contract.contract import Contract, TablePromise
 from frame_harness.contract.functions import Functions
 from frame_harness.contract.invariant import Invariant, Invariants, Sighting, frames_finding
 from frame_harness.contract.layout import RESERVED, FieldLayout, Layouts, StructLayout
-from frame_harness.contract.methods import CallEnd, Operand, Slot, SlotMethod
+from frame_harness.contract.methods import CallEnd, Operand, SlotMethod, SlotValues
 from frame_harness.contract.preflight import Preflight, PreflightMoment
 from frame_harness.contract.versions import Versions
 
@@ -55,31 +55,31 @@ TINY_SLOT = StructLayout(
 LAYOUTS = Layouts((TINY_SLOT,), size_clause={}, field_clause={}, general="TINY-01")
 
 
-def _take(before: Slot, arguments: Sequence[int]) -> tuple[CallEnd, ...]:
+def _take(before: SlotValues, arguments: Sequence[int]) -> tuple[CallEnd, ...]:
     if before["owner"] != NOBODY:
         return (CallEnd(before, {"v": before["owner"]}, "fail"),)
     return (CallEnd({"owner": arguments[0], "turns": before["turns"] + 1 & WORD}),)
 
 
-def _put(before: Slot, _arguments: Sequence[int]) -> tuple[CallEnd, ...]:
+def _put(before: SlotValues, _arguments: Sequence[int]) -> tuple[CallEnd, ...]:
     if before["owner"] == NOBODY:
         return (CallEnd(before, status="panic"),)
     return (CallEnd(before | {"owner": NOBODY}, {"v": before["owner"]}),)
 
 
-def _turns(before: Slot, _arguments: Sequence[int]) -> tuple[CallEnd, ...]:
+def _turns(before: SlotValues, _arguments: Sequence[int]) -> tuple[CallEnd, ...]:
     return (CallEnd(before, {"v": before["turns"]}),)
 
 
-def _is_held(before: Slot, _arguments: Sequence[int]) -> bool:
+def _is_held(before: SlotValues, _arguments: Sequence[int]) -> bool:
     return before["owner"] != NOBODY
 
 
-def _is_free(before: Slot, _arguments: Sequence[int]) -> bool:
+def _is_free(before: SlotValues, _arguments: Sequence[int]) -> bool:
     return before["owner"] == NOBODY
 
 
-def _is_free_for_somebody(before: Slot, arguments: Sequence[int]) -> bool:
+def _is_free_for_somebody(before: SlotValues, arguments: Sequence[int]) -> bool:
     return before["owner"] == NOBODY != arguments[0]
 
 

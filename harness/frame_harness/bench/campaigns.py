@@ -18,13 +18,13 @@ TASK_S = 0.5
 ROUNDS = 2
 
 
-class Span(Record, frozen=True, kw_only=True):
+class BusySpan(Record, frozen=True, kw_only=True):
     """A payload, and a result: seconds of CPU time."""
 
     seconds: float
 
 
-def compute(span: Span) -> Span:
+def compute(span: BusySpan) -> BusySpan:
     """Use so much CPU time, and nothing else."""
     until = time.process_time() + span.seconds
     while time.process_time() < until:
@@ -48,13 +48,13 @@ def measure() -> Iterator[Row]:
 
 
 def _turns(stack: ExitStack, workers: int) -> Callable[[], float]:
-    plan = Plan("bench", compute, Span, "bench")
+    plan = Plan("bench", compute, BusySpan, "bench")
     running = stack.enter_context(campaign(plan, Settings(workers, None, None, False, None)))
     numbers = itertools.count()
     return lambda: timed(lambda: _play(running, numbers))
 
 
-def _play(running: Running[Span, Span], numbers: Iterator[int]) -> None:
+def _play(running: Running[BusySpan, BusySpan], numbers: Iterator[int]) -> None:
     for _ in range(TASKS):
-        running.submit(str(next(numbers)), Span(seconds=TASK_S))
+        running.submit(str(next(numbers)), BusySpan(seconds=TASK_S))
     list(running.results())

@@ -22,7 +22,7 @@ JOIN_S: Final = 30.0
 """For a worker to be taken by its scheduler."""
 
 Serve = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-Ends = Callable[[], Coroutine[Any, Any, Any]]
+EndCall = Callable[[], Coroutine[Any, Any, Any]]
 """Waits for the end of a worker."""
 
 
@@ -92,7 +92,7 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
     _until_interrupted(serve)
 
 
-async def _until_they_end(address: str, ends: Sequence[Ends], stop: asyncio.Event, say: Say) -> None:
+async def _until_they_end(address: str, ends: Sequence[EndCall], stop: asyncio.Event, say: Say) -> None:
     """Return when `stop` is set; one worker that ends leaves the others to go on.
 
     Raises:

@@ -36,7 +36,7 @@ HIDDEN: Final = "map - "
 """How the line of `help` begins that a line above stands for."""
 _PFN: Final = "pfn:"
 
-Line = str | Text
+ShownLine = str | Text
 
 
 @dataclass
@@ -54,7 +54,7 @@ class HostCommands:
     def __init__(self) -> None:
         self._watched: list[_Watched] = []
 
-    def run(self, kernel: Kernel, line: str) -> Iterator[Line]:
+    def run(self, kernel: Kernel, line: str) -> Iterator[ShownLine]:
         """Carry a command out.
 
         Raises:
@@ -82,14 +82,14 @@ class HostCommands:
             yield f"{where}: {one.value} → {now}" if now != one.value else f"{where}: {now}, unchanged"
             one.value = now
 
-    def _slot(self, kernel: Kernel, words: Sequence[str]) -> Iterator[Line]:
+    def _slot(self, kernel: Kernel, words: Sequence[str]) -> Iterator[ShownLine]:
         if len(words) != 1:
             raise UsageError("slot", expected="one frame", actual=_given(words), next_step="slot 0x1000")
         slots = _table(kernel)
         pfn = _frame(words[0], len(slots))
         return slot_lines(slots, pfn, _states(kernel), kernel.image)
 
-    def _map(self, kernel: Kernel, words: Sequence[str]) -> Iterator[Line]:
+    def _map(self, kernel: Kernel, words: Sequence[str]) -> Iterator[ShownLine]:
         if len(words) > 2:
             raise UsageError("map", expected="at most two frames", actual=_given(words))
         count = len(_table(kernel))
@@ -99,7 +99,7 @@ class HostCommands:
             raise UsageError("map", expected="the first frame, then the last", actual=_given(words))
         return picture(_states(kernel), first, last + 1)
 
-    def _watch(self, kernel: Kernel, words: Sequence[str]) -> Iterator[Line]:
+    def _watch(self, kernel: Kernel, words: Sequence[str]) -> Iterator[ShownLine]:
         if list(words) == ["off"]:
             self._watched.clear()
             return iter(["nothing is watched"])

@@ -18,7 +18,7 @@ from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import DoneTask, Lost, Plan, Running, Settings, campaign
 from frame_harness.campaigns.images import SentImage
 from frame_harness.cli.campaign_options import IN_THE_COMMAND, NO_CAMPAIGN, CampaignOptions
-from frame_harness.cli.storm_turns import Turn, Turned, is_broken, play_turn
+from frame_harness.cli.storm_turns import StormTurn, Turned, is_broken, play_turn
 from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
@@ -156,7 +156,7 @@ class _Turns:
         self._image, self._machine = SentImage.of(image), machine
         self._until = time.monotonic() + request.seconds
 
-    def submit(self, running: Running[Turn, Turned]) -> None:
+    def submit(self, running: Running[StormTurn, Turned]) -> None:
         """Begin as many as can be done now."""
         while running.room > 0:
             left = [tally for tally in self._tallies if self._goes_on(tally)]
@@ -165,7 +165,7 @@ class _Turns:
             tally = min(left, key=lambda one: one.guests)
             # What broke something is played again as it was; else each guest gets random numbers of its own.
             seed = self._request.seed + (0 if self._request.again else tally.guests)
-            turn = Turn(
+            turn = StormTurn(
                 storm=tally.storm.name, seconds=_slice_s(tally, self._request), seed=seed,
                 cpus=self._request.cpus, image=self._image, machine=self._machine,
             )  # fmt: skip

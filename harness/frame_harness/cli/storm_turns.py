@@ -14,7 +14,7 @@ from frame_harness.guest.errors import GuestCrashed, GuestTimeout, NotInThisVers
 from frame_harness.machine.definition import Machine
 
 
-class Turn(Record, frozen=True, kw_only=True):
+class StormTurn(Record, frozen=True, kw_only=True):
     """Which storm, on what, for how long."""
 
     storm: str
@@ -40,7 +40,7 @@ class Turned(Record, frozen=True, kw_only=True):
     """Those clauses."""
 
 
-def play_turn(turn: Turn) -> Turned:
+def play_turn(turn: StormTurn) -> Turned:
     """Run a storm in a guest of its own."""
     storm = STORMS[turn.storm]
     done: list[ProgramResult] = []

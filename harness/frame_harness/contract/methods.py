@@ -9,11 +9,11 @@ from itertools import count
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.layout import StructLayout
 
-Slot = dict[str, int]
+SlotValues = dict[str, int]
 """The fields of one slot that are not reserved, by name."""
 
 
-def background(slot: StructLayout, *, inverted: bool = False) -> Slot:
+def background(slot: StructLayout, *, inverted: bool = False) -> SlotValues:
     """A slot whose fields share no byte with each other: a stray write is seen."""
     return {name: _pattern(slot, name, inverted=inverted) for name in slot.widths}
 
@@ -52,7 +52,7 @@ class CallEnd:
     status: str = "ok"
 
 
-Effect = Callable[[Slot, Sequence[int]], tuple[CallEnd, ...]]
+Effect = Callable[[SlotValues, Sequence[int]], tuple[CallEnd, ...]]
 """From the slot before and the operands to what is allowed."""
 
 
@@ -60,7 +60,7 @@ Effect = Callable[[Slot, Sequence[int]], tuple[CallEnd, ...]]
 class Case:
     """One call: the slot before, the operands, what the contract allows."""
 
-    before: Slot
+    before: SlotValues
     arguments: tuple[int, ...]
     allowed: tuple[CallEnd, ...]
 
@@ -89,7 +89,7 @@ class SlotMethod:
     operands: tuple[Operand, ...] = ()
     stored: tuple[str, ...] = ()
     pairs: tuple[tuple[int, ...], ...] = ()
-    where: Callable[[Slot, Sequence[int]], bool] = lambda _before, _arguments: True
+    where: Callable[[SlotValues, Sequence[int]], bool] = lambda _before, _arguments: True
     part: str = ""
     by_field: Mapping[str, str] = field(default_factory=dict)
     accessor: bool = False
@@ -113,7 +113,7 @@ class SlotMethod:
     def cases(self, slot: StructLayout) -> list[Case]:
         """Each operand, then each stored field, at its boundaries, the rest of the slot being patterns."""
         inverted = (bool(number % 2) for number in count())
-        tried: list[tuple[Slot, tuple[int, ...]]] = []
+        tried: list[tuple[SlotValues, tuple[int, ...]]] = []
         # The operands that are not tried have a number of ours, cut to what each takes.
         plain = tuple(0x1234 % (max(operand.values) + 1) for operand in self.operands)
         for index, operand in enumerate(self.operands):

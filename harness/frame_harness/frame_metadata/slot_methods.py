@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from frame_harness.contract.boundaries import around, one_bit_off
-from frame_harness.contract.methods import CallEnd, Effect, Slot, SlotMethod, operand
+from frame_harness.contract.methods import CallEnd, Effect, SlotMethod, SlotValues, operand
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.layouts import META_SLOT
 
 WORD = (1 << 32) - 1
-Outcomes = tuple[CallEnd, ...]
+CallEnds = tuple[CallEnd, ...]
 
 
 def _stores(name: str) -> Effect:
@@ -21,11 +21,11 @@ def _loads(name: str) -> Effect:
     return lambda before, _arguments: (CallEnd(before, {"v": before[name]}),)
 
 
-def _tells(truth: Callable[[Slot], bool]) -> Effect:
+def _tells(truth: Callable[[SlotValues], bool]) -> Effect:
     return lambda before, _arguments: (CallEnd(before, {"v": int(truth(before))}),)
 
 
-def _changes(change: Callable[[Slot], Slot]) -> Effect:
+def _changes(change: Callable[[SlotValues], SlotValues]) -> Effect:
     return lambda before, _arguments: (CallEnd(before | change(before)),)
 
 
@@ -43,7 +43,7 @@ def _getter(name: str, field: str, clause: str) -> SlotMethod:
     return SlotMethod(name, (clause,), _loads(field), stored=(field,), accessor=True)
 
 
-def _swap(before: Slot, arguments: Sequence[int]) -> Outcomes:
+def _swap(before: SlotValues, arguments: Sequence[int]) -> CallEnds:
     expect, new = arguments
     found = before["refcount"]
     if found == expect:
@@ -63,52 +63,52 @@ def _swaps() -> tuple[tuple[int, ...], ...]:
     return (*equal, *new, *near)
 
 
-def _or_guard(before: Slot, arguments: Sequence[int]) -> Outcomes:
+def _or_guard(before: SlotValues, arguments: Sequence[int]) -> CallEnds:
     return (CallEnd(before | {"guard": before["guard"] | arguments[0]}, {"v": before["guard"]}),)
 
 
-def _poison(before: Slot) -> Slot:
+def _poison(before: SlotValues) -> SlotValues:
     return {"guard": before["guard"] | C.guard_poisoned, "flags": before["flags"] | C.flag_poisoned}
 
 
-def _new_epoch(before: Slot) -> Slot:
+def _new_epoch(before: SlotValues) -> SlotValues:
     return {"vtable": 0, "guard": 0, "generation": before["generation"] + 1 & WORD}
 
 
-def _to_free_list(before: Slot) -> Slot:
+def _to_free_list(before: SlotValues) -> SlotValues:
     return {"vtable": 0, "guard": before["guard"] & C.guard_poisoned}
 
 
-def _snapshot(before: Slot, _arguments: Sequence[int]) -> Outcomes:
+def _snapshot(before: SlotValues, _arguments: Sequence[int]) -> CallEnds:
     return (CallEnd(before, {name: before[name] for name in ("generation", "guard", "vtable")}),)
 
 
 # ---- Reference operations at the sentinel: they may refuse, loudly or quietly ----------------------------
 
 
-def _refuses(before: Slot, reply: dict[str, int]) -> Outcomes:
+def _refuses(before: SlotValues, reply: dict[str, int]) -> CallEnds:
     return CallEnd(before, reply), CallEnd(before, status="panic")
 
 
-def _inc(before: Slot, _arguments: Sequence[int]) -> Outcomes:
+def _inc(before: SlotValues, _arguments: Sequence[int]) -> CallEnds:
     found = before["refcount"]
     if found >= C.refcount_unused - 1:
         return _refuses(before, {})
     return (CallEnd(before | {"refcount": found + 1}),)
 
 
-def _dec(before: Slot, _arguments: Sequence[int]) -> Outcomes:
+def _dec(before: SlotValues, _arguments: Sequence[int]) -> CallEnds:
     found = before["refcount"]
     if found in (0, C.refcount_unused):
         return _refuses(before, {})
     return (CallEnd(before | {"refcount": found - 1}, {"v": found}),)
 
 
-def _at_sentinel(*counts: int) -> Callable[[Slot, Sequence[int]], bool]:
+def _at_sentinel(*counts: int) -> Callable[[SlotValues, Sequence[int]], bool]:
     return lambda before, _arguments: before["refcount"] in counts
 
 
-def _off_sentinel(*counts: int) -> Callable[[Slot, Sequence[int]], bool]:
+def _off_sentinel(*counts: int) -> Callable[[SlotValues, Sequence[int]], bool]:
     return lambda before, _arguments: before["refcount"] not in counts
 
 

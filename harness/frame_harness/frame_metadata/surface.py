@@ -15,7 +15,7 @@ from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 
 N_FRAMES = frames.WIDE_RAM // C.page_size
-Values = frozenset[int] | frozenset[str]
+OperandValues = frozenset[int] | frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ConsoleCommand:
         alone: why two CPUs that meet in it show nothing; empty where they may.
     """
 
-    operands: dict[str, Values] = field(default_factory=dict)
+    operands: dict[str, OperandValues] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
     alone: str = ""
 
@@ -57,7 +57,7 @@ def _by_address(function: str, *more: int, **operands: frozenset[int]) -> Consol
 def _slot_commands() -> dict[str, ConsoleCommand]:
     found: dict[str, ConsoleCommand] = {}
     for method in SLOT_METHODS:
-        operands: dict[str, Values] = {one.name: _numbers(one.values) for one in method.operands}
+        operands: dict[str, OperandValues] = {one.name: _numbers(one.values) for one in method.operands}
         found[method.command] = ConsoleCommand({"paddr": ANY_SLOT, **operands}, (method.name,))
     return found
 

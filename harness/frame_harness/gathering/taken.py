@@ -25,7 +25,7 @@ from frame_harness.machine.guest import live_guests
 from frame_harness.machine.monitor_event import MonitorEvent
 
 T = TypeVar("T")
-Reader = Callable[[], MemoryState]
+ReadState = Callable[[], MemoryState]
 """Reads the memory of a guest, without asking it anything."""
 
 
@@ -72,7 +72,7 @@ class Taken:
             return None
 
 
-def take(guest: BootedGuest, read: Reader, found_on: Paddr | None, error: BaseException | None) -> Taken:
+def take(guest: BootedGuest, read: ReadState, found_on: Paddr | None, error: BaseException | None) -> Taken:
     """Read everything; nothing is asked of the guest itself, so that it ends as it would have.
 
     Args:

@@ -13,7 +13,7 @@ from frame_harness.base.errors import ProtocolError
 from frame_harness.base.units import Paddr, Pfn, frames_from, pfn_to_paddr
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import StructLayout
-from frame_harness.contract.methods import CallEnd, Case, Slot, SlotMethod
+from frame_harness.contract.methods import CallEnd, Case, SlotMethod, SlotValues
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, Values
@@ -180,13 +180,13 @@ def violation(
     )
 
 
-def _promised(case: Case) -> Slot:
+def _promised(case: Case) -> SlotValues:
     """The fields whose value is the same in every allowed end."""
     first, *others = (one.after for one in case.allowed)
     return {name: value for name, value in first.items() if all(one[name] == value for one in others)}
 
 
-def _broken(method: SlotMethod, case: Case, reply: Reply, after: Slot, general: str) -> Sequence[str]:
+def _broken(method: SlotMethod, case: Case, reply: Reply, after: SlotValues, general: str) -> Sequence[str]:
     """The clauses that a wrong outcome breaks, those that the method's declaration is about first.
 
     Args:
@@ -200,7 +200,7 @@ def _broken(method: SlotMethod, case: Case, reply: Reply, after: Slot, general: 
     return own or list(clauses) or method.clauses
 
 
-def _leaks(method: SlotMethod, case: Case, reply: Reply, after: Slot) -> bool:
+def _leaks(method: SlotMethod, case: Case, reply: Reply, after: SlotValues) -> bool:
     """Whether a method did its own work right, and changed a field or a byte that is none of its own."""
     own = {*method.stored}.union(*(_changed_by(one, case.before) for one in case.allowed))
     return any(
@@ -208,7 +208,7 @@ def _leaks(method: SlotMethod, case: Case, reply: Reply, after: Slot) -> bool:
     )
 
 
-def _changed_by(outcome: CallEnd, before: Slot) -> set[str]:
+def _changed_by(outcome: CallEnd, before: SlotValues) -> set[str]:
     return {name for name, value in before.items() if outcome.after[name] != value}
 
 

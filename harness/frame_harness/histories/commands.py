@@ -72,7 +72,7 @@ class Recipe:
         return unstarted + [replace(self, calls=fewer) for fewer in calls]
 
 
-Operand = int | Migratetype | VtableAt | Recipe
+CommandOperand = int | Migratetype | VtableAt | Recipe
 
 
 class OperandKind(Enum):
@@ -187,7 +187,7 @@ class Command:
     """One command of a history."""
 
     op: Op
-    operands: tuple[Operand, ...] = ()
+    operands: tuple[CommandOperand, ...] = ()
 
     @property
     def frames(self) -> tuple[Pfn, ...]:
@@ -215,7 +215,7 @@ def encode(command: Command) -> str:
     return " ".join([op.words, *filter(None, words)])
 
 
-def _encoded(kind: OperandKind, operand: Operand) -> str:
+def _encoded(kind: OperandKind, operand: CommandOperand) -> str:
     match operand:
         case Migratetype():
             return operand.name.lower()
@@ -253,7 +253,7 @@ def decode(line: str) -> Command:
     raise ScriptError("command", line, detail=f"its effect is not known to the model{near}")
 
 
-def _decoded(op: Op, line: str, words: Sequence[str], first: int) -> Iterator[Operand]:
+def _decoded(op: Op, line: str, words: Sequence[str], first: int) -> Iterator[CommandOperand]:
     if OperandKind.RECIPE in op.kinds:
         yield _recipe(line, words[first:])
         return

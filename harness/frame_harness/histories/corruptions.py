@@ -141,11 +141,11 @@ def corruption(
 
 # ---- one field of one slot --------------------------------------------------------------------------------
 
-Change = Callable[[CorruptionScene, int], int]
+WordChange = Callable[[CorruptionScene, int], int]
 """From what a field holds to what it is to hold."""
 
 
-def slot(kind: str, field: str, change: str, new: Change, fires: str = "", may: str = "") -> Corruption:
+def slot(kind: str, field: str, change: str, new: WordChange, fires: str = "", may: str = "") -> Corruption:
     """A field of a frame's slot changes."""
 
     def edit(scene: CorruptionScene) -> None:
@@ -155,22 +155,22 @@ def slot(kind: str, field: str, change: str, new: Change, fires: str = "", may: 
     return corruption(kind, field, change, edit, fires, may)
 
 
-def to(value: int) -> Change:
+def to(value: int) -> WordChange:
     """Make a field hold a number, whatever it holds."""
     return lambda _scene, _before: value
 
 
-def flip(bits: int) -> Change:
+def flip(bits: int) -> WordChange:
     """Toggle bits of a field."""
     return lambda _scene, before: before ^ bits
 
 
-def step(by: int) -> Change:
+def step(by: int) -> WordChange:
     """Add to a field of 32 bits, modulo 2^32."""
     return lambda _scene, before: (before + by) % 2**32
 
 
-def link(kind: str) -> Change:
+def link(kind: str) -> WordChange:
     """Make a field hold the address of the scene's frame of a kind."""
     return lambda scene, _before: scene.paddr(kind)
 
@@ -206,7 +206,7 @@ def garbage(change: str, fires: str, flags: int) -> Corruption:
 # ---- lists ------------------------------------------------------------------------------------------------
 
 
-Address = Callable[[CorruptionScene], int]
+AddressOf = Callable[[CorruptionScene], int]
 
 
 def first(scene: CorruptionScene) -> Paddr:
@@ -214,7 +214,7 @@ def first(scene: CorruptionScene) -> Paddr:
     return scene.paddr("head")
 
 
-def head(change: str, new: Address, fires: str, old: Address = first) -> Corruption:
+def head(change: str, new: AddressOf, fires: str, old: AddressOf = first) -> Corruption:
     """The pointer to a list's first block changes."""
 
     def edit(scene: CorruptionScene) -> None:
@@ -310,7 +310,7 @@ def move_zone_edge(scene: CorruptionScene) -> None:
     low["end_pfn"] = high["first_pfn"] = edge
 
 
-def enter(change: str, paddr: Address, fires: str) -> Corruption:
+def enter(change: str, paddr: AddressOf, fires: str) -> Corruption:
     """The cache of the cached frame gets one frame more."""
 
     def edit(scene: CorruptionScene) -> None:

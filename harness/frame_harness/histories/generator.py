@@ -17,12 +17,12 @@ from frame_harness.histories.commands import (
     READS_FIELD,
     STARTS,
     VTABLES,
+    CommandOperand,
     Op,
-    Operand,
     Recipe,
     VtableAt,
 )
-from frame_harness.histories.steps import Cached, Got, Listed, Origin, Step
+from frame_harness.histories.steps import Cached, Got, Listed, OperandOrigin, Step
 
 HOOKED = tuple(VTABLES)
 FOLLOWERS = (Op.UNMAP, Op.LAST_REF, Op.TRY_VTABLE_REF, Op.VTABLE_REF)
@@ -98,7 +98,7 @@ class Generator:
             raise ValueError("no state to write for")
         return self._model
 
-    def add(self, op: Op, *operands: Operand | Origin) -> int:
+    def add(self, op: Op, *operands: CommandOperand | OperandOrigin) -> int:
         """Append a step; returns its number."""
         self._queue.append(Step(self._number, op, operands))
         self._number += 1
@@ -322,7 +322,7 @@ def _refer_beyond(generator: Generator) -> None:
                 generator.add(Op.INC_REF, held.got)
 
 
-def _free_frame(generator: Generator) -> Origin:
+def _free_frame(generator: Generator) -> OperandOrigin:
     """A free frame, cached or listed; which one is settled when the step is played."""
     cached = Cached(generator.rng.randrange(4))
     listed = Listed(generator.rng.randrange(24), generator.rng.randrange(1 << 4))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from frame_harness.base.text import plural
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.contract import Contract
-from frame_harness.contract.methods import Slot
+from frame_harness.contract.methods import SlotValues
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BootedGuest
@@ -64,7 +64,7 @@ def check(
 def _found(
     kernel: BootedGuest,
     fresh: Callable[[], BootedGuest],
-    start: Sequence[Slot],
+    start: Sequence[SlotValues],
     clause: str,
     rng: random.Random,
     n_calls: int,
@@ -87,7 +87,7 @@ def _found(
     return found
 
 
-def _some_slot(contract: Contract, rng: random.Random) -> Slot:
+def _some_slot(contract: Contract, rng: random.Random) -> SlotValues:
     def value(bits: int) -> int:
         return rng.choice((0, rng.choice(around(bits)), rng.getrandbits(bits)))
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, pfn_to_paddr
-from frame_harness.contract.methods import Case, Slot, SlotMethod
+from frame_harness.contract.methods import Case, SlotMethod, SlotValues
 from frame_harness.contract.versions import lacking
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.boundaries import is_allowed, outcomes, require_known, violation, write_slots
@@ -66,8 +66,8 @@ class _Round:
     """Calls with the slots that they find, and those that the contract makes expect behind them."""
 
     calls: list[MethodCall]
-    before: Sequence[Slot]
-    after: list[Slot]
+    before: Sequence[SlotValues]
+    after: list[SlotValues]
     sure: bool
     """Whether the contract leaves no choice."""
 
@@ -96,7 +96,7 @@ class _Made:
 class MethodStage:
     """Some slots in the middle of a table, what each holds when a history begins, the clause judged."""
 
-    def __init__(self, kernel: BootedGuest, start: Sequence[Slot], clause: str) -> None:
+    def __init__(self, kernel: BootedGuest, start: Sequence[SlotValues], clause: str) -> None:
         self.kernel, self.start, self.clause = kernel, start, clause
         self.contract = kernel.image.subject.contract
         self.methods: dict[str, list[SlotMethod]] = {}
@@ -119,7 +119,7 @@ class MethodStage:
             GuestFailure: there is no guest any more, for this reason or another.
         """
         draw, made, watched = self._drawing(rng, n_calls), _Made(), self._watched()
-        now: Sequence[Slot] = self.start
+        now: Sequence[SlotValues] = self.start
         with self._begun():
             while rounds := list(self._ahead(draw, now)):
                 before, now = watched.copy(), rounds[-1].after
@@ -137,7 +137,7 @@ class MethodStage:
         return None
 
     def _ahead(
-        self, draw: Callable[[Sequence[Slot]], list[MethodCall] | None], now: Sequence[Slot]
+        self, draw: Callable[[Sequence[SlotValues]], list[MethodCall] | None], now: Sequence[SlotValues]
     ) -> Iterator[_Round]:
         """Rounds up to one of which several ends are allowed, or to as many as run at a time."""
         for _ in range(AHEAD):
@@ -151,9 +151,9 @@ class MethodStage:
                 return
             now = after
 
-    def _ends(self, call: MethodCall, before: Slot) -> list[Slot]:
+    def _ends(self, call: MethodCall, before: SlotValues) -> list[SlotValues]:
         """What the slot may hold behind a call."""
-        ends: list[Slot] = []
+        ends: list[SlotValues] = []
         for method in self._parts(call, before):
             for end in method.effect(before, call.arguments):
                 if (after := {**before, **end.after}) not in ends:
@@ -169,12 +169,12 @@ class MethodStage:
 
     def _drawing(
         self, rng: random.Random, n_calls: int
-    ) -> Callable[[Sequence[Slot]], list[MethodCall] | None]:
+    ) -> Callable[[Sequence[SlotValues]], list[MethodCall] | None]:
         """What draws a history of so many calls."""
         pools = self._pools()
         left = n_calls
 
-        def draw(now: Sequence[Slot]) -> list[MethodCall]:
+        def draw(now: Sequence[SlotValues]) -> list[MethodCall]:
             nonlocal left
             slots = rng.sample(range(SLOTS), min(left, rng.randint(1, SLOTS)))
             left -= len(slots)
@@ -192,7 +192,7 @@ class MethodStage:
         return [pool for pool in (*pools, list(self.methods)) if pool]
 
     def _call(
-        self, rng: random.Random, now: Slot, pools: Sequence[Sequence[str]]
+        self, rng: random.Random, now: SlotValues, pools: Sequence[Sequence[str]]
     ) -> tuple[str, tuple[int, ...]] | None:
         """A method with operands of which the contract speaks."""
         for _ in range(TRIES):
@@ -207,18 +207,18 @@ class MethodStage:
         """Given calls; those that the contract does not speak of, as things stand, are left out."""
         rounds = iter([list(group) for _, group in groupby(calls, lambda call: call.round)])
 
-        def take(now: Sequence[Slot]) -> list[MethodCall] | None:
+        def take(now: Sequence[SlotValues]) -> list[MethodCall] | None:
             group = next(rounds, None)
             return group and [call for call in group if self._parts(call, now[call.slot])]
 
         return self._run(take)
 
-    def _parts(self, call: MethodCall, before: Slot) -> list[SlotMethod]:
+    def _parts(self, call: MethodCall, before: SlotValues) -> list[SlotMethod]:
         return [method for method in self.methods[call.method] if method.where(before, call.arguments)]
 
-    def _run(self, choose: Callable[[Sequence[Slot]], list[MethodCall] | None]) -> Wrong | None:
+    def _run(self, choose: Callable[[Sequence[SlotValues]], list[MethodCall] | None]) -> Wrong | None:
         watched, made = self._watched(), _Made()
-        now: Sequence[Slot] = self.start
+        now: Sequence[SlotValues] = self.start
         with self._begun():
             while (calls := choose(now)) is not None:
                 before = watched.copy()
@@ -248,7 +248,7 @@ class MethodStage:
         finally:
             near[:] = kept
 
-    def _slots_in(self, watched: Any) -> list[Slot]:
+    def _slots_in(self, watched: Any) -> list[SlotValues]:
         """What the history's slots hold, given all that are looked at."""
         table = watched[self._offset : self._offset + SLOTS]
         columns = [table[name].tolist() for name in self.contract.slot.widths]
@@ -258,7 +258,7 @@ class MethodStage:
         self,
         calls: Sequence[MethodCall],
         replies: Sequence[Reply],
-        now: Sequence[Slot],
+        now: Sequence[SlotValues],
         seen: tuple[Any, Any],
         made: _Made,
     ) -> Wrong | None:
@@ -285,7 +285,7 @@ class MethodStage:
     def _paddr(self, slot: int) -> Paddr:
         return pfn_to_paddr(Pfn(self.first + slot))
 
-    def _judge(self, call: MethodCall, reply: Reply, before: Slot, after: Any) -> ClauseViolated | None:
+    def _judge(self, call: MethodCall, reply: Reply, before: SlotValues, after: Any) -> ClauseViolated | None:
         for method in self._parts(call, before):
             case = Case(before, call.arguments, method.effect(before, call.arguments))
             if is_allowed(case, reply, after, self.contract.slot):
@@ -309,7 +309,7 @@ class MethodStage:
         return None
 
 
-def _operand(rng: random.Random, values: Sequence[int], now: Slot) -> int:
+def _operand(rng: random.Random, values: Sequence[int], now: SlotValues) -> int:
     """A declared value, one that the slot holds, or any between the least and the largest declared one."""
     low, high = min(values), max(values)
     held = [value for value in now.values() if low <= value <= high]

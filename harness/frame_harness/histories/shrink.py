@@ -28,14 +28,14 @@ class FailureLike(Protocol):
 
 
 F = TypeVar("F", bound=FailureLike)
-Play = Callable[[Sequence[Any]], F | None]
+PlaySteps = Callable[[Sequence[Any]], F | None]
 
 
 def _clause(failure: FailureLike) -> Hashable:
     return failure.clause
 
 
-def shrink(failure: F, play: Play[F], key: Callable[[F], Hashable] = _clause) -> F:
+def shrink(failure: F, play: PlaySteps[F], key: Callable[[F], Hashable] = _clause) -> F:
     """The shortest history found that shows the same.
 
     Args:
@@ -56,7 +56,7 @@ def shrink(failure: F, play: Play[F], key: Callable[[F], Hashable] = _clause) ->
         best = shorter
 
 
-def _without(failure: F, play: Play[F]) -> F:
+def _without(failure: F, play: PlaySteps[F]) -> F:
     """Leave out halves, quarters and so on, from the end: what comes last depends on least."""
     best, size = failure, max(len(failure.steps) // 2, 1)
     while True:
@@ -73,7 +73,7 @@ def _without(failure: F, play: Play[F]) -> F:
         size //= 2
 
 
-def _traded(failure: F, play: Play[F]) -> F:
+def _traded(failure: F, play: PlaySteps[F]) -> F:
     """Leave out one step of a short history by doing another one differently."""
     steps = failure.steps
     if len(steps) > TRADED_AT_MOST:
@@ -89,7 +89,7 @@ def _traded(failure: F, play: Play[F]) -> F:
     return failure
 
 
-def _plainer(failure: F, play: Play[F]) -> F:
+def _plainer(failure: F, play: PlaySteps[F]) -> F:
     best = failure
     at = 0
     while at < len(best.steps):

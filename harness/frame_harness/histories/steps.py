@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from frame_harness.base.units import PAGE_SIZE, Paddr, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model, custom
-from frame_harness.histories.commands import GIVES_BACK, Command, Op, Operand, Recipe
+from frame_harness.histories.commands import GIVES_BACK, Command, CommandOperand, Op, Recipe
 
 Results = Mapping[int, tuple[Paddr, ...]]
 """By a step's number the addresses that it handed out."""
@@ -27,7 +27,7 @@ class Got:
         frames = results.get(self.step, ())
         return Paddr(frames[self.index % len(frames)] + self.shift * PAGE_SIZE) if frames else None
 
-    def simpler(self) -> list[Origin]:
+    def simpler(self) -> list[OperandOrigin]:
         """The first frame that was handed out, then the same frame without its shift."""
         zeroed = [replace(self, index=0)] if self.index else []
         return [*zeroed, *([replace(self, shift=0)] if self.shift else [])]
@@ -44,7 +44,7 @@ class Cached:
         frames = [pfn for pfn, _, _ in reversed(model.buddy.cached_frames())]
         return pfn_to_paddr(frames[self.index % len(frames)]) if frames else None
 
-    def simpler(self) -> list[Origin]:
+    def simpler(self) -> list[OperandOrigin]:
         """The frame that leaves its cache first, unless it is that one."""
         return [Cached(0)] if self.index else []
 
@@ -69,12 +69,12 @@ class Listed:
         head, order = heads[self.index % len(heads)]
         return Paddr(head + self.shift % (1 << order) * PAGE_SIZE)
 
-    def simpler(self) -> list[Origin]:
+    def simpler(self) -> list[OperandOrigin]:
         """A cached frame, then the first frame of the block."""
         return [Cached(0), *([Listed(self.index)] if self.shift else [])]
 
 
-Origin = Got | Cached | Listed
+OperandOrigin = Got | Cached | Listed
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,14 @@ class Step:
 
     number: int
     op: Op
-    operands: tuple[Operand | Origin, ...] = ()
+    operands: tuple[CommandOperand | OperandOrigin, ...] = ()
 
     def command(self, results: Results, model: Model) -> Command | None:
         """The command with the frames of this moment; None when an operand means nothing here."""
-        found = [each.resolve(results, model) if isinstance(each, Origin) else each for each in self.operands]
+        found = [
+            each.resolve(results, model) if isinstance(each, OperandOrigin) else each
+            for each in self.operands
+        ]
         known = tuple(each for each in found if each is not None)
         return Command(self.op, known) if len(known) == len(found) else None
 
@@ -112,7 +115,7 @@ class Step:
     def _plainer_operands(self) -> list[Step]:
         plainer = []
         for at, operand in enumerate(self.operands):
-            for instead in operand.simpler() if isinstance(operand, Origin) else ():
+            for instead in operand.simpler() if isinstance(operand, OperandOrigin) else ():
                 operands = (*self.operands[:at], instead, *self.operands[at + 1 :])
                 plainer.append(replace(self, operands=operands))
         return plainer

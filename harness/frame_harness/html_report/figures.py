@@ -139,13 +139,13 @@ def _wrong_bytes(scene: FigureScene) -> NDArray[np.bool_] | None:
     return np.ones(PAGE_SIZE, dtype=np.bool_) if count == PAGE_SIZE else None
 
 
-def _rows(scene: FigureScene) -> Sequence[byte_map.Row]:
+def _rows(scene: FigureScene) -> Sequence[byte_map.ByteRow]:
     """Before, expected, got, as far as each is known; what memory shows fills what a result leaves out."""
     values, pfn = scene.result.values, scene.pfn
     before = _slot_in(scene.before, pfn)
     after = _slot_in(scene.after, pfn)
     if values is None:
-        rows: list[byte_map.Row] = [("before", before), ("after", after)] if before and after else []
+        rows: list[byte_map.ByteRow] = [("before", before), ("after", after)] if before and after else []
         return rows
     rows = []
     if before or values.before:

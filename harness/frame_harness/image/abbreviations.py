@@ -61,7 +61,7 @@ class Abbreviation:
         return at
 
 
-Table = dict[int, Abbreviation]
+AbbreviationTable = dict[int, Abbreviation]
 """By code."""
 
 
@@ -71,9 +71,9 @@ class Abbreviations:
     def __init__(self, data: bytes) -> None:
         """Take the bytes of `.debug_abbrev`."""
         self._data = data
-        self._tables: dict[tuple[int, int, int], Table] = {}
+        self._tables: dict[tuple[int, int, int], AbbreviationTable] = {}
 
-    def table(self, offset: int, wide: int, address: int) -> Table:
+    def table(self, offset: int, wide: int, address: int) -> AbbreviationTable:
         """Return the table at an offset.
 
         Args:
@@ -85,8 +85,8 @@ class Abbreviations:
             self._tables[key] = self._read(offset, wide, address)
         return self._tables[key]
 
-    def _read(self, at: int, wide: int, address: int) -> Table:
-        data, table = self._data, Table()
+    def _read(self, at: int, wide: int, address: int) -> AbbreviationTable:
+        data, table = self._data, AbbreviationTable()
         while True:
             code, at = uleb(data, at)
             if code == 0:

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from frame_harness.image.abbreviations import LEB, Abbreviation, Abbreviations, Table, skip_of, sleb, uleb
+from frame_harness.image.abbreviations import (
+    LEB,
+    Abbreviation,
+    Abbreviations,
+    AbbreviationTable,
+    skip_of,
+    sleb,
+    uleb,
+)
 from frame_harness.image.errors import ImageError
 
 _REFERENCES = frozenset({"DW_FORM_ref1", "DW_FORM_ref2", "DW_FORM_ref4", "DW_FORM_ref8", "DW_FORM_ref_udata"})
@@ -68,7 +76,7 @@ class CompilationUnit:
         self._abbreviations_at = int(unit["debug_abbrev_offset"])
 
     @cached_property
-    def _table(self) -> Table:
+    def _table(self) -> AbbreviationTable:
         return self._sections.abbreviations.table(self._abbreviations_at, self._wide, self._address)
 
     def entries(self, at: int | None = None, *, below: frozenset[str] = frozenset()) -> Iterator[Die]:

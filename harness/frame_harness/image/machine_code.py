@@ -33,7 +33,7 @@ _CALLS: Final = (FlowControl.CALL, FlowControl.INDIRECT_CALL)
 BRANCHES: Final = (OpKind.NEAR_BRANCH16, OpKind.NEAR_BRANCH32, OpKind.NEAR_BRANCH64)
 """Kinds of the operand of a jump or call that names its target."""
 
-Shape = tuple[tuple[int, ...], ...]
+CodeShape = tuple[tuple[int, ...], ...]
 """Instructions without what the linker fills in: encoding, kinds of operands, registers."""
 
 
@@ -69,7 +69,7 @@ def _code(file: ELFFile, tables: Iterable[SymbolTableSection], name: str) -> byt
     return None
 
 
-def shape(code: bytes) -> Shape:
+def shape(code: bytes) -> CodeShape:
     """Return what the compiler decided about a function, the same before and after linking."""
     return tuple(_shape(instruction) for instruction in Decoder(64, code))
 

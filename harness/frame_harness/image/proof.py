@@ -25,7 +25,7 @@ from frame_harness.image.errors import BuildDifference, WrongBuild
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 
-Shapes = dict[str, machine_code.Shape]
+CodeShapes = dict[str, machine_code.CodeShape]
 # Sources of the core library, and of crates.
 _LIBRARY: Final = re.compile(r"/library/(?:core|alloc)/src/|/registry/src/")
 _LEVELS: Final = ("0", "1", "2", "3", "s", "z")
@@ -61,7 +61,7 @@ def differences(image: Image, toolchain: Toolchain, core: Path | None = None) ->
     return found
 
 
-def _is_known(shapes: Shapes, wanted: Asked, toolchain: Toolchain, core: Path | None) -> bool:
+def _is_known(shapes: CodeShapes, wanted: Asked, toolchain: Toolchain, core: Path | None) -> bool:
     """Tell whether this compiler was seen to make the same of the evidence, when asked in the same way.
 
     A core library that was compiled with the image has part in the evidence: then nothing is known.
@@ -69,7 +69,7 @@ def _is_known(shapes: Shapes, wanted: Asked, toolchain: Toolchain, core: Path | 
     return core is None and store.read_json(_place(wanted, toolchain)) == _digest(repr(shapes))
 
 
-def _note(shapes: Shapes, wanted: Asked, toolchain: Toolchain) -> None:
+def _note(shapes: CodeShapes, wanted: Asked, toolchain: Toolchain) -> None:
     try:
         store.write_json(_place(wanted, toolchain), _digest(repr(shapes)))
     except disk.Unwritable as error:  # somebody else's cache, or no room: it can be compiled again
@@ -115,7 +115,7 @@ def _features(image: Image) -> list[BuildDifference]:
 
 
 def _optimization(
-    shapes: Shapes, wanted: Asked, toolchain: Toolchain, core: Path | None
+    shapes: CodeShapes, wanted: Asked, toolchain: Toolchain, core: Path | None
 ) -> list[BuildDifference]:
     """Find the level that gives what is in the image."""
     for level in _LEVELS:
@@ -124,14 +124,14 @@ def _optimization(
     return []
 
 
-def _flags(shapes: Shapes, alone: Shapes, wanted: Asked) -> BuildDifference:
+def _flags(shapes: CodeShapes, alone: CodeShapes, wanted: Asked) -> BuildDifference:
     others = ", ".join(name for name in evidence.ALL if shapes[name] != alone[name])
     return BuildDifference(
         "compiler flags", " ".join(wanted.flags), f"others, by the instructions of {others}"
     )
 
 
-def _alone(wanted: Asked, toolchain: Toolchain, core: Path | None) -> Shapes:
+def _alone(wanted: Asked, toolchain: Toolchain, core: Path | None) -> CodeShapes:
     with evidence.compiled(wanted, toolchain, "obj", *shim_flags(), *toolchain.rustflags, core=core) as file:
         code = machine_code.functions_code(file, evidence.ALL)
         return {name: machine_code.shape(each) for name, each in code.items()}

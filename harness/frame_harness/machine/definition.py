@@ -22,7 +22,7 @@ CpuSeconds = Annotated[
 ]
 WallSeconds = Annotated[float, Meta(gt=0, lt=schema.ENDLESS_S, title="seconds", description=schema.SECONDS)]
 Bytes = Annotated[int, Meta(gt=0, title="bytes", description="more than 0 bytes, a whole number")]
-Cpus = Annotated[int, Meta(ge=1, le=schema.MAX_CPUS, title="count", description=schema.CPUS)]
+CpuCount = Annotated[int, Meta(ge=1, le=schema.MAX_CPUS, title="count", description=schema.CPUS)]
 Ram = Annotated[int, Meta(title=f'bytes, or a text such as `"64 MiB"`; {schema.WHOLE_RAM}')]
 Texts = Annotated[tuple[str, ...], Meta(title="list of texts", description="a list of texts")]
 Firmware = Annotated[str, Meta(title=f"{schema.FIRMWARE_NAMES}, or an absolute path", description="a text")]
@@ -74,7 +74,7 @@ class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`auto`: KVM if this very kernel boots with it, which is tried, else TCG"""
     cpu: str = "qemu64"
     """QEMU's `-cpu`"""
-    cpus: Cpus = 1
+    cpus: CpuCount = 1
     """virtual CPUs; the kernel of the harness has room for so many"""
     ram: Ram
     """guest memory"""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from frame_harness.memory_core.state import ZONES
-from frame_harness.memory_core.steps import Alloc, Fill, Free, FreeOne, Operation, WrongFree
+from frame_harness.memory_core.steps import Alloc, CaseOperation, Fill, Free, FreeOne, WrongFree
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 BORDER_MAPS: Final = ("across a zone border", "across the last zone border", "a frame in another zone")
@@ -15,7 +15,7 @@ CACHE_MAPS: Final = ("low memory alone", "little of the second zone alone")
 FREE_MAPS: Final = ("one piece", "reserved inside of free")
 
 
-def basics(map_name: str, kinds: Sequence[str]) -> Iterator[tuple[Operation, ...]]:
+def basics(map_name: str, kinds: Sequence[str]) -> Iterator[tuple[CaseOperation, ...]]:
     """What is done on a map of that name.
 
     Args:

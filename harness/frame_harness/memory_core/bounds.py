@@ -12,8 +12,8 @@ from frame_harness.memory_core.maps import (
     MAX_PROTECTED,
     MAX_REGIONS,
     Islands,
+    MapRegion,
     Protected,
-    Region,
 )
 
 STORM_CPUS: Final = 3
@@ -47,7 +47,7 @@ def require_bounds(steps: Iterable[Any]) -> None:
                 raise _refused(str(step), f"{name} from {limits}", getattr(step, name))
         if isinstance(step, Islands | Protected) and _end_of(step) > ADDRESS_SPACE:
             raise _refused(str(step), f"an end of at most {ADDRESS_SPACE:#x}", f"{_end_of(step):#x}")
-    regions = sum(step.count if isinstance(step, Islands) else isinstance(step, Region) for step in steps)
+    regions = sum(step.count if isinstance(step, Islands) else isinstance(step, MapRegion) for step in steps)
     protected = sum(isinstance(step, Protected) for step in steps)
     for what, count, most in (
         ("regions", regions, MAX_REGIONS), ("protected ranges", protected, MAX_PROTECTED),

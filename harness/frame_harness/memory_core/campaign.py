@@ -27,17 +27,17 @@ from frame_harness.memory_core.generate import MAX_ORDER, Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import fewer, is_huge, machines, operations, room_for
-from frame_harness.memory_core.maps import MemoryMap, Region, Span, length
+from frame_harness.memory_core.maps import MapRegion, MemoryMap, Span, length
 from frame_harness.memory_core.owning_histories import OwningWriter
 from frame_harness.memory_core.owning_steps import MOST_SHARING, SHARED_BY, CopyOnWrite
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
+    CaseStep,
+    CaseStorm,
     Fill,
     PageTables,
-    Step,
-    Storm,
     counts_work,
     map_of,
     operations_of,
@@ -108,7 +108,7 @@ class Site:
         return tuple(memory for memory in maps if _is_for(memory, self.offers))
 
 
-Case = tuple[Site, str, tuple[Step, ...]]
+NamedCase = tuple[Site, str, tuple[CaseStep, ...]]
 """Where, the name of the map, what."""
 
 
@@ -174,7 +174,7 @@ def cases_of(
     of_owners: int = OWNING_HISTORIES,
     counting: Site | None = None,
     huge: Site | None = None,
-) -> Iterator[Case]:
+) -> Iterator[NamedCase]:
     """Every case of a campaign but storms.
 
     Args:
@@ -210,7 +210,7 @@ def _is_for(memory: MemoryMap, offers: Offers) -> bool:
     return (offers["hhdm"] or memory.hhdm_end is None) and (offers["protected"] or not memory.protected)
 
 
-def _starts(sites: Sequence[Site], tally: Tally) -> Iterator[Case]:
+def _starts(sites: Sequence[Site], tally: Tally) -> Iterator[NamedCase]:
     """Every map alone."""
     for site in sites:
         for memory in site.maps:
@@ -218,7 +218,7 @@ def _starts(sites: Sequence[Site], tally: Tally) -> Iterator[Case]:
             yield site, memory.name, steps_of(memory)
 
 
-def _basics(sites: Sequence[Site], offers: Offers) -> Iterator[Case]:
+def _basics(sites: Sequence[Site], offers: Offers) -> Iterator[NamedCase]:
     """What every core is asked for, on maps of some names."""
     for site in sites:
         for memory in site.maps:
@@ -226,14 +226,14 @@ def _basics(sites: Sequence[Site], offers: Offers) -> Iterator[Case]:
                 yield site, memory.name, (*steps_of(memory), *steps)
 
 
-def _work_of_boot(site: Site, offers: Offers) -> Iterator[Case]:
+def _work_of_boot(site: Site, offers: Offers) -> Iterator[NamedCase]:
     """What starts cost."""
     site.offers = offers
     for memory in site.maps:
         yield site, memory.name, (*steps_of(memory), WorkOfBoot())
 
 
-def _work_of_operations(site: Site, offers: Offers) -> Iterator[Case]:
+def _work_of_operations(site: Site, offers: Offers) -> Iterator[NamedCase]:
     """What operations cost; nobody looks at the core's state between them, so other cases come first."""
     site.offers = offers
     for at, order, kind in WORK_OF:
@@ -241,7 +241,7 @@ def _work_of_operations(site: Site, offers: Offers) -> Iterator[Case]:
             yield site, site.maps[at].name, (*steps_of(site.maps[at]), WorkOf(order, kind))
 
 
-def _machines(site: Site, offers: Offers, tally: Tally) -> Iterator[Case]:
+def _machines(site: Site, offers: Offers, tally: Tally) -> Iterator[NamedCase]:
     """Maps of real machines with a few operations; the guest ends behind them, for the host's memory."""
     room = room_for(site.core)
     tally.left_out = room.why
@@ -251,7 +251,7 @@ def _machines(site: Site, offers: Offers, tally: Tally) -> Iterator[Case]:
     site.core.renew()
 
 
-def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
+def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[NamedCase]:
     """Page tables on the smallest map of each site that is not scarce: all of its free memory is filled."""
     for number, variant in enumerate(VARIANTS * 2):
         site = sites[number % len(sites)]
@@ -260,7 +260,7 @@ def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
         yield site, memory.name, (*steps_of(memory), PageTables(variant, seed + number))
 
 
-def _owning_histories(sites: Sequence[Site], seed: int, offers: Offers, tally: Tally) -> Iterator[Case]:
+def _owning_histories(sites: Sequence[Site], seed: int, offers: Offers, tally: Tally) -> Iterator[NamedCase]:
     """Random requests of owners, most of them where little memory is."""
     rng = random.Random(f"owners {seed}")
     for number in count():
@@ -271,7 +271,7 @@ def _owning_histories(sites: Sequence[Site], seed: int, offers: Offers, tally: T
         yield site, memory.name, (*steps_of(memory), *writer.write(rng.randint(2, REQUESTS)))
 
 
-def _sharing(sites: Sequence[Site], seed: int) -> Iterator[Case]:
+def _sharing(sites: Sequence[Site], seed: int) -> Iterator[NamedCase]:
     """Copy-on-write on the first map of each site, with each number of owners."""
     ways = [(owners, by) for owners in range(2, MOST_SHARING + 1) for by in SHARED_BY]
     for number, (owners, by) in enumerate(ways):
@@ -282,7 +282,7 @@ def _sharing(sites: Sequence[Site], seed: int) -> Iterator[Case]:
 
 def _histories(
     sites: Sequence[Site], seed: int, offers: Offers, tally: Tally, spoilt: Counter[str]
-) -> Iterator[Case]:
+) -> Iterator[NamedCase]:
     """Random operations, on maps that show nothing wrong by themselves as far as there are such."""
     rng = random.Random(f"{seed}")
     for number in count():
@@ -300,8 +300,8 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
     does not meet in a few.
     """
     seeds = range(seed, seed + STORMS)
-    storms = [Storm(1, STORM_CPUS * STORM_TURNS, number) for number in seeds]
-    storms += [Storm(STORM_CPUS, STORM_TURNS, number) for number in seeds]
+    storms = [CaseStorm(1, STORM_CPUS * STORM_TURNS, number) for number in seeds]
+    storms += [CaseStorm(STORM_CPUS, STORM_TURNS, number) for number in seeds]
     for site in sites:
         for memory in (one for one in site.maps if one.name in STORM_MAPS):
             broken: set[int] = set()
@@ -320,7 +320,7 @@ def _hangs_too_often(tally: Tally) -> bool:
     return bool(tally.cut)
 
 
-def _breaks(core: CoreGuest, steps: Sequence[Step], tally: Tally) -> bool:
+def _breaks(core: CoreGuest, steps: Sequence[CaseStep], tally: Tally) -> bool:
     """Play a storm as it is: a race does not show each time, so that no shorter case can be trusted."""
     tally.storms += 1
     failure = play(core, steps, tally.all_known)
@@ -357,10 +357,10 @@ def _small_map(rng: random.Random, site: Site) -> MemoryMap:
     first = start + rng.randrange((end - start) // (4 * MIB)) * 2 * MIB
     slots = (first + MIB) // PAGE_SIZE * 64
     size = (slots + rng.choice((128, 256, 512, 1024, 2048)) * KIB) // PAGE_SIZE * PAGE_SIZE
-    return MemoryMap("little memory", (Region(first, min(size, end - first)),))
+    return MemoryMap("little memory", (MapRegion(first, min(size, end - first)),))
 
 
-def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt: Counter[str]) -> None:
+def _try(core: CoreGuest, name: str, steps: Sequence[CaseStep], tally: Tally, spoilt: Counter[str]) -> None:
     """Play a case as often as it shows something new: behind one fault there may be another."""
     while (failure := play(core, steps, tally.all_known)) is not None:
         tally.hangs += failure.hung
@@ -381,7 +381,7 @@ def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Fou
     most = WORK_TRIES if counts_work(failure.steps) else most
     tries = iter(range(HUNG_TRIES if failure.hung else most))
 
-    def shorter(steps: Sequence[Step]) -> Failure | None:
+    def shorter(steps: Sequence[CaseStep]) -> Failure | None:
         # Half of a region that cannot be may be of memory that is not there: nobody could play that again.
         if core.missing(map_of(steps)) or next(tries, None) is None:
             return None

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from frame_harness.base.units import PAGE_SIZE, Paddr
-from frame_harness.memory_core.maps import Islands, MemoryMap, Protected, Region, RegionKind, Span
+from frame_harness.memory_core.maps import Islands, MapRegion, MemoryMap, Protected, RegionKind, Span
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 LOW_END, HIGH_START = 640 * KIB, MIB
@@ -16,14 +16,14 @@ DMA_END, NORMAL_END = 16 * MIB, 896 * MIB
 PCI_HOLE: Span = (Paddr(3 * GIB), Paddr(4 * GIB))
 
 
-def free(first: int, end: int) -> Region:
+def free(first: int, end: int) -> MapRegion:
     """Usable memory from one address to another, the end exclusive."""
-    return Region(first, end - first)
+    return MapRegion(first, end - first)
 
 
-def reserved(first: int, end: int) -> Region:
+def reserved(first: int, end: int) -> MapRegion:
     """Memory that nobody may use."""
-    return Region(first, end - first, RegionKind.RESERVED)
+    return MapRegion(first, end - first, RegionKind.RESERVED)
 
 
 def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
@@ -58,7 +58,7 @@ def _machines(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap("regions that touch", (free(start, start + 5 * MIB), free(start + 5 * MIB, end)))
     yield MemoryMap(
         "free and reclaimable",
-        (free(start, end - 4 * MIB), Region(end - 4 * MIB, 4 * MIB, RegionKind.RECLAIM)),
+        (free(start, end - 4 * MIB), MapRegion(end - 4 * MIB, 4 * MIB, RegionKind.RECLAIM)),
     )
     yield MemoryMap(
         "ACPI islands",
@@ -83,12 +83,13 @@ def _strange(start: int, end: int) -> Iterator[MemoryMap]:
         "regions in descending order", (free(end - 16 * MIB, end), free(start, start + 16 * MIB), low)
     )
     yield MemoryMap(
-        "zero length", (Region(start + MIB, 0), free(start, end), Region(end, 0, RegionKind.RESERVED))
+        "zero length", (MapRegion(start + MIB, 0), free(start, end), MapRegion(end, 0, RegionKind.RESERVED))
     )
-    yield MemoryMap("wraps around", (free(start, end), Region((1 << 64) - PAGE_SIZE, 2 * PAGE_SIZE)))
+    yield MemoryMap("wraps around", (free(start, end), MapRegion((1 << 64) - PAGE_SIZE, 2 * PAGE_SIZE)))
     yield MemoryMap("reaches the last address", (free(start, end), reserved((1 << 64) - MIB, 1 << 64)))
     yield MemoryMap(
-        "null regions", (Region(0, 0, RegionKind.NULL), free(start, end), Region(start, MIB, RegionKind.NULL))
+        "null regions",
+        (MapRegion(0, 0, RegionKind.NULL), free(start, end), MapRegion(start, MIB, RegionKind.NULL)),
     )
     yield MemoryMap("nothing to use", (reserved(start, end),))
     yield MemoryMap("no region at all", ())
@@ -170,7 +171,7 @@ def random_map(rng: random.Random, name: str, spans: Sequence[Span], protects: b
     Args:
         spans: RAM that is free.
     """
-    regions: list[Region] = []
+    regions: list[MapRegion] = []
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4, 6))):
         first, end = rng.choice(spans)
         unit = rng.choice((1, 16, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 64 * KIB, MIB, 2 * MIB))
@@ -180,7 +181,7 @@ def random_map(rng: random.Random, name: str, spans: Sequence[Span], protects: b
             (RegionKind.FREE, RegionKind.FREE, RegionKind.FREE, RegionKind.RECLAIM, RegionKind.RESERVED)
         )
         if base >= first and size > 0:
-            regions.append(Region(base, size, kind))
+            regions.append(MapRegion(base, size, kind))
     if rng.random() < 0.8:  # room for the core itself
         first, end = max(spans, key=lambda span: span[1] - span[0])
         base = rng.randrange(first, (first + end) // 2) // (2 * MIB) * 2 * MIB

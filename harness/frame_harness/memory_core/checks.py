@@ -10,7 +10,7 @@ from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedChe
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.design import Design
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.steps import Step, Storm, map_of, operations_of, written
+from frame_harness.memory_core.steps import CaseStep, CaseStorm, map_of, operations_of, written
 from frame_harness.memory_core.tally import Found
 
 NAME = "cases"
@@ -110,8 +110,8 @@ def _violated(
     )  # fmt: skip
 
 
-def _level(operations: Sequence[Step]) -> Level:
-    if any(isinstance(one, Storm) for one in operations):
+def _level(operations: Sequence[CaseStep]) -> Level:
+    if any(isinstance(one, CaseStorm) for one in operations):
         return Level.STORM
     return Level.SEQUENCE if operations else Level.CALL
 

@@ -38,12 +38,12 @@ class BuildJob(Generic[R]):
     do: Callable[[Callable[[str], None]], R]
 
 
-Ended = tuple[BuildJob[R], R | Trouble]
+EndedJob = tuple[BuildJob[R], R | Trouble]
 
 
 def in_processes(
     jobs: Iterable[BuildJob[R]], kind: type[R], say: Callable[[str, str], None], most: int = ANY_NUMBER
-) -> list[Ended[R]]:
+) -> list[EndedJob[R]]:
     """Begin each job as soon as it comes, while the next is still being made; return what became of them.
 
     Args:
@@ -55,7 +55,7 @@ def in_processes(
     context = multiprocessing.get_context("fork")
     parent = os.getpid()
     open_: dict[Connection, tuple[BuildJob[R], ForkProcess]] = {}
-    ended: list[Ended[R]] = []
+    ended: list[EndedJob[R]] = []
     try:
         for job in jobs:
             while len(open_) >= most:
@@ -82,9 +82,9 @@ def in_processes(
 
 def _next_messages(
     open_: dict[Connection, tuple[BuildJob[R], ForkProcess]], kind: type[R], say: Callable[[str, str], None]
-) -> list[Ended[R]]:
+) -> list[EndedJob[R]]:
     """Wait for some process to say something; those that ended are taken out."""
-    ended: list[Ended[R]] = []
+    ended: list[EndedJob[R]] = []
     for ready in wait(list(open_)):
         assert isinstance(ready, Connection)
         job, process = open_[ready]

@@ -11,7 +11,7 @@ from frame_harness.memory_core import machines
 from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.guest import CoreGuest
-from frame_harness.memory_core.steps import Step, counts_work
+from frame_harness.memory_core.steps import CaseStep, counts_work
 
 SMALL, LARGE = "64 MiB", "5 GiB"
 """RAM of the guests: one that is put back fast, one with memory in every zone and behind the PCI hole."""
@@ -45,7 +45,7 @@ class Cores(ExitStack):
         cores = (self.small, self.large, self.huge, self.counting)
         return {clause for core in cores for clause in core.looked_at}
 
-    def of_case(self, case: Sequence[Step]) -> CoreGuest:
+    def of_case(self, case: Sequence[CaseStep]) -> CoreGuest:
         """Where a single case is played."""
         if counts_work(case):
             return self.counting

@@ -13,6 +13,8 @@ from frame_harness.memory_core.judging import CoreViolation, Key
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
 from frame_harness.memory_core.steps import (
     Alloc,
+    CaseStep,
+    CaseStorm,
     Fill,
     FrameAlloc,
     Free,
@@ -20,8 +22,6 @@ from frame_harness.memory_core.steps import (
     PageTables,
     Poison,
     PoisonFree,
-    Step,
-    Storm,
     WrongFree,
 )
 
@@ -37,7 +37,7 @@ class Failure:
         behind: known faults that showed earlier in the same case.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[CaseStep, ...]
     violation: CoreViolation
     function: str
     at: str = ""
@@ -54,7 +54,7 @@ class Failure:
 
 
 def of_a_dead_guest(
-    done: Sequence[Step],
+    done: Sequence[CaseStep],
     asked: str,
     function: str,
     commands: Sequence[str],
@@ -88,7 +88,7 @@ _PROMISED: Final[Mapping[type, str]] = {
     FreeOne: "CORE-15",
     WrongFree: "CORE-17",
     Poison: "CORE-19",
-    Storm: "CORE-21",
+    CaseStorm: "CORE-21",
     PageTables: "CORE-22",
     Own: "CORE-27",
     FrameAlloc: "CORE-34",
@@ -99,11 +99,11 @@ _PROMISED: Final[Mapping[type, str]] = {
 """What a step promises that never came back."""
 
 
-def _clause_of(done: Sequence[Step], asked: str) -> str:
+def _clause_of(done: Sequence[CaseStep], asked: str) -> str:
     if asked == "core.totals":
         return "CORE-20"
     match done[-1] if done else None:
-        case Storm(cpus=1):
+        case CaseStorm(cpus=1):
             return "CORE-09"
         case step:
             return _PROMISED.get(type(step), "CORE-01")

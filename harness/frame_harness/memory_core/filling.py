@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from frame_harness.memory_core.failure import Failure
-from frame_harness.memory_core.steps import Alloc, Fill, Free, FreeOne, Poison, Step, WrongFree
+from frame_harness.memory_core.steps import Alloc, CaseStep, Fill, Free, FreeOne, Poison, WrongFree
 
 MANY = 6
 """So many requests of one sort are tried as one that takes all there is."""
 
 
-def filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | None]) -> Failure:
+def filled(failure: Failure, play_again: Callable[[Sequence[CaseStep]], Failure | None]) -> Failure:
     """The same with one request for many blocks in place of many for one each, where that shows it, too."""
     sorts = Counter((step.order, step.kind, step.zone) for step in failure.steps if isinstance(step, Alloc))
     for (order, kind, zone), count in sorts.most_common():
@@ -24,7 +24,7 @@ def filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | No
             if isinstance(step, Alloc) and (step.order, step.kind, step.zone) == (order, kind, zone)
         ]
         name, others = of_sort[0], set(of_sort[1:])
-        steps: list[Step] = []
+        steps: list[CaseStep] = []
         for step in failure.steps:
             if isinstance(step, Alloc) and step.name in of_sort:
                 steps += [Fill(name, order, kind, zone)] if step.name == name else []

@@ -19,7 +19,14 @@ from frame_harness.judge.origin import Origin, OriginKind, Unjudged
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.children import BuildJob, in_processes
 from frame_harness.memory_core.core_build import build_core
-from frame_harness.memory_core.following import Place, Spread, VersionTask, asked_of, play_asked, spread_out
+from frame_harness.memory_core.following import (
+    ClauseAndCause,
+    VersionSpread,
+    VersionTask,
+    asked_of,
+    play_asked,
+    spread_out,
+)
 from frame_harness.memory_core.history import FollowAnswer, Shown, next_step
 from frame_harness.memory_core.sightings import (
     RACE_TRIES,
@@ -52,7 +59,7 @@ class Question:
     survey: bool
 
 
-Asked = Sequence[VersionTask]
+AskedVersions = Sequence[VersionTask]
 
 
 def wanted_of(findings: Sequence[Finding]) -> tuple[WantedFault, ...]:
@@ -87,14 +94,14 @@ class Follower:
     toolchain: Toolchain
     machine: Machine
     say: Say
-    spread: Spread | None = None
-    _seen: dict[tuple[Place, str, Fault], CaseSighting] = field(default_factory=dict)
+    spread: VersionSpread | None = None
+    _seen: dict[tuple[ClauseAndCause, str, Fault], CaseSighting] = field(default_factory=dict)
     """What a case showed in a build when it was played for a fault."""
-    _unbuilt: dict[Place, str] = field(default_factory=dict)
+    _unbuilt: dict[ClauseAndCause, str] = field(default_factory=dict)
     """Why there is no build, or nothing that can be played on it."""
-    _surveys: dict[Place, Mapping[Fault, str]] = field(default_factory=dict)
+    _surveys: dict[ClauseAndCause, Mapping[Fault, str]] = field(default_factory=dict)
     """The faults that a survey of a build showed, each with a case."""
-    _cut: dict[Place, str] = field(default_factory=dict)
+    _cut: dict[ClauseAndCause, str] = field(default_factory=dict)
     """Why a survey ended early: what it did not show may be there."""
     _elusive: set[Fault] = field(default_factory=set)
     """Faults that a survey showed where their case did not: by its case alone no version counts as good."""
@@ -144,9 +151,9 @@ class Follower:
                 cut = "" if shown[0] is not Shown.GOOD or is_race(parsed(one.case)) else self._cut.get(place)
                 yield at, (Shown.UNKNOWN, cut) if cut else shown
 
-    def _asked(self, steps: Sequence[tuple[WantedFault, Question | FollowAnswer]]) -> Asked:
+    def _asked(self, steps: Sequence[tuple[WantedFault, Question | FollowAnswer]]) -> AskedVersions:
         """What to play on each build, the newest version first."""
-        asked: dict[Place, VersionTask] = {}
+        asked: dict[ClauseAndCause, VersionTask] = {}
         for one, step in steps:
             if isinstance(step, FollowAnswer):
                 continue
@@ -160,7 +167,7 @@ class Follower:
         order = [version.content for version in reversed(self.lineage.versions)]
         return sorted(asked.values(), key=lambda task: order.index(task.version.content))
 
-    def _play(self, asked: Asked, taken_out: Sources) -> None:
+    def _play(self, asked: AskedVersions, taken_out: Sources) -> None:
         builds = self._builds(asked, taken_out)
         ended = self._here(builds) if self.spread is None else spread_out(self.spread, self.machine, builds)
         for task, outcome in ended:
@@ -191,14 +198,14 @@ class Follower:
         ):
             yield of_name[job.name], outcome if isinstance(outcome, Sightings) else outcome.message
 
-    def _unseen_by_their_cases(self, place: Place) -> set[Fault]:
+    def _unseen_by_their_cases(self, place: ClauseAndCause) -> set[Fault]:
         return {
             fault
             for (where, _, fault), seen in self._seen.items()
             if where == place and seen.of(fault)[0] is not Shown.BAD
         }
 
-    def _builds(self, asked: Asked, taken_out: Sources) -> Iterator[tuple[VersionTask, Image]]:
+    def _builds(self, asked: AskedVersions, taken_out: Sources) -> Iterator[tuple[VersionTask, Image]]:
         for task in asked:
             try:
                 subject = taken_out.subject(task.version)
@@ -239,7 +246,7 @@ class Follower:
         return self._surveys.get(place, {}).get(one.fault, "")
 
 
-def _size(asked: Asked) -> str:
+def _size(asked: AskedVersions) -> str:
     surveys = sum(task.survey for task in asked)
     parts = [plural(len(asked), "build"), plural(sum(len(task.cases) for task in asked), "case")]
     return ", ".join(parts + ([plural(surveys, "survey")] if surveys else []))

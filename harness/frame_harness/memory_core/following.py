@@ -30,7 +30,7 @@ TOLD_EVERY = 10
 """Cases between two words about how far a build is."""
 LIMIT_S = 1800.0
 """Of CPU time, for the cases of a version with a survey: they take a minute."""
-Place = tuple[str, str]
+ClauseAndCause = tuple[str, str]
 """What is built: the content of a version, the profile."""
 
 
@@ -44,7 +44,7 @@ class VersionTask:
     survey: bool = False
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ClauseAndCause:
         """The build that it needs: the content of the folder, the profile."""
         return self.version.content, self.profile
 
@@ -80,7 +80,7 @@ class VersionSeen(Record, frozen=True, kw_only=True):
     is_final: bool = True
 
 
-Spread = Running[VersionAsk, VersionSeen]
+VersionSpread = Running[VersionAsk, VersionSeen]
 
 
 def plan_of(machine: Machine) -> Plan[VersionAsk, VersionSeen]:
@@ -105,7 +105,7 @@ def asked_of(task: VersionTask) -> AskedOf:
 
 
 def spread_out(
-    running: Spread, machine: Machine, builds: Iterator[tuple[VersionTask, Image]]
+    running: VersionSpread, machine: Machine, builds: Iterator[tuple[VersionTask, Image]]
 ) -> Iterator[tuple[VersionTask, Sightings | str]]:
     """Have workers play on each build as soon as it is made; of what cannot be played the reason."""
     tasks: dict[str, VersionTask] = {}

@@ -11,11 +11,11 @@ from frame_harness.memory_core.steps import (
     ANY_ZONE,
     FREE_PLACES,
     Alloc,
+    CaseOperation,
     Fill,
     FrameAlloc,
     Free,
     FreeOne,
-    Operation,
     Poison,
     PoisonFree,
     WrongFree,
@@ -38,7 +38,7 @@ class Writer:
         self._count = 0
         self._there: list[str] = []
 
-    def write(self, budget: int) -> list[Operation]:
+    def write(self, budget: int) -> list[CaseOperation]:
         """About `budget` operations; then all is freed, or one free is wrong, or neither."""
         styles = [self._churn, self._churn, self._exhaust, self._use_up, self._stack, self._sizes]
         if self._slots:
@@ -69,7 +69,7 @@ class Writer:
     def _zone(self) -> str:
         return self._rng.choice((*[ANY_ZONE] * 6, *ZONES))
 
-    def _churn(self, budget: int) -> Iterator[Operation]:
+    def _churn(self, budget: int) -> Iterator[CaseOperation]:
         for _ in range(budget):
             roll = self._rng.random()
             if not self._there or roll < 0.55:
@@ -85,7 +85,7 @@ class Writer:
     def _poisoned(self, name: str) -> Poison:
         return Poison(name, last=self._rng.random() < 0.5)
 
-    def _exhaust(self, budget: int) -> Iterator[Operation]:
+    def _exhaust(self, budget: int) -> Iterator[CaseOperation]:
         """Ask for one sort of block until there is none, give some back, ask again."""
         order, kind, zone = self._order(), self._rng.choice(self._kinds), self._zone()
         other = self._rng.choice(self._kinds)
@@ -97,7 +97,7 @@ class Writer:
         for _ in range(self._rng.randint(1, budget // 2 + 1)):
             yield self._alloc(max(order + self._rng.choice((-1, 0, 0, 1)), 0), other, self._zone())
 
-    def _use_up(self, budget: int) -> Iterator[Operation]:
+    def _use_up(self, budget: int) -> Iterator[CaseOperation]:
         """Take all memory in one or two sorts of blocks, give a few back, ask for others."""
         for order in sorted({self._order(), 0}, reverse=True):
             self._count += 1
@@ -109,7 +109,7 @@ class Writer:
         for _ in range(self._rng.randint(1, 4)):
             yield self._alloc(self._rng.choice((0, 0, 1, self._order())), zone=self._zone())
 
-    def _stack(self, budget: int) -> Iterator[Operation]:
+    def _stack(self, budget: int) -> Iterator[CaseOperation]:
         """Single frames, given back in the order in which they came, or the other way round."""
         kind = self._rng.choice(self._kinds)
         for _ in range(budget):
@@ -118,7 +118,7 @@ class Writer:
         while self._there:
             yield Free(self._there.pop(-1 if backwards else 0))
 
-    def _sizes(self, budget: int) -> Iterator[Operation]:
+    def _sizes(self, budget: int) -> Iterator[CaseOperation]:
         """Each order once, the largest or the smallest first."""
         orders = list(range(MAX_ORDER + 1))
         if self._rng.random() < 0.5:
@@ -133,7 +133,7 @@ class Writer:
         self._there.append(name)
         return FrameAlloc(name, self._rng.choice(PURPOSES), self._rng.random() < 0.5)
 
-    def _frames(self, budget: int) -> Iterator[Operation]:
+    def _frames(self, budget: int) -> Iterator[CaseOperation]:
         """Frames of the frame module among blocks."""
         for _ in range(budget):
             roll = self._rng.random()
@@ -144,7 +144,7 @@ class Writer:
             else:
                 yield self._free_one()
 
-    def _sicken(self, budget: int) -> Iterator[Operation]:
+    def _sicken(self, budget: int) -> Iterator[CaseOperation]:
         """Poison free frames, then ask for whatever there is."""
         yield from self._churn(budget // 2)
         if self._there and self._rng.random() < 0.5:
@@ -161,12 +161,12 @@ class Writer:
     def _free_one(self) -> Free:
         return Free(self._there.pop(self._rng.randrange(len(self._there))))
 
-    def _free_all(self) -> list[Operation]:
+    def _free_all(self) -> list[CaseOperation]:
         names, self._there = self._there, []
         self._rng.shuffle(names)
         return [Free(name) for name in names]
 
-    def _wrong(self) -> Iterator[Operation]:
+    def _wrong(self) -> Iterator[CaseOperation]:
         how = self._rng.choice(WRONG_FREES)
         if not self._there:
             yield self._alloc(self._order())
@@ -178,4 +178,4 @@ class Writer:
         yield WrongFree(how, name)
 
 
-Write = Callable[[random.Random], list[Operation]]
+WriteSteps = Callable[[random.Random], list[CaseOperation]]

@@ -28,7 +28,7 @@ CPU_S_PER_GIB = 0.5
 LOW_MEMORY: Span = (Paddr(0), Paddr(0x9F000))
 """Free but for the page from which other CPUs were started: nobody needs that any more. The end is ours."""
 
-Boot = Callable[[], BootedGuest]
+BootCore = Callable[[], BootedGuest]
 
 
 class CoreGuest:
@@ -37,7 +37,9 @@ class CoreGuest:
     What the core remembers is put back; memory that it managed keeps what it held, as after a warm reset.
     """
 
-    def __init__(self, boot: Boot, finish: Callable[[BootedGuest], object], design: Design = TREE) -> None:
+    def __init__(
+        self, boot: BootCore, finish: Callable[[BootedGuest], object], design: Design = TREE
+    ) -> None:
         self._boot, self._finish, self.design = boot, finish, design
         self._guest: BootedGuest | None = None
         self.last_request = ""

@@ -32,7 +32,7 @@ from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import is_huge
 from frame_harness.memory_core.play import play
-from frame_harness.memory_core.steps import Step, Storm, counts_work, map_of, operations_of, written
+from frame_harness.memory_core.steps import CaseStep, CaseStorm, counts_work, map_of, operations_of, written
 from frame_harness.memory_core.tally import Found
 
 MOST: Final = 40
@@ -107,7 +107,7 @@ def _why_not(failure: Failure) -> str:
     return ""
 
 
-def _core_for(steps: Sequence[Step], cores: Cores) -> CoreGuest:
+def _core_for(steps: Sequence[CaseStep], cores: Cores) -> CoreGuest:
     """The smallest guest that has the memory of a map."""
     if counts_work(steps):
         return cores.counting
@@ -146,7 +146,7 @@ class _Case:
     def _steps_before(self) -> tuple[list[MemoryState], MemoryState | None]:
         """Memory after the start and after each operation but the last; none where that says nothing."""
         steps, operations = self.failure.steps, operations_of(self.failure.steps)
-        again = any(isinstance(step, Storm) for step in operations) or counts_work(steps)
+        again = any(isinstance(step, CaseStorm) for step in operations) or counts_work(steps)
         if again or not 0 < len(operations) <= MOST_STEPS:
             return [], None
         start = tuple(step for step in steps if step not in operations)

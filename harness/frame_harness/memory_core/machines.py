@@ -16,9 +16,9 @@ from frame_harness.base.errors import RamError
 from frame_harness.base.units import GIB, KIB, MIB, PAGE_SIZE, format_bytes
 from frame_harness.campaigns.usage import memory_left
 from frame_harness.memory_core.catalogue import free, reserved
-from frame_harness.memory_core.maps import MemoryMap, Region, RegionKind, Span
+from frame_harness.memory_core.maps import MapRegion, MemoryMap, RegionKind, Span
 from frame_harness.memory_core.state import KINDS
-from frame_harness.memory_core.steps import Alloc, Free, Operation, Step, map_of, operations_of
+from frame_harness.memory_core.steps import Alloc, CaseOperation, CaseStep, Free, map_of, operations_of
 from frame_harness.session.workers import available_memory
 
 RAM: Final = "64 GiB"
@@ -34,7 +34,7 @@ _PROCESSES: Final = 2
 """Builds that are judged at the same time."""
 
 
-def operations(kind: str) -> tuple[Operation, ...]:
+def operations(kind: str) -> tuple[CaseOperation, ...]:
     """What is done on each of these maps: it reaches blocks at high addresses."""
     return (
         Alloc("b1", 0, kind), Alloc("b2", 9, kind, "highmem"), Alloc("b3", 11, KINDS[0], "highmem"),
@@ -66,7 +66,7 @@ def _bios(name: str, start: int, low_end: int, end: int) -> MemoryMap:
         name,
         (
             free(PAGE_SIZE, 636 * KIB), reserved(639 * KIB, 640 * KIB), reserved(960 * KIB, MIB),
-            free(start, tables - 8 * KIB), Region(tables - 8 * KIB, 40 * KIB, RegionKind.RECLAIM),
+            free(start, tables - 8 * KIB), MapRegion(tables - 8 * KIB, 40 * KIB, RegionKind.RECLAIM),
             reserved(tables + 32 * KIB, tables + 544 * KIB), free(tables + 544 * KIB, low_end - 0x400),
             reserved(0xE000_0000, 0xF000_0000), reserved(0xFEC0_0000, 0xFEC0_1000),
             reserved(0xFEE0_0000, 0xFEE0_1000), reserved(0xFF00_0000, HIGH_MEMORY),
@@ -88,12 +88,12 @@ def _uefi(name: str, start: int, low_end: int, end: int) -> MemoryMap:
     for number in range(48):
         size = (1 + number * 7 % 61) * PAGE_SIZE
         kind = (RegionKind.RECLAIM, RegionKind.FREE, RegionKind.RECLAIM, RegionKind.RESERVED)[number % 4]
-        parts.append(Region(at, size, kind))
+        parts.append(MapRegion(at, size, kind))
         at += size + (PAGE_SIZE if number % 5 == 0 else 0)
     firmware = low_end - 48 * MIB - 5 * PAGE_SIZE
     parts += [
         free(at, firmware), reserved(firmware, firmware + 20 * MIB),
-        Region(firmware + 20 * MIB, 108 * KIB, RegionKind.RECLAIM),
+        MapRegion(firmware + 20 * MIB, 108 * KIB, RegionKind.RECLAIM),
         reserved(firmware + 20 * MIB + 108 * KIB, firmware + 22 * MIB),
         free(firmware + 22 * MIB, low_end), reserved(low_end, low_end + 64 * MIB),
         reserved(0xF800_0000, 0xFC00_0000), reserved(0xFE00_0000, 0xFE01_1000),
@@ -102,14 +102,14 @@ def _uefi(name: str, start: int, low_end: int, end: int) -> MemoryMap:
     return MemoryMap(name, tuple(parts))
 
 
-def is_huge(steps: Sequence[Step]) -> bool:
+def is_huge(steps: Sequence[CaseStep]) -> bool:
     """Whether a case needs the guest with the most memory."""
     return map_of(steps).top > LARGE_TOP
 
 
-def fewer(steps: Sequence[Step]) -> Iterator[tuple[Step, ...]]:
+def fewer(steps: Sequence[CaseStep]) -> Iterator[tuple[CaseStep, ...]]:
     """Cases that are tried first, since they may show the same: without high memory, with nothing else."""
-    high = [step for step in steps if isinstance(step, Region) and step.end > LARGE_TOP]
+    high = [step for step in steps if isinstance(step, MapRegion) and step.end > LARGE_TOP]
     yield tuple(step for step in steps if step not in high)
     for region in high:
         if region.kind.usable:

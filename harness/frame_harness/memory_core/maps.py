@@ -40,7 +40,7 @@ class RegionKind(IntEnum):
 
 
 @dataclass(frozen=True)
-class Region:
+class MapRegion:
     """`size` bytes at `base`; nothing says that they are aligned, or that they are not beyond 2^64."""
 
     base: int
@@ -60,14 +60,14 @@ class Region:
     def __str__(self) -> str:
         return f"{self.base:#x}..{self.end:#x} {self.kind.name.lower()}"
 
-    def simpler(self) -> Iterator[Region]:
+    def simpler(self) -> Iterator[MapRegion]:
         """Regions that say less about themselves, the simplest first; each is smaller, so that they end."""
         if self.kind is RegionKind.RECLAIM:
             yield replace(self, kind=RegionKind.FREE)
         for unit in (1 << 20, PAGE_SIZE):
             base, end = -(-self.base // unit) * unit, self.end // unit * unit
             if (base, end) != (self.base, self.end) and base < end:
-                yield Region(base, end - base, self.kind)
+                yield MapRegion(base, end - base, self.kind)
         whole = self.size // PAGE_SIZE
         parts = (whole // 4, whole // 2, whole * 3 // 4)
         # A start on many GiB takes seconds: not a try for each frame.
@@ -76,7 +76,7 @@ class Region:
             if 0 < frames < whole:
                 yield replace(self, size=frames * PAGE_SIZE)
 
-    def instead(self) -> Iterator[Region]:
+    def instead(self) -> Iterator[MapRegion]:
         """Nothing takes the place of another region."""
         return iter(())
 
@@ -95,10 +95,10 @@ class Islands:
         return (self.frames + 1) * PAGE_SIZE
 
     @property
-    def regions(self) -> list[Region]:
+    def regions(self) -> list[MapRegion]:
         """The islands as regions, ascending, all free."""
         size = self.frames * PAGE_SIZE
-        return [Region(self.base + at * self.stride, size) for at in range(self.count)]
+        return [MapRegion(self.base + at * self.stride, size) for at in range(self.count)]
 
     def __str__(self) -> str:
         return f"{self.count} islands of {self.frames} from {self.base:#x}"
@@ -151,12 +151,12 @@ class MemoryMap:
     """
 
     name: str
-    parts: tuple[Region | Islands, ...]
+    parts: tuple[MapRegion | Islands, ...]
     protected: tuple[Protected, ...] = ()
     hhdm_end: int | None = None
 
     @cached_property
-    def regions(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[MapRegion, ...]:
         """Each region by itself, in the order in which the core gets them."""
         return tuple(
             region
@@ -196,7 +196,7 @@ class MemoryMap:
         return [*map(str, self.parts), *map(str, self.protected), *limit]
 
 
-def _forbids(region: Region) -> bool:
+def _forbids(region: MapRegion) -> bool:
     return not region.kind.usable and region.kind is not RegionKind.NULL
 
 

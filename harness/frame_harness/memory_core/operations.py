@@ -25,6 +25,7 @@ from frame_harness.memory_core.steps import (
     ANY_ZONE,
     MOST_FILLED,
     Alloc,
+    CaseStorm,
     Fill,
     FrameAlloc,
     Free,
@@ -32,11 +33,10 @@ from frame_harness.memory_core.steps import (
     PageTables,
     Poison,
     PoisonFree,
-    Storm,
     WrongFree,
 )
 from frame_harness.memory_core.work import Meter
-from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot
+from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot, WorkStep
 from frame_harness.memory_core.wrong_frees import Target, target_of
 
 STORM_CPU_S: Final = 60.0
@@ -245,7 +245,7 @@ def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator
     play.sick.add(pfn)
 
 
-def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
+def _storm(step: CaseStorm, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     """What one CPU breaks alone breaks the clause of that; what several break, theirs."""
     play.function, alone = ALLOC, step.cpus == 1
     there = {one.key for one in play.of(before)}
@@ -350,7 +350,7 @@ def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[C
         )
 
 
-def _work(step: Work, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
+def _work(step: WorkStep, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     """The core is started again for it: what was done before it does not count."""
     play.over = True
     meter = Meter(play.core, play.memory, play.commands)
@@ -373,7 +373,7 @@ OPERATIONS: Final[Mapping[type, Perform]] = {
     Poison: _poison,
     PoisonFree: _poison_free,
     WrongFree: _wrong_free,
-    Storm: _storm,
+    CaseStorm: _storm,
     PageTables: _page_tables,
     WorkOfBoot: _work,
     WorkOf: _work,

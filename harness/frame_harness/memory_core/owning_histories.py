@@ -20,7 +20,7 @@ from frame_harness.memory_core.ownership import (
 )
 from frame_harness.memory_core.owning_steps import MARKS, Mark, Own
 from frame_harness.memory_core.state import KINDS
-from frame_harness.memory_core.steps import Alloc, Free, Operation
+from frame_harness.memory_core.steps import Alloc, CaseOperation, Free
 
 _CAPS = 5
 _LARGEST = 4
@@ -41,7 +41,7 @@ class OwningWriter:
         releases = rng.choice((0, 4))
         self._requests = [*(how for how in REQUESTS if how != "release"), *["release"] * releases]
 
-    def write(self, budget: int) -> list[Operation]:
+    def write(self, budget: int) -> list[CaseOperation]:
         """About `budget` requests; then all references are given back, most of the time."""
         steps = list(self._allocate())
         for _ in range(budget):
@@ -50,7 +50,7 @@ class OwningWriter:
             steps += self._give_up_all()
         return steps
 
-    def _allocate(self) -> Iterator[Operation]:
+    def _allocate(self) -> Iterator[CaseOperation]:
         for number in range(1, self._rng.choice((1, 1, 2, 3)) + 1):
             name, order = f"b{number}", self._rng.choice((0, 0, 1, 2, _LARGEST))
             self._blocks[name] = (Pfn(number * _APART), order)
@@ -59,10 +59,10 @@ class OwningWriter:
     def _name(self) -> str:
         return self._rng.choice(list(self._blocks))
 
-    def _mark(self) -> Operation:
+    def _mark(self) -> CaseOperation:
         return Mark(self._rng.choice(MARKS), self._name())
 
-    def _request(self) -> Operation:
+    def _request(self) -> CaseOperation:
         """One that can be done, most of the time."""
         step = self._any_request()
         if not self._can_be_done(step) and self._rng.random() < 0.6:
@@ -104,7 +104,7 @@ class OwningWriter:
             if not self._blocks:  # others go on with what is there
                 self._blocks[step.name] = handle
 
-    def _give_up_all(self) -> Iterator[Operation]:
+    def _give_up_all(self) -> Iterator[CaseOperation]:
         for name, handle in self._blocks.items():
             entry = self._owners.get(handle)
             if entry is None:

@@ -27,7 +27,7 @@ _DIRT_FLAGS = 0b111
 VARIANTS: Final = ("plain", "late")
 """How a frame for a table is asked for: by its purpose, and with `zeroed(false)` after that."""
 
-Ask = Callable[[str], Reply]
+AskGuest = Callable[[str], Reply]
 
 
 def page_at(indices: tuple[int, int, int, int]) -> Vaddr:
@@ -61,7 +61,7 @@ class Tables:
         targets: the frames to map.
     """
 
-    ask: Ask
+    ask: AskGuest
     ram: GuestRam
     free: list[Span]
     targets: list[Paddr]

@@ -11,10 +11,10 @@ from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.operations import OPERATIONS
 from frame_harness.memory_core.playing import Playing
-from frame_harness.memory_core.steps import Operation, Step, map_of, operations_of
+from frame_harness.memory_core.steps import CaseOperation, CaseStep, map_of, operations_of
 
 
-def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> Failure | None:
+def play(core: CoreGuest, steps: Sequence[CaseStep], known: Iterable[Key] = ()) -> Failure | None:
     """Carry a case out on a core that has not started; returns the first thing that is wrong.
 
     Args:
@@ -23,7 +23,7 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
         HarnessError: the harness broke down.
     """
     playing = Playing(core, map_of(steps), frozenset(key for key in known if key[0] in LASTING))
-    done: list[Step] = [step for step in steps if not isinstance(step, Operation)]
+    done: list[CaseStep] = [step for step in steps if not isinstance(step, CaseOperation)]
     try:
         found = playing.first_new(playing.start())
         for step in operations_of(steps):

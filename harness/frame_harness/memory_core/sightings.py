@@ -22,19 +22,19 @@ from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.history import Shown
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import is_huge
-from frame_harness.memory_core.maps import Region, Span, common, without
+from frame_harness.memory_core.maps import MapRegion, Span, common, without
 from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
     Alloc,
+    CaseStep,
+    CaseStorm,
     Fill,
     FrameAlloc,
     PageTables,
     Poison,
     PoisonFree,
-    Step,
-    Storm,
     counts_work,
     map_of,
     operations_of,
@@ -112,7 +112,7 @@ class Sightings(Record, frozen=True, kw_only=True):
     cut: str = ""
 
 
-Question = tuple[Sequence[Step], Collection[Fault]]
+CaseQuestion = tuple[Sequence[CaseStep], Collection[Fault]]
 """A case, with the faults that it is played for."""
 
 
@@ -128,7 +128,7 @@ class PlayedCase:
     last: Key | None
 
 
-def all_of(case: Sequence[Step], core: CoreGuest, *, anew: bool = True) -> PlayedCase:
+def all_of(case: Sequence[CaseStep], core: CoreGuest, *, anew: bool = True) -> PlayedCase:
     """Everything that one case shows, not only what comes first.
 
     Args:
@@ -145,12 +145,12 @@ def all_of(case: Sequence[Step], core: CoreGuest, *, anew: bool = True) -> Playe
     return PlayedCase(found, None)
 
 
-def is_race(case: Sequence[Step]) -> bool:
+def is_race(case: Sequence[CaseStep]) -> bool:
     """Whether several CPUs work at once in a case: what they break may not show each time."""
-    return any(isinstance(step, Storm) and step.cpus > 1 for step in case)
+    return any(isinstance(step, CaseStorm) and step.cpus > 1 for step in case)
 
 
-def sightings(cores: Cores, questions: Sequence[Question]) -> Iterator[CaseSighting]:
+def sightings(cores: Cores, questions: Sequence[CaseQuestion]) -> Iterator[CaseSighting]:
     """Play each case in a guest that has just booted.
 
     Raises:
@@ -171,7 +171,7 @@ def sightings(cores: Cores, questions: Sequence[Question]) -> Iterator[CaseSight
             yield CaseSighting(ended=f"it cannot be judged: {error.summary}")
 
 
-def _sighting(core: CoreGuest, case: Sequence[Step], faults: Collection[Fault]) -> CaseSighting:
+def _sighting(core: CoreGuest, case: Sequence[CaseStep], faults: Collection[Fault]) -> CaseSighting:
     """Play a case; where it does not show a fault, the same on maps near by.
 
     Where a core puts its own memory differs from one version to the next, and a case is as small as the
@@ -218,29 +218,29 @@ def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> tuple[dict
     return found, tally.cut
 
 
-def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]]:
+def near(case: Sequence[CaseStep], ram: Sequence[Span]) -> Iterator[tuple[CaseStep, ...]]:
     """The same case with other ends of free pieces; what takes long is not played again.
 
     Args:
         ram: what is there for a core.
     """
-    if any(isinstance(step, Storm | PageTables) for step in case) or counts_work(case) or is_huge(case):
+    if any(isinstance(step, CaseStorm | PageTables) for step in case) or counts_work(case) or is_huge(case):
         return
     taken = [(Paddr(one.base), Paddr(one.end)) for one in map_of(case).regions]
     for later, longer in NEAR:
         moved = {
             step: other
             for step in case
-            if isinstance(step, Region)
+            if isinstance(step, MapRegion)
             and step.kind.usable
             and (other := _moved(step, later * PAGE_SIZE, longer * PAGE_SIZE)).size > 0
             and _is_free((Paddr(step.end), Paddr(other.end)), taken, ram)
         }
         if moved:
-            yield tuple(moved.get(step, step) if isinstance(step, Region) else step for step in case)
+            yield tuple(moved.get(step, step) if isinstance(step, MapRegion) else step for step in case)
 
 
-def _moved(region: Region, later: int, longer: int) -> Region:
+def _moved(region: MapRegion, later: int, longer: int) -> MapRegion:
     return replace(region, base=region.base + later, size=region.size - later + longer)
 
 
@@ -248,7 +248,7 @@ def _is_free(gap: Span, taken: Sequence[Span], ram: Sequence[Span]) -> bool:
     return gap[0] == gap[1] or (not without([gap], ram) and not common([gap], taken))
 
 
-def _played(core: CoreGuest, case: Sequence[Step]) -> CaseSighting:
+def _played(core: CoreGuest, case: Sequence[CaseStep]) -> CaseSighting:
     core.looked_at = set()
     for _ in range(RACE_TRIES if is_race(case) else 1):
         played = all_of(case, core, anew=False)
@@ -268,7 +268,7 @@ def _played(core: CoreGuest, case: Sequence[Step]) -> CaseSighting:
     return CaseSighting(faults=tuple(faults), ended=ended, looked_at=tuple(sorted(core.looked_at)))
 
 
-def _lacking(case: Sequence[Step], offers: Mapping[str, bool]) -> str:
+def _lacking(case: Sequence[CaseStep], offers: Mapping[str, bool]) -> str:
     """What a case asks for and a version does not know, in words; empty where it knows all."""
     memory = map_of(case)
     needs = {
@@ -283,5 +283,5 @@ def _lacking(case: Sequence[Step], offers: Mapping[str, bool]) -> str:
     return next((words for what, (words, needed) in needs.items() if needed and not offers[what]), "")
 
 
-def _kind_of(step: Step) -> str:
+def _kind_of(step: CaseStep) -> str:
     return step.kind if isinstance(step, Alloc | Fill) else KINDS[0]

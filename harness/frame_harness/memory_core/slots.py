@@ -29,7 +29,7 @@ _IN_USE: Final = -1
 _PIECE: Final = 1 << 12
 """Slots of a large table that are looked at together: they fit into a CPU's cache."""
 
-Pfns = NDArray[np.int64]
+CorePfns = NDArray[np.int64]
 """Shape (k,): numbers of frames."""
 
 
@@ -80,7 +80,7 @@ class SlotWatch:
         """What the slot of each claimed frame says, by the frame."""
         self._filled = np.zeros(len(slots), dtype=np.bool_)
         self._fills = False
-        self._given_back: Pfns = np.empty(0, np.int64)
+        self._given_back: CorePfns = np.empty(0, np.int64)
         """Frames that were filled before they were freed in this step: a core may wipe what it takes back."""
         self._judged: frozenset[FreeBlock] = frozenset()
         self.looked_at: set[str] = set()
@@ -313,7 +313,7 @@ class SlotWatch:
             self._filled[pfn] = bool((words != words[0]).any() or words[0] == fill)
         self._given_back = self._given_back[:0]
 
-    def _ends_of_pieces(self, pfns: Pfns) -> Pfns:
+    def _ends_of_pieces(self, pfns: CorePfns) -> CorePfns:
         """Where frames are to be cut so that each part lies in one piece of RAM, with whatever is between."""
         if not pfns.size or self._ram.holds(
             pfn_to_paddr(Pfn(int(pfns[0]))), int(pfns[-1] + 1 - pfns[0]) * PAGE_SIZE
@@ -321,7 +321,7 @@ class SlotWatch:
             return np.empty(0, np.int64)
         return np.flatnonzero(np.diff(pfns) > 1) + 1
 
-    def _first_wrong(self, pfns: Pfns) -> tuple[Paddr, int, int] | None:
+    def _first_wrong(self, pfns: CorePfns) -> tuple[Paddr, int, int] | None:
         """Where the first word lies that a frame was not filled with, that word, what is there.
 
         Args:
@@ -373,15 +373,15 @@ class SlotWatch:
         return words.reshape(-1, min(_WORDS, len(words)))
 
 
-def _frames_of(blocks: Iterable[FreeBlock], limit: int) -> Pfns:
+def _frames_of(blocks: Iterable[FreeBlock], limit: int) -> CorePfns:
     """Every frame below `limit` of some blocks."""
     pairs = np.array([(block.pfn, block.order) for block in blocks], dtype=np.int64).reshape(-1, 2)
     counts = 1 << pairs[:, 1]
     before = np.cumsum(counts) - counts
-    pfns: Pfns = np.repeat(pairs[:, 0] - before, counts) + np.arange(counts.sum())
+    pfns: CorePfns = np.repeat(pairs[:, 0] - before, counts) + np.arange(counts.sum())
     return pfns[pfns < limit]
 
 
-def _fill_of(pfns: Pfns) -> NDArray[np.uint64]:
+def _fill_of(pfns: CorePfns) -> NDArray[np.uint64]:
     """The word that fills each frame: another one for each, never 0."""
     return (pfns.astype(np.uint64) + np.uint64(1)) * _SPREAD

@@ -9,12 +9,12 @@ from typing import ClassVar, Final
 
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.bounds import require_bounds
-from frame_harness.memory_core.maps import Islands, MemoryMap, Protected, Region, RegionKind
+from frame_harness.memory_core.maps import Islands, MapRegion, MemoryMap, Protected, RegionKind
 from frame_harness.memory_core.owning_steps import FORMS, Mark, Own, OwningStep
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
-from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot, require_countable
+from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot, WorkStep, require_countable
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
@@ -215,20 +215,20 @@ class WrongFree:
 
 
 @dataclass(frozen=True)
-class Storm:
+class CaseStorm:
     """Random work of several CPUs at the same time, `turns` requests each; then all is given back."""
 
     cpus: int
     turns: int
     seed: int
 
-    def simpler(self) -> Iterator[Storm]:
+    def simpler(self) -> Iterator[CaseStorm]:
         """Yield an eighth of the turns, then half of them."""
         for turns in (self.turns // 8, self.turns // 2):
             if turns:
                 yield replace(self, turns=turns)
 
-    def instead(self) -> Iterator[Storm]:
+    def instead(self) -> Iterator[CaseStorm]:
         """Return nothing: no other step stands in for it."""
         return iter(())
 
@@ -256,41 +256,41 @@ class PageTables:
         return f"page tables {self.variant} seed {self.seed}"
 
 
-Operation = (
-    Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | Storm | PageTables
-    | Work | OwningStep
+CaseOperation = (
+    Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | CaseStorm | PageTables
+    | WorkStep | OwningStep
 )  # fmt: skip
-Step = Region | Islands | Protected | Reach | Operation
+CaseStep = MapRegion | Islands | Protected | Reach | CaseOperation
 
 
-def map_of(steps: Sequence[Step], name: str = "") -> MemoryMap:
+def map_of(steps: Sequence[CaseStep], name: str = "") -> MemoryMap:
     """The map that some steps describe."""
     reach = [step.end for step in steps if isinstance(step, Reach)]
     return MemoryMap(
         name,
-        tuple(step for step in steps if isinstance(step, Region | Islands)),
+        tuple(step for step in steps if isinstance(step, MapRegion | Islands)),
         tuple(step for step in steps if isinstance(step, Protected)),
         min(reach, default=None),
     )
 
 
-def steps_of(memory: MemoryMap) -> tuple[Step, ...]:
+def steps_of(memory: MemoryMap) -> tuple[CaseStep, ...]:
     """The steps that describe a map."""
     reach = () if memory.hhdm_end is None else (Reach(memory.hhdm_end),)
     return (*memory.parts, *memory.protected, *reach)
 
 
-def operations_of(steps: Sequence[Step]) -> tuple[Operation, ...]:
+def operations_of(steps: Sequence[CaseStep]) -> tuple[CaseOperation, ...]:
     """What is done on the map."""
-    return tuple(step for step in steps if isinstance(step, Operation))
+    return tuple(step for step in steps if isinstance(step, CaseOperation))
 
 
-def counts_work(steps: Sequence[Step]) -> bool:
+def counts_work(steps: Sequence[CaseStep]) -> bool:
     """Whether it needs a guest that counts instructions."""
-    return any(isinstance(step, Work) for step in steps)
+    return any(isinstance(step, WorkStep) for step in steps)
 
 
-def written(steps: Sequence[Step]) -> str:
+def written(steps: Sequence[CaseStep]) -> str:
     """One line that `parsed` reads."""
     return "; ".join(map(str, steps))
 
@@ -298,10 +298,10 @@ def written(steps: Sequence[Step]) -> str:
 _COUNT: Final = r"(\d{1,20})"
 _NUMBER: Final = r"(0x[0-9a-f]{1,17}|\d{1,20})"
 """As many digits as 2^65 has: where a region that goes on beyond the last address ends."""
-_FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
+_FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., CaseStep]], ...]] = (
     (
         re.compile(rf"{_NUMBER}\.\.{_NUMBER} (null|free|reclaim|reserved)"),
-        lambda base, end, kind: Region(int(base, 0), int(end, 0) - int(base, 0), RegionKind[kind.upper()]),
+        lambda base, end, kind: MapRegion(int(base, 0), int(end, 0) - int(base, 0), RegionKind[kind.upper()]),
     ),
     (
         re.compile(rf"{_NUMBER}\.\.{_NUMBER} protected"),
@@ -322,7 +322,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
     ),
     (
         re.compile(rf"storm of (\d) for {_COUNT} seed {_COUNT}"),
-        lambda cpus, turns, seed: Storm(int(cpus), int(turns), int(seed)),
+        lambda cpus, turns, seed: CaseStorm(int(cpus), int(turns), int(seed)),
     ),
     (
         re.compile(rf"page tables ({'|'.join(VARIANTS)}) seed {_COUNT}"),
@@ -347,7 +347,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
 )
 
 
-def parsed(text: str) -> tuple[Step, ...]:
+def parsed(text: str) -> tuple[CaseStep, ...]:
     """Read what `written` wrote.
 
     Raises:
@@ -358,7 +358,7 @@ def parsed(text: str) -> tuple[Step, ...]:
     return steps
 
 
-def require_sense(steps: Sequence[Step]) -> None:
+def require_sense(steps: Sequence[CaseStep]) -> None:
     """Refuse a case that speaks of blocks that are never asked for, or counts work in a way that nobody can.
 
     Raises:
@@ -374,11 +374,11 @@ def require_sense(steps: Sequence[Step]) -> None:
                 next_step="copy the case from a report as it is",
             )  # fmt: skip
     for step in operations_of(steps):
-        if isinstance(step, Work):
+        if isinstance(step, WorkStep):
             require_countable(step, len(operations_of(steps)))
 
 
-def _parsed(part: str) -> Step:
+def _parsed(part: str) -> CaseStep:
     for form, make in _FORMS:
         if found := form.fullmatch(part):
             return make(*found.groups())

@@ -27,7 +27,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.memory_core.functions import ALLOC, FREE, START
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import CoreViolation
-from frame_harness.memory_core.maps import Islands, MemoryMap, Region, length
+from frame_harness.memory_core.maps import Islands, MapRegion, MemoryMap, length
 
 BOOT, EACH = "CORE-23", "CORE-24"
 PART: Final = 8
@@ -83,7 +83,7 @@ def part_of(memory: MemoryMap) -> MemoryMap:
     return replace(memory, parts=tuple(_part(one) for one in memory.parts))
 
 
-def _part(one: Region | Islands) -> Region | Islands:
+def _part(one: MapRegion | Islands) -> MapRegion | Islands:
     if isinstance(one, Islands):
         return replace(one, count=max(one.count // PART, 1))
     if not one.kind.usable or one.size < PAGE_SIZE:

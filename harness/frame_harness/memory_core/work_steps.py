@@ -49,10 +49,10 @@ class WorkOf:
         return f"work of order {self.order} {self.kind}"
 
 
-Work = WorkOfBoot | WorkOf
+WorkStep = WorkOfBoot | WorkOf
 
 
-def require_countable(step: Work, operations: int) -> None:
+def require_countable(step: WorkStep, operations: int) -> None:
     """Refuse work that cannot be counted.
 
     Args:

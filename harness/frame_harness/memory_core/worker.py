@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
+from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
 from frame_harness.console import ktap
@@ -32,7 +33,7 @@ from frame_harness.memory_core.leavings import CaseKeeper
 from frame_harness.memory_core.maps import merged
 from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.sightings import all_of
-from frame_harness.memory_core.steps import Step, map_of
+from frame_harness.memory_core.steps import CaseStep, map_of
 from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.work import require_counting
 from frame_harness.session.run import Ledger, Run, unhandled
@@ -73,7 +74,7 @@ class Task:
     image: Image
     machine: Machine
     again: str
-    cases: tuple[tuple[Step, ...], ...] = ()
+    cases: tuple[tuple[CaseStep, ...], ...] = ()
     seed: int = SEED
     without_ownership: str = ""
     design: Design = TREE
@@ -82,9 +83,6 @@ class Task:
     known: frozenset[Key] = frozenset()
     until_first: bool = False
     wanted: tuple[tuple[str, ...], ...] = ()
-
-
-Say = Callable[[str], None]
 
 
 def judge_build(task: Task, say: Say) -> Judged:
@@ -201,7 +199,7 @@ def _play_alone(task: Task, cores: Cores) -> _Played:
     return _Played(found, len(task.cases), unseen)
 
 
-def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:
+def require_room(case: tuple[CaseStep, ...], core: CoreGuest) -> None:
     """Refuse a map whose memory is not there, or is the shim's: a core that used it would break anything.
 
     Raises:
@@ -216,7 +214,7 @@ def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:
         )  # fmt: skip
 
 
-def require_owners(case: tuple[Step, ...], lacking: str) -> None:
+def require_owners(case: tuple[CaseStep, ...], lacking: str) -> None:
     """Refuse a case with owners of blocks on a core that does not know them.
 
     Raises:

@@ -8,11 +8,11 @@ from typing import Final
 
 from frame_harness.image.errors import ImageError
 from frame_harness.orderings.ir_syntax import BINARY, Instruction
-from frame_harness.orderings.ir_text import Global, Operand, Register
+from frame_harness.orderings.ir_text import Global, IrOperand, Register
 from frame_harness.orderings.ir_values import Symbol, Value, add, binary, compare, scale, unknown
 from frame_harness.orderings.llvm_ir import Module
 
-Values = Mapping[str, Value]
+IrValues = Mapping[str, Value]
 
 UNDEFINED: Final = unknown(Symbol("undefined"))
 
@@ -23,7 +23,7 @@ def bits_of(kind: str) -> int:
     return int(match[1]) if match else 64
 
 
-def evaluate(values: Values, operand: Operand, bits: int = 64) -> Value:
+def evaluate(values: IrValues, operand: IrOperand, bits: int = 64) -> Value:
     """Return what an operand stands for; numbers modulo 2^`bits`, `UNDEFINED` for what is not known."""
     if isinstance(operand, int):
         return operand & ((1 << bits) - 1)
@@ -34,7 +34,7 @@ def evaluate(values: Values, operand: Operand, bits: int = 64) -> Value:
     return UNDEFINED
 
 
-def value_of(module: Module, values: Values, instruction: Instruction) -> Value:
+def value_of(module: Module, values: IrValues, instruction: Instruction) -> Value:
     """Return the result of an instruction; unknown when it cannot be computed."""
     reader = _READERS.get(instruction.op)
     if reader is None:
@@ -42,19 +42,19 @@ def value_of(module: Module, values: Values, instruction: Instruction) -> Value:
     return reader(module, values, instruction)
 
 
-def _binary(_: Module, values: Values, instruction: Instruction) -> Value:
+def _binary(_: Module, values: IrValues, instruction: Instruction) -> Value:
     bits = bits_of(instruction.type)
     left, right = (evaluate(values, operand, bits) for operand in instruction.operands)
     return binary(instruction.op, left, right, bits)
 
 
-def _icmp(_: Module, values: Values, instruction: Instruction) -> Value:
+def _icmp(_: Module, values: IrValues, instruction: Instruction) -> Value:
     bits = bits_of(instruction.type)
     left, right = (evaluate(values, operand, bits) for operand in instruction.operands)
     return compare(instruction.detail, left, right, bits)
 
 
-def _cast(_: Module, values: Values, instruction: Instruction) -> Value:
+def _cast(_: Module, values: IrValues, instruction: Instruction) -> Value:
     bits, target = bits_of(instruction.type), bits_of(instruction.detail)
     value = evaluate(values, instruction.operands[0], bits)
     if isinstance(value, int):
@@ -66,11 +66,11 @@ def _cast(_: Module, values: Values, instruction: Instruction) -> Value:
     return unknown(Symbol(instruction.op, (value,), name=str(target)))
 
 
-def _freeze(_: Module, values: Values, instruction: Instruction) -> Value:
+def _freeze(_: Module, values: IrValues, instruction: Instruction) -> Value:
     return evaluate(values, instruction.operands[0], bits_of(instruction.type))
 
 
-def _gep(module: Module, values: Values, instruction: Instruction) -> Value:
+def _gep(module: Module, values: IrValues, instruction: Instruction) -> Value:
     pointer, first, *inner = instruction.operands
     try:
         step = module.size_of(instruction.type)
@@ -87,7 +87,7 @@ def _gep(module: Module, values: Values, instruction: Instruction) -> Value:
     return address
 
 
-def _extract(_: Module, values: Values, instruction: Instruction) -> Value:
+def _extract(_: Module, values: IrValues, instruction: Instruction) -> Value:
     value = evaluate(values, instruction.operands[0])
     for index in instruction.indices:
         known = isinstance(value, tuple) and index < len(value)
@@ -99,7 +99,7 @@ def _extract(_: Module, values: Values, instruction: Instruction) -> Value:
     return value
 
 
-def _insert(_: Module, values: Values, instruction: Instruction) -> Value:
+def _insert(_: Module, values: IrValues, instruction: Instruction) -> Value:
     whole, part = (evaluate(values, operand) for operand in instruction.operands)
     if len(instruction.indices) != 1:
         return unknown(Symbol("aggregate", (whole, part), name=str(instruction.indices)))
@@ -113,7 +113,7 @@ def _insert(_: Module, values: Values, instruction: Instruction) -> Value:
     return tuple(parts)
 
 
-_READERS: Final[dict[str, Callable[[Module, Values, Instruction], Value]]] = {
+_READERS: Final[dict[str, Callable[[Module, IrValues, Instruction], Value]]] = {
     **dict.fromkeys(BINARY, _binary),
     **dict.fromkeys(("zext", "sext", "trunc", "inttoptr", "ptrtoint", "bitcast", "addrspacecast"), _cast),
     "icmp": _icmp,

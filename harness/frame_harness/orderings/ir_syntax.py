@@ -10,7 +10,7 @@ from typing import Final
 from frame_harness.image.errors import ImageError
 from frame_harness.orderings.asm_block import AsmBlock
 from frame_harness.orderings.ir_text import (
-    Operand,
+    IrOperand,
     closing,
     operand,
     ordered,
@@ -45,7 +45,7 @@ class Instruction:
     op: str
     result: str | None = None
     type: str = ""
-    operands: tuple[Operand, ...] = ()
+    operands: tuple[IrOperand, ...] = ()
     labels: tuple[str, ...] = ()
     detail: str = ""
     order: str = "na"

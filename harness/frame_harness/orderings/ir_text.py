@@ -32,7 +32,7 @@ class Unknown:
     """A constant that has no value here: undef, poison, or a form that is not read."""
 
 
-Operand = int | Register | Global | Unknown
+IrOperand = int | Register | Global | Unknown
 
 
 def unquoted(name: str) -> str:
@@ -96,7 +96,7 @@ def closing(text: str) -> int:
     return len(text)
 
 
-def operand(text: str) -> Operand:
+def operand(text: str) -> IrOperand:
     """Read a value, without its type; attributes may stand before it."""
     if match := _CONSTANT_PTR.search(text):
         return int(match[1])

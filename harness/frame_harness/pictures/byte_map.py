@@ -8,7 +8,7 @@ from frame_harness.contract.layout import FieldLayout, StructLayout
 from frame_harness.frame_metadata.constants import C
 from frame_harness.pictures.svg import Picture
 
-Row = tuple[str, Mapping[str, int]]
+ByteRow = tuple[str, Mapping[str, int]]
 """A label such as `expected`, and the fields that are known then, each as one number."""
 
 _NAME, _LABEL, _BYTE, _LINE = 140.0, 76.0, 25.0, 20.0
@@ -29,7 +29,7 @@ _SPECIAL = {
 }
 
 
-def svg(layout: StructLayout, rows: Sequence[Row], *, field: str = "", title: str) -> str:
+def svg(layout: StructLayout, rows: Sequence[ByteRow], *, field: str = "", title: str) -> str:
     """Draw the fields that are known or wrong; bytes stand as in memory, the lowest address first.
 
     Args:
@@ -50,13 +50,13 @@ def svg(layout: StructLayout, rows: Sequence[Row], *, field: str = "", title: st
     return picture.markup()
 
 
-def _is_shown(field: FieldLayout, rows: Sequence[Row]) -> bool:
+def _is_shown(field: FieldLayout, rows: Sequence[ByteRow]) -> bool:
     """Whether a field is known; reserved bytes are of interest where they are used."""
     values = [known[field.name] for _, known in rows if field.name in known]
     return any(values) if field.reserved else bool(values)
 
 
-def _lines_of(field: FieldLayout, rows: Sequence[Row]) -> list[tuple[str, int]]:
+def _lines_of(field: FieldLayout, rows: Sequence[ByteRow]) -> list[tuple[str, int]]:
     """The values to show of a field: one where all agree."""
     known = [(label, values[field.name]) for label, values in rows if field.name in values]
     same = len({value for _, value in known}) == 1
@@ -68,7 +68,7 @@ def _draw_field(
     y: float,
     field: FieldLayout,
     lines: Sequence[tuple[str, int]],
-    rows: Sequence[Row],
+    rows: Sequence[ByteRow],
     *,
     marked: bool,
 ) -> None:
@@ -84,7 +84,7 @@ def _draw_field(
         _draw_value(picture, y + at * _LINE, field, label, value, against if last else None)
 
 
-def _against(field: FieldLayout, rows: Sequence[Row]) -> int | None:
+def _against(field: FieldLayout, rows: Sequence[ByteRow]) -> int | None:
     """What the last row is held against: what is expected, else what was before."""
     wanted = next((values for label, values in rows if label == "expected" and field.name in values), None)
     before = next((values for _, values in reversed(rows[:-1]) if field.name in values), None)

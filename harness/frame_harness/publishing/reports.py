@@ -16,7 +16,7 @@ from frame_harness.report import json_report, junit
 from frame_harness.report.terminal import console_for, print_report
 
 PAGE: Final = "report.html"
-Writer = Callable[[Archive, Verdict, Contract], str]
+WriteReport = Callable[[Archive, Verdict, Contract], str]
 """Makes the text of a report."""
 
 
@@ -48,7 +48,7 @@ def _page(archive: Archive, verdict: Verdict, contract: Contract) -> str:
     )  # fmt: skip
 
 
-WRITERS: Final[Mapping[str, Writer]] = {
+WRITERS: Final[Mapping[str, WriteReport]] = {
     "report.json": _json,
     "report.xml": _junit,
     "report.txt": _text,
@@ -58,7 +58,7 @@ WRITERS: Final[Mapping[str, Writer]] = {
 
 
 def write_reports(
-    archive: Archive, contract: Contract, writers: Mapping[str, Writer] = WRITERS
+    archive: Archive, contract: Contract, writers: Mapping[str, WriteReport] = WRITERS
 ) -> tuple[str, ...]:
     """Write every report; return what went wrong, each in a sentence: one must not cost the others."""
     wrong, verdict = [], archive.verdict(contract)

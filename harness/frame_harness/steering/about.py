@@ -11,14 +11,14 @@ from frame_harness.histories.commands import (
     GIVES_BACK,
     READS_FIELD,
     VTABLES,
+    CommandOperand,
     Op,
-    Operand,
     VtableAt,
 )
 from frame_harness.histories.generator import Generator
-from frame_harness.histories.steps import Got, Origin, Step
+from frame_harness.histories.steps import Got, OperandOrigin, Step
 
-Operands = Callable[[random.Random], tuple[Operand, ...]]
+DrawOperands = Callable[[random.Random], tuple[CommandOperand, ...]]
 # Ours: both ends of a byte, of a signed and of an unsigned word, and a few small numbers.
 _ENDS = (0, 1, 3, 0xFF, 0x7FFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFF)
 _LATE, _OF_LATE = 2, 0.6
@@ -27,13 +27,13 @@ _NEW_LIFE = 0.12
 """Chance that a block of one frame is given back and the next one, most likely the same, is allocated."""
 
 
-def _flags(rng: random.Random) -> tuple[Operand, ...]:
+def _flags(rng: random.Random) -> tuple[CommandOperand, ...]:
     # Ours: bits that a frame in use may have, with and without the reserved ones, or any.
     bits = rng.choice((0x500, 0x2907, rng.getrandbits(32)))
     return ((bits | C.flag_allocated) & ~(C.flag_free | C.flag_poisoned),)
 
 
-ANYBODYS: tuple[tuple[Op, Operands, int], ...] = (
+ANYBODYS: tuple[tuple[Op, DrawOperands, int], ...] = (
     (Op.SET_GUARD, lambda rng: (rng.choice((0, 1, 1, rng.getrandbits(31))),), 3),
     (Op.FETCH_OR_GUARD, lambda rng: (rng.choice((1, 2, rng.getrandbits(31))),), 2),
     (Op.SET_VTABLE_BITS, lambda rng: (VtableAt(rng.choice(tuple(VTABLES))),), 3),
@@ -48,7 +48,7 @@ ANYBODYS: tuple[tuple[Op, Operands, int], ...] = (
 )
 """What may be done to any block that is held: the command, what stands behind the frame, its weight."""
 # The counts of `set_refcount` are ours: small ones, the largest signed one, and one near the sentinel.
-OF_CLAIMED: tuple[tuple[Op, Operands, int], ...] = (
+OF_CLAIMED: tuple[tuple[Op, DrawOperands, int], ...] = (
     (Op.INC_REF, lambda _: (), 5),
     (Op.DEC_REF, lambda _: (), 3),
     (Op.CAS_REFCOUNT, lambda rng: (rng.randrange(5), rng.randrange(1, 9)), 4),
@@ -91,7 +91,7 @@ def steps_about(got: Got, count: int, first: int, rng: random.Random, *, claimed
     weights = [weight for _, _, weight in table]
     found: list[Step] = []
 
-    def add(op: Op, *operands: Operand | Origin) -> None:
+    def add(op: Op, *operands: CommandOperand | OperandOrigin) -> None:
         found.append(Step(first + len(found), op, operands))
 
     for _ in range(count):

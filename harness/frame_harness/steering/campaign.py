@@ -99,7 +99,7 @@ class Kept:
     name: str
 
 
-Go = Callable[[SteeringTally], bool]
+SteeringGo = Callable[[SteeringTally], bool]
 SayCause = Callable[[FoundCause], None]
 SayKept = Callable[[CorpusEntry], None]
 
@@ -155,7 +155,7 @@ class Campaign:
             say(found)
         self.tally.commands = self.commands
 
-    def run(self, go_on: Go, say: SayCause = lambda _: None) -> SteeringTally:
+    def run(self, go_on: SteeringGo, say: SayCause = lambda _: None) -> SteeringTally:
         """Play history after history as long as `go_on` says so.
 
         Args:

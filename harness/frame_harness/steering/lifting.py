@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.commands import Command, Op, Operand, OperandKind
-from frame_harness.histories.steps import Cached, Got, Origin, Step
+from frame_harness.histories.commands import Command, CommandOperand, Op, OperandKind
+from frame_harness.histories.steps import Cached, Got, OperandOrigin, Step
 
 
 class Lifted:
@@ -39,7 +39,7 @@ class Lifted:
             for shift, pfn in enumerate(frames_from(paddr_to_pfn(paddr), frames)):
                 self._from[pfn] = Got(step.number, index, shift)
 
-    def _origin(self, operand: Operand, model: Model) -> Operand | Origin:
+    def _origin(self, operand: CommandOperand, model: Model) -> CommandOperand | OperandOrigin:
         if not isinstance(operand, int):
             return operand
         pfn = paddr_to_pfn(Paddr(operand))

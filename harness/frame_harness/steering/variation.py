@@ -10,12 +10,12 @@ from dataclasses import replace
 from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, Op, Operand, OperandKind, Recipe
+from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, CommandOperand, Op, OperandKind, Recipe
 from frame_harness.histories.generator import Generator
-from frame_harness.histories.steps import Cached, Got, Listed, Origin, Step
+from frame_harness.histories.steps import Cached, Got, Listed, OperandOrigin, Step
 from frame_harness.steering.about import place_about, steps_about
 
-Part = Step | int
+VariedPart = Step | int
 """A step, or how many the generator makes up at this place."""
 
 MOST_STEPS = 400
@@ -31,7 +31,7 @@ _MOST_GIVEN_BACK = 80
 class Varied:
     """Chooses the steps of a history that was made of others, and makes up those that are new."""
 
-    def __init__(self, parts: Sequence[Part], rng: random.Random, avoid: Collection[str] = ()) -> None:
+    def __init__(self, parts: Sequence[VariedPart], rng: random.Random, avoid: Collection[str] = ()) -> None:
         self._parts = deque(parts)
         self._fresh = 0
         given = [part.number for part in parts if isinstance(part, Step)]
@@ -77,9 +77,9 @@ class Varied:
             self._generator.focus = None
 
 
-def varied(steps: Sequence[Step], other: Sequence[Step], rng: random.Random) -> list[Part]:
+def varied(steps: Sequence[Step], other: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     """A history made of a kept one, now and then with another one behind it."""
-    ways: Sequence[tuple[Callable[[Sequence[Step], random.Random], list[Part]], int]] = (
+    ways: Sequence[tuple[Callable[[Sequence[Step], random.Random], list[VariedPart]], int]] = (
         (_longer, 14), (_cut, 8), (_between, 12), (_about, 34), (_without, 3), (_again, 8), (_changed, 18),
         (_all_back, 5),
     )  # fmt: skip
@@ -94,20 +94,20 @@ def varied(steps: Sequence[Step], other: Sequence[Step], rng: random.Random) -> 
     return parts[:MOST_STEPS]
 
 
-def _longer(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+def _longer(steps: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     return [*steps, rng.choice((2, 4, 8, 8, 16, 32))]
 
 
-def _cut(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+def _cut(steps: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     return [*steps[: rng.randrange(len(steps) + 1)], rng.choice((4, 8, 16, 32))]
 
 
-def _between(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+def _between(steps: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     at = rng.randrange(len(steps) + 1)
     return [*steps[:at], rng.randrange(1, 7), *steps[at:]]
 
 
-def _about(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+def _about(steps: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     """Much is done to one block, ahead of a step that names it."""
     place = place_about(steps, rng)
     if place is None:
@@ -117,15 +117,15 @@ def _about(steps: Sequence[Step], rng: random.Random) -> list[Part]:
     return [*steps[:at], *steps_about(got, rng.randrange(2, 14), number, rng, claimed=claimed), *steps[at:]]
 
 
-def _without(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+def _without(steps: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     first, end = _stretch(steps, rng, len(steps))
     return [*steps[:first], *steps[end:]]
 
 
-def _again(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+def _again(steps: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     """A few steps over and over: caches fill and counts grow."""
     first, end = _stretch(steps, rng, rng.choice((1, 1, 2, 3, 6)))
-    stretch, parts = steps[first:end], list[Part](steps[:end])
+    stretch, parts = steps[first:end], list[VariedPart](steps[:end])
     number = 1 + max((step.number for step in steps), default=0)
     for turn in range(1, 1 + min(rng.choice(_TIMES), _MOST_REPEATED // max(len(stretch), 1))):
         copied = [_of_another(step, turn) for step in _renumbered(stretch, number)]
@@ -142,7 +142,7 @@ def _of_another(step: Step, turn: int) -> Step:
     return step
 
 
-def _all_back(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+def _all_back(steps: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     """Whoever holds the frames ends, and gives them back one after the other."""
     gone = {step.operands[0] for step in steps if step.op in GIVES_BACK}
     held: list[Got] = []
@@ -160,14 +160,14 @@ def _all_back(steps: Sequence[Step], rng: random.Random) -> list[Part]:
     return [*steps, *back, rng.choice((1, 2, 4, 8))]
 
 
-def _changed(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+def _changed(steps: Sequence[Step], rng: random.Random) -> list[VariedPart]:
     """One operand of a step or two is another one, rather of a late step: the last reaches what is kept."""
     changed = list(steps)
     places = [at for at, step in enumerate(steps) if step.operands]
     for _ in range(rng.choice((1, 1, 2)) if places else 0):
         at = rng.choice(places[-3:] if rng.random() < _LATE else places)
         changed[at] = _other_operand(changed[at], rng)
-    return list[Part](changed)
+    return list[VariedPart](changed)
 
 
 def _stretch(steps: Sequence[Step], rng: random.Random, most: int) -> tuple[int, int]:
@@ -181,7 +181,7 @@ def _renumbered(steps: Sequence[Step], first: int) -> list[Step]:
     """Copies with numbers of their own; what they name of each other they name of the copies."""
     numbers = {step.number: first + index for index, step in enumerate(steps)}
 
-    def moved(operand: Operand | Origin) -> Operand | Origin:
+    def moved(operand: CommandOperand | OperandOrigin) -> CommandOperand | OperandOrigin:
         if isinstance(operand, Got) and operand.step in numbers:
             return replace(operand, step=numbers[operand.step])
         return operand
@@ -205,7 +205,7 @@ def _other_operand(step: Step, rng: random.Random) -> Step:
     return replace(step, operands=(*step.operands[:at], _other(step, at, rng), *step.operands[at + 1 :]))
 
 
-def _other(step: Step, at: int, rng: random.Random) -> Operand | Origin:
+def _other(step: Step, at: int, rng: random.Random) -> CommandOperand | OperandOrigin:
     operand, kind = step.operands[at], step.op.kinds[min(at, len(step.op.kinds) - 1)]
     match operand:
         case Got() | Cached() | Listed() if step.op in _ANY_FRAME:

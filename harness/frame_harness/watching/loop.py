@@ -23,7 +23,7 @@ from frame_harness.watching.messages import (
     Noted,
     Refused,
     RoundJudged,
-    Said,
+    WatchMessage,
 )
 
 
@@ -38,7 +38,7 @@ class RoundEnded:
     words: str
 
 
-Event = Saved | Said | RoundEnded
+Event = Saved | WatchMessage | RoundEnded
 
 
 class Stoppable(Protocol):

@@ -86,17 +86,17 @@ class Refused(Message, frozen=True, kw_only=True):
     words: str
 
 
-Said = Doing | Noted | Built | Began | CheckCame | Looked | RoundJudged | Refused
-Tell = Callable[[Said], None]
+WatchMessage = Doing | Noted | Built | Began | CheckCame | Looked | RoundJudged | Refused
+Tell = Callable[[WatchMessage], None]
 """Says something to the process that started the round."""
 
 
-def written(message: Said) -> bytes:
+def written(message: WatchMessage) -> bytes:
     """The message as one JSON text in UTF-8, which `read` reads."""
     return encode(message).encode()
 
 
-def read(data: bytes) -> Said:
+def read(data: bytes) -> WatchMessage:
     """Read what `written` wrote; raises `msgspec.DecodeError` for anything else."""
-    message: Said = msgspec.json.decode(data, type=Said)
+    message: WatchMessage = msgspec.json.decode(data, type=WatchMessage)
     return message

@@ -15,7 +15,7 @@ from typing import IO, Final
 from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent, end_children
 from frame_harness.base.pipes import heard
-from frame_harness.watching.messages import Said, Tell, read, written
+from frame_harness.watching.messages import Tell, WatchMessage, read, written
 
 GRACE_S: Final = 5.0
 """For a round that is told to stop: it ends its guests and its compiler, and removes its files."""
@@ -48,7 +48,7 @@ class Round:
                 os.setpgid(self._process.pid or 0, self._process.pid or 0)
         theirs.close()
 
-    def next(self) -> Said | None:
+    def next(self) -> WatchMessage | None:
         """What it says next; None once it ended."""
         try:
             return read(heard(self.said))

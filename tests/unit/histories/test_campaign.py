@@ -24,7 +24,15 @@ from frame_harness.frame_metadata.model import (
     booted_model,
 )
 from frame_harness.histories.attribution import CALLED_AT_BOOT, CLAUSES, OF_COMMAND, blame
-from frame_harness.histories.commands import Command, Op, Operand, OperandKind, Recipe, ScriptError, decode
+from frame_harness.histories.commands import (
+    Command,
+    CommandOperand,
+    Op,
+    OperandKind,
+    Recipe,
+    ScriptError,
+    decode,
+)
 from frame_harness.histories.differences import HistoryDifference, Look
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.interpreter import HANDLERS, Interpreter, Prediction, set_of_vtables
@@ -312,7 +320,7 @@ def test_what_an_invariant_finds_is_the_clause_that_it_serves() -> None:
 KINDS = ("status", "value", "slot", "payload", "counter", "list", "cache", "hooks", "crash")
 FIELDS = ("", "next", "vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux", "payload")
 FRAME = Paddr(0x106_0000)
-OPERANDS: dict[OperandKind, Operand] = {
+OPERANDS: dict[OperandKind, CommandOperand] = {
     **dict.fromkeys(OperandKind, 1),
     OperandKind.FRAME: FRAME,
     OperandKind.MIGRATETYPE: Migratetype.MOVABLE,

@@ -8,11 +8,11 @@ from frame_harness.base.units import Paddr, Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.memory_core.as_memory import as_memory
 from frame_harness.memory_core.lists import walked
-from frame_harness.memory_core.maps import MemoryMap, Region, RegionKind
+from frame_harness.memory_core.maps import MapRegion, MemoryMap, RegionKind
 from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, Structure
 from tests.support.synthetic import SLOT, SMALL, healthy_state
 
-MAP = MemoryMap("", (Region(0x10000, 0x20000), Region(0x18800, 0x100, RegionKind.RESERVED)))
+MAP = MemoryMap("", (MapRegion(0x10000, 0x20000), MapRegion(0x18800, 0x100, RegionKind.RESERVED)))
 STATE = CoreState(
     segments=(Segment(0, Pfn(18), Pfn(32)), Segment(1, Pfn(32), Pfn(48))),
     blocks=(FreeBlock(Pfn(20), 1, 0, 0), FreeBlock(Pfn(28), 1, 0, 0), FreeBlock(Pfn(32), 3, 1, 1)),

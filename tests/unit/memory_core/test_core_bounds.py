@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from frame_harness.base.errors import UsageError
-from frame_harness.memory_core.maps import Region
+from frame_harness.memory_core.maps import MapRegion
 from frame_harness.memory_core.steps import parsed
 
 ONE_PIECE = "0x400000..0x4000000 free"
@@ -73,7 +73,7 @@ def test_islands_without_end_take_no_memory() -> None:
 
 def test_the_largest_numbers_that_fit_are_taken() -> None:
     [region, *_] = parsed("0xffffffffffff0000..0x1fffffffffffeffff free; b1 = alloc 255 unmovable any")
-    assert isinstance(region, Region) and region.size == (1 << 64) - 1 and region.wraps
+    assert isinstance(region, MapRegion) and region.size == (1 << 64) - 1 and region.wraps
     assert (
         len(parsed("1024 islands of 1 from 0x400000; storm of 3 for 100000 seed 18446744073709551615")) == 2
     )

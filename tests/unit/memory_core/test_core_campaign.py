@@ -20,9 +20,9 @@ from frame_harness.memory_core.catalogue import MIB, catalogue
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import CoreViolation
-from frame_harness.memory_core.maps import Region, Span
+from frame_harness.memory_core.maps import MapRegion, Span
 from frame_harness.memory_core.sightings import PlayedCase
-from frame_harness.memory_core.steps import Step, Storm, map_of, parsed
+from frame_harness.memory_core.steps import CaseStep, CaseStorm, map_of, parsed
 from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.worker import Judged, Task, judge_build
 from frame_harness.session.run import Ledger
@@ -53,7 +53,7 @@ class NoGuest:
         pass
 
 
-def failure(steps: tuple[Step, ...], number: int) -> Failure:
+def failure(steps: tuple[CaseStep, ...], number: int) -> Failure:
     cause = f"{HANGS.cause} in function {number}"
     return Failure(steps, CoreViolation(HANGS.clause, HANGS.what, "", "", None, cause), "alloc", hung=True)
 
@@ -62,7 +62,7 @@ def play(monkeypatch: pytest.MonkeyPatch, hangs: type) -> Tally:
     """A campaign on a core that hangs in some cases, each time at another place."""
     numbers = iter(range(1000))
 
-    def play(_: object, steps: tuple[Step, ...], known: Any) -> Failure | None:
+    def play(_: object, steps: tuple[CaseStep, ...], known: Any) -> Failure | None:
         at_fault = any(isinstance(step, hangs) for step in steps) and len(known) < campaigns.MOST_HANGS
         return failure(steps, next(numbers)) if at_fault else None
 
@@ -71,7 +71,7 @@ def play(monkeypatch: pytest.MonkeyPatch, hangs: type) -> Tally:
     return campaigns.campaign([campaigns.Site(core, catalogue)], 1, histories=3, shortens=False)
 
 
-@pytest.mark.parametrize("hangs", [Region, Storm], ids=["maps", "storms"])
+@pytest.mark.parametrize("hangs", [MapRegion, CaseStorm], ids=["maps", "storms"])
 def test_campaign_that_ends_at_hangs_says_so(hangs: type, monkeypatch: pytest.MonkeyPatch) -> None:
     tally = play(monkeypatch, hangs)
     assert (tally.hangs, tally.cut) == (6, "the campaign ended after 6 hangs")
@@ -157,7 +157,7 @@ def seen_of(
         reached: the clauses that any other one comes to.
     """
 
-    def all_of(case: Sequence[Step], core: NoGuest) -> PlayedCase:
+    def all_of(case: Sequence[CaseStep], core: NoGuest) -> PlayedCase:
         core.refused = "no room" if map_of(case).top < Paddr(8 * MIB) else ""
         core.looked_at |= {"CORE-01"} if core.refused else reached
         return PlayedCase({}, None)

@@ -14,7 +14,7 @@ from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.design import TREE
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.judging import CoreViolation
-from frame_harness.memory_core.steps import Step, Storm
+from frame_harness.memory_core.steps import CaseStep, CaseStorm
 from frame_harness.memory_core.tally import Found
 
 NO_IMAGE = cast("Image", None)  # asked for the line of a fault alone
@@ -39,9 +39,9 @@ def test_one_case_speaks_of_what_it_reached_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "level"), [((), Level.CALL), ((Storm(4, 100, 1),), Level.STORM)], ids=["start", "storm"]
+    ("steps", "level"), [((), Level.CALL), ((CaseStorm(4, 100, 1),), Level.STORM)], ids=["start", "storm"]
 )
-def test_what_a_storm_shows_has_the_level_of_storms(steps: tuple[Step, ...], level: Level) -> None:
+def test_what_a_storm_shows_has_the_level_of_storms(steps: tuple[CaseStep, ...], level: Level) -> None:
     fault = Found(
         Failure(steps, CoreViolation("CORE-01", "free frames", "1", "2"), "alloc", at="a.rs:1"), None
     )

@@ -10,13 +10,13 @@ import pytest
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.filling import MANY, filled
 from frame_harness.memory_core.judging import CoreViolation
-from frame_harness.memory_core.steps import Step, parsed
+from frame_harness.memory_core.steps import CaseStep, parsed
 
 FAULT = CoreViolation("CORE-09", "a block", "one", "none", cause="here")
 MAP = "0x0..0x9000 free"
 
 
-def case(*operations: str) -> tuple[Step, ...]:
+def case(*operations: str) -> tuple[CaseStep, ...]:
     return tuple(parsed("; ".join((MAP, *operations))))
 
 
@@ -34,7 +34,7 @@ class Player:
     def __init__(self, *shown: CoreViolation | None) -> None:
         self._shown, self.played = list(shown), list[tuple[str, ...]]()
 
-    def __call__(self, steps: Sequence[Step]) -> Failure | None:
+    def __call__(self, steps: Sequence[CaseStep]) -> Failure | None:
         self.played.append(tuple(map(str, steps)))
         violation = self._shown.pop(0)
         return None if violation is None else Failure(tuple(steps), violation, "allocate")

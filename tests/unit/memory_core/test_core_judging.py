@@ -17,12 +17,12 @@ from frame_harness.memory_core.judging import (
     judge_structures,
     why_not,
 )
-from frame_harness.memory_core.maps import MemoryMap, Protected, Region
+from frame_harness.memory_core.maps import MapRegion, MemoryMap, Protected
 from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.state import CoreState, FreeBlock, ListFault, Segment, Structure, ZoneCounters
 
 PAGE, MIB = 0x1000, 1 << 20
-MAP = MemoryMap("", (Region(0x10000, 0x20000),))
+MAP = MemoryMap("", (MapRegion(0x10000, 0x20000),))
 # Frames 16 to 47 are usable; the core's own are 16 and 17.
 STATE = CoreState(
     segments=(Segment(0, Pfn(18), Pfn(48)),),
@@ -189,7 +189,7 @@ def test_why_an_allocation_finds_nothing_is_told_by_where_frames_are() -> None:
 
 
 def test_core_may_refuse_a_map_without_room_but_not_by_a_defect() -> None:
-    little, much = MemoryMap("", (Region(MIB, 64 << 10),)), MemoryMap("", (Region(MIB, 62 * MIB),))
+    little, much = MemoryMap("", (MapRegion(MIB, 64 << 10),)), MemoryMap("", (MapRegion(MIB, 62 * MIB),))
     assert may_refuse(little, "no memory for the slots")
     assert not may_refuse(much, "no memory for the slots")
     assert not may_refuse(little, "attempt to subtract with overflow")
@@ -197,10 +197,10 @@ def test_core_may_refuse_a_map_without_room_but_not_by_a_defect() -> None:
 
 
 def test_core_may_refuse_what_it_cannot_reach_and_what_cannot_be() -> None:
-    memory = MemoryMap("", (Region(MIB, 62 * MIB),), hhdm_end=2 * MIB)
+    memory = MemoryMap("", (MapRegion(MIB, 62 * MIB),), hhdm_end=2 * MIB)
     assert may_refuse(memory, "no memory for the slots")
     assert may_refuse(
-        MemoryMap("", (Region((1 << 64) - PAGE, 62 * MIB),)), "a region beyond the last address"
+        MemoryMap("", (MapRegion((1 << 64) - PAGE, 62 * MIB),)), "a region beyond the last address"
     )
 
 

@@ -16,15 +16,15 @@ from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.design import TREE
 from frame_harness.memory_core.judging import CoreViolation
-from frame_harness.memory_core.maps import MemoryMap, Region
+from frame_harness.memory_core.maps import MapRegion, MemoryMap
 from frame_harness.memory_core.operations import OPERATIONS
 from frame_harness.memory_core.owning_steps import CopyOnWrite
 from frame_harness.memory_core.playing import Playing
 from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, ZoneCounters
-from frame_harness.memory_core.steps import FrameAlloc, PageTables, Step, Storm
+from frame_harness.memory_core.steps import CaseStep, CaseStorm, FrameAlloc, PageTables
 
 PAGE = 0x1000
-MAP = MemoryMap("", (Region(0x100000, 0x100000),))
+MAP = MemoryMap("", (MapRegion(0x100000, 0x100000),))
 STATE = CoreState(
     segments=(Segment(0, Pfn(256), Pfn(512)),),
     blocks=(FreeBlock(Pfn(256), 8, 0, 0),),
@@ -85,7 +85,7 @@ class Core:
         return np.zeros(512, [("flags", "<u4")])
 
 
-def played(step: Step, answers: Mapping[str, Sequence[Answer]]) -> tuple[set[str], list[CoreViolation]]:
+def played(step: CaseStep, answers: Mapping[str, Sequence[Answer]]) -> tuple[set[str], list[CoreViolation]]:
     core: Any = Core({"core.totals": [("ok", "", {"managed": 256, "allocated": 0})], **answers})
     play = Playing(core, MAP, frozenset())
     watch: Any = Watch()
@@ -110,7 +110,7 @@ FRAMES: list[Answer] = [("ok", "", {"paddr": 0x120000 + PAGE * number}) for numb
     ids=["a frame", "page tables", "no frame to share", "no tables to share it"],
 )  # fmt: skip
 def test_a_step_that_gets_no_memory_looks_at_nothing_of_its_own(
-    clause: str, step: Step, answers: Mapping[str, Sequence[Answer]]
+    clause: str, step: CaseStep, answers: Mapping[str, Sequence[Answer]]
 ) -> None:
     looked_at, _ = played(step, answers)
     assert clause not in looked_at
@@ -167,5 +167,5 @@ def test_frames_that_are_too_few_for_page_tables_are_given_back() -> None:
 def test_a_storm_looks_at_frames_that_were_given(cpus: int, clause: str) -> None:
     for allocated in (0, 9):
         answer: Answer = ("ok", "", {"violations": 0, "allocated": allocated})
-        looked_at, _ = played(Storm(cpus, 10, 1), {"core.storm": [answer]})
+        looked_at, _ = played(CaseStorm(cpus, 10, 1), {"core.storm": [answer]})
         assert (clause in looked_at) == bool(allocated)

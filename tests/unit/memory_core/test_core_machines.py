@@ -12,7 +12,15 @@ from frame_harness.judge.evidence import Outcome, RunKey
 from frame_harness.memory_core import machines
 from frame_harness.memory_core.checks import left_out
 from frame_harness.memory_core.machines import LARGE_TOP, Room, cost_of, is_huge, room_for
-from frame_harness.memory_core.maps import MAX_REGIONS, MemoryMap, Region, RegionKind, Span, length, without
+from frame_harness.memory_core.maps import (
+    MAX_REGIONS,
+    MapRegion,
+    MemoryMap,
+    RegionKind,
+    Span,
+    length,
+    without,
+)
 from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.steps import parsed, require_sense, steps_of, written
 
@@ -78,7 +86,7 @@ def test_a_machine_s_map_is_a_case_that_can_be_played_again(memory: MemoryMap) -
 
 
 def test_a_map_of_a_few_gib_needs_no_such_guest() -> None:
-    assert not is_huge((Region(4 * MIB, LARGE_TOP - 4 * MIB),))
+    assert not is_huge((MapRegion(4 * MIB, LARGE_TOP - 4 * MIB),))
 
 
 def test_a_host_with_room_leaves_nothing_out() -> None:

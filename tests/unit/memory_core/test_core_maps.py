@@ -7,9 +7,9 @@ import pytest
 from frame_harness.memory_core.catalogue import MIB, catalogue, large_catalogue
 from frame_harness.memory_core.maps import (
     ADDRESS_SPACE,
+    MapRegion,
     MemoryMap,
     Protected,
-    Region,
     RegionKind,
     Span,
     common,
@@ -21,46 +21,51 @@ from frame_harness.memory_core.maps import (
 PAGE = 0x1000
 
 
-def usable(*regions: Region, protected: tuple[Protected, ...] = ()) -> list[Span]:
+def usable(*regions: MapRegion, protected: tuple[Protected, ...] = ()) -> list[Span]:
     return MemoryMap("", regions, protected).usable
 
 
 def test_frame_0_belongs_to_nobody() -> None:
-    assert usable(Region(0, 3 * PAGE)) == [(PAGE, 3 * PAGE)]
+    assert usable(MapRegion(0, 3 * PAGE)) == [(PAGE, 3 * PAGE)]
 
 
 def test_frames_that_are_not_whole_are_not_used() -> None:
-    assert usable(Region(0x1001, 3 * PAGE)) == [(0x2000, 0x4000)]
+    assert usable(MapRegion(0x1001, 3 * PAGE)) == [(0x2000, 0x4000)]
 
 
 def test_two_halves_of_a_frame_are_a_whole_one() -> None:
-    assert usable(Region(0x1000, 0x800), Region(0x1800, 0x800)) == [(0x1000, 0x2000)]
+    assert usable(MapRegion(0x1000, 0x800), MapRegion(0x1800, 0x800)) == [(0x1000, 0x2000)]
 
 
 @pytest.mark.parametrize("kind", [RegionKind.RESERVED])
 def test_reserved_memory_takes_every_frame_that_it_touches(kind: RegionKind) -> None:
-    assert usable(Region(0x1000, 0x4000), Region(0x2FFF, 2, kind)) == [(0x1000, 0x2000), (0x4000, 0x5000)]
+    assert usable(MapRegion(0x1000, 0x4000), MapRegion(0x2FFF, 2, kind)) == [
+        (0x1000, 0x2000),
+        (0x4000, 0x5000),
+    ]
 
 
 def test_null_region_and_reserved_region_without_length_forbid_nothing() -> None:
-    nothing = (Region(0x2000, 0x1000, RegionKind.NULL), Region(0x3800, 0, RegionKind.RESERVED))
-    assert usable(Region(0x1000, 0x4000), *nothing) == [(0x1000, 0x5000)]
+    nothing = (MapRegion(0x2000, 0x1000, RegionKind.NULL), MapRegion(0x3800, 0, RegionKind.RESERVED))
+    assert usable(MapRegion(0x1000, 0x4000), *nothing) == [(0x1000, 0x5000)]
 
 
 def test_protected_range_is_forbidden_in_whole_frames() -> None:
-    assert usable(Region(0x1000, 0x4000), protected=(Protected(0x2800, 1),)) == [
+    assert usable(MapRegion(0x1000, 0x4000), protected=(Protected(0x2800, 1),)) == [
         (0x1000, 0x2000),
         (0x3000, 0x5000),
     ]
 
 
 def test_region_beyond_the_last_address_is_strange_and_not_usable() -> None:
-    memory = MemoryMap("", (Region(0x1000, 0x1000), Region(ADDRESS_SPACE - PAGE, 2 * PAGE)))
+    memory = MemoryMap("", (MapRegion(0x1000, 0x1000), MapRegion(ADDRESS_SPACE - PAGE, 2 * PAGE)))
     assert (memory.strange, memory.usable, memory.top) == (True, [(0x1000, 0x2000)], 0x2000)
 
 
 def test_reclaimable_memory_is_usable() -> None:
-    assert usable(Region(0x1000, 0x1000), Region(0x2000, 0x1000, RegionKind.RECLAIM)) == [(0x1000, 0x3000)]
+    assert usable(MapRegion(0x1000, 0x1000), MapRegion(0x2000, 0x1000, RegionKind.RECLAIM)) == [
+        (0x1000, 0x3000)
+    ]
 
 
 def test_a_hole_without_length_cuts_nothing() -> None:
@@ -77,14 +82,14 @@ def test_spans_are_cut_merged_and_compared() -> None:
 @pytest.mark.parametrize(
     "region",
     [
-        Region(0x123, 0x777777),
-        Region(ADDRESS_SPACE - 1, 1),
-        Region(MIB, 7 * MIB, RegionKind.RECLAIM),
-        Region(PAGE, PAGE),
+        MapRegion(0x123, 0x777777),
+        MapRegion(ADDRESS_SPACE - 1, 1),
+        MapRegion(MIB, 7 * MIB, RegionKind.RECLAIM),
+        MapRegion(PAGE, PAGE),
     ],
     ids=str,
 )
-def test_a_simpler_region_is_smaller_or_says_less(region: Region) -> None:
+def test_a_simpler_region_is_smaller_or_says_less(region: MapRegion) -> None:
     for simpler in region.simpler():
         assert simpler.size < region.size or (simpler.size == region.size and simpler.kind < region.kind)
         assert region.base <= simpler.base and simpler.end <= region.end and simpler.size > 0

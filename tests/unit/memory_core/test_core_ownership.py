@@ -24,7 +24,7 @@ from frame_harness.memory_core.ownership import (
 from frame_harness.memory_core.owning_files import OWNERSHIP, lacking
 from frame_harness.memory_core.owning_histories import OwningWriter
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Own
-from frame_harness.memory_core.steps import Alloc, Free, Operation, parsed, require_sense
+from frame_harness.memory_core.steps import Alloc, CaseOperation, Free, parsed, require_sense
 from frame_harness.memory_core.tree import FEATURE, NEEDED, described, memory_core, without_ownership
 from frame_harness.memory_core.worker import require_owners
 from tests.support.core_mutants import TREE
@@ -105,7 +105,7 @@ def test_a_history_of_owners_frees_what_it_took_most_of_the_time() -> None:
     assert ended > 60
 
 
-def left_by(steps: list[Operation]) -> set[str]:
+def left_by(steps: list[CaseOperation]) -> set[str]:
     """The blocks that are still owned, or given, behind some steps that all are carried out."""
     owners: dict[str, BlockReferences] = {}
     there: set[str] = set()
@@ -128,7 +128,7 @@ def left_by(steps: list[Operation]) -> set[str]:
 
 
 def test_other_seeds_write_other_histories_of_owners() -> None:
-    def written(seed: int) -> list[Operation]:
+    def written(seed: int) -> list[CaseOperation]:
         return OwningWriter(random.Random(seed), kinds=True).write(12)
 
     assert written(1) == written(1) != written(2)

@@ -11,7 +11,7 @@ from frame_harness.judge.findings import Finding
 from frame_harness.judge.origin import Commit, Origin, OriginKind, Unjudged
 from frame_harness.memory_core.follow import wanted_of
 from frame_harness.memory_core.history import Shown
-from frame_harness.memory_core.maps import Region
+from frame_harness.memory_core.maps import MapRegion
 from frame_harness.memory_core.sightings import CaseSighting, Fault, near
 from frame_harness.memory_core.steps import map_of, parsed
 from frame_harness.report.origins import origin_words
@@ -81,7 +81,7 @@ def test_maps_near_by_have_other_ends_and_stay_in_memory_that_is_there() -> None
     )
     ram = [(Paddr(0x200000), Paddr(0x4000000))]
     maps = [map_of(one).regions for one in near(case, ram)]
-    assert all(one[2] == Region(0x811000, 0xF000, map_of(case).regions[2].kind) for one in maps)
+    assert all(one[2] == MapRegion(0x811000, 0xF000, map_of(case).regions[2].kind) for one in maps)
     assert {one[0].end for one in maps} > {0x411000, 0x412000, 0x510000}
     assert {one[0].base for one in maps} == {0x400000, 0x401000}
     assert max(one[1].end for one in maps) == 0x811000, "it would reach into the next region"

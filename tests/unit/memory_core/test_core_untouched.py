@@ -7,14 +7,14 @@ import pytest
 from frame_harness.base.units import Paddr
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
-from frame_harness.memory_core.maps import MemoryMap, Protected, Region, RegionKind
+from frame_harness.memory_core.maps import MapRegion, MemoryMap, Protected, RegionKind
 from frame_harness.memory_core.untouched import EDGE, Untouched
 
 PAGE, FRAMES = 0x1000, 64
 LAST = FRAMES * PAGE
 MAP = MemoryMap(
     "",
-    (Region(0, 32 * PAGE), Region(32 * PAGE, 16 * PAGE, RegionKind.RESERVED)),
+    (MapRegion(0, 32 * PAGE), MapRegion(32 * PAGE, 16 * PAGE, RegionKind.RESERVED)),
     (Protected(8 * PAGE + 1, 1),),
 )
 

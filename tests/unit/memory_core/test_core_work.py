@@ -6,7 +6,7 @@ import pytest
 
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.catalogue import DMA_END, MIB, reserved, work_catalogue
-from frame_harness.memory_core.maps import Islands, MemoryMap, Protected, Region, length
+from frame_harness.memory_core.maps import Islands, MapRegion, MemoryMap, Protected, length
 from frame_harness.memory_core.steps import counts_work, parsed, require_sense, written
 from frame_harness.memory_core.work import ALLOWANCE, PART, SLACK, growth_of_boot, part_of, too_much
 from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
@@ -20,13 +20,13 @@ def linear(map_: MemoryMap, per_frame: int = 50, fixed: int = 10_000) -> int:
 
 def test_the_smaller_map_has_an_eighth_of_each_region_at_the_same_place() -> None:
     island = Islands(0x2000000, 64, 3)
-    whole = MemoryMap("", (Region(0x1000000, 64 * PAGE), reserved(0x1008000, 0x100A000), island))
+    whole = MemoryMap("", (MapRegion(0x1000000, 64 * PAGE), reserved(0x1008000, 0x100A000), island))
     part = part_of(whole)
-    assert part.parts == (Region(0x1000000, 8 * PAGE), whole.parts[1], Islands(0x2000000, 8, 3))
+    assert part.parts == (MapRegion(0x1000000, 8 * PAGE), whole.parts[1], Islands(0x2000000, 8, 3))
 
 
 def test_the_smallest_map_keeps_a_frame_of_each_region() -> None:
-    tiny = MemoryMap("", (Region(0x1000, PAGE), Islands(0x8000, 1, 1)), (Protected(0, 1),))
+    tiny = MemoryMap("", (MapRegion(0x1000, PAGE), Islands(0x8000, 1, 1)), (Protected(0, 1),))
     assert part_of(tiny) == tiny
 
 
@@ -41,7 +41,7 @@ def test_linear_work_of_boot_is_accepted_and_quadratic_work_is_not(memory: Memor
 
 
 def test_work_may_be_quadratic_in_regions_and_not_cubic() -> None:
-    memory = MemoryMap("", (Region(0x400000, 12 * MIB), Islands(DMA_END + 4 * MIB, 256, 1)))
+    memory = MemoryMap("", (MapRegion(0x400000, 12 * MIB), Islands(DMA_END + 4 * MIB, 256, 1)))
     small = part_of(memory)
     growth = growth_of_boot(small, memory)
     for power, accepted in ((2, True), (3, False)):

@@ -28,7 +28,7 @@ from frame_harness.judge.evidence import GuestExits, Level, Outcome, RunKey
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.design import TREE
-from frame_harness.memory_core.steps import Storm
+from frame_harness.memory_core.steps import CaseStorm
 from frame_harness.memory_core.tree import NEEDED
 from frame_harness.memory_core.worker import Judged as JudgedBuild
 from frame_harness.memory_core.worker import Task as CoreCase
@@ -232,7 +232,9 @@ def test_guest_that_the_host_ended_is_no_kill(end: GuestEnd) -> None:
 def test_storm_of_a_core_must_show_its_fault_again(
     shown: Sequence[bool], kills: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fault = result("cases[CORE-01]", Outcome.VIOLATED, "CORE-01", level=Level.STORM, case=str(Storm(3, 9, 1)))
+    fault = result(
+        "cases[CORE-01]", Outcome.VIOLATED, "CORE-01", level=Level.STORM, case=str(CaseStorm(3, 9, 1))
+    )
     known = result("cases[CORE-02]", Outcome.VIOLATED, "CORE-02")  # what the subject itself breaks
     plays = iter(shown)
     monkeypatch.setattr(

@@ -38,10 +38,10 @@ class ModelError(HarnessError):
     """The model was asked for something that no guest can be asked for either."""
 
 
-Operation = Callable[Concatenate["Model", P], ModelResult]
+ModelOperation = Callable[Concatenate["Model", P], ModelResult]
 
 
-def operation(body: Operation[P]) -> Operation[P]:
+def operation(body: ModelOperation[P]) -> ModelOperation[P]:
     """Ends in a `Panic` where the guest must panic; what was changed before stays changed."""
 
     @wraps(body)
@@ -51,7 +51,7 @@ def operation(body: Operation[P]) -> Operation[P]:
         except Panicked as panicked:
             return Panic(panicked.kind)
 
-    return cast(Operation[P], guarded)
+    return cast(ModelOperation[P], guarded)
 
 
 class Model:
