@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from frame_harness.base.text import plural
+from frame_harness.frame_histories.attribution import CLAUSES
+from frame_harness.frame_histories.campaign import QUICK_HISTORIES, QUICK_SEED, HistoryTally, campaign
+from frame_harness.frame_histories.differences import HistoryDifference
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.guest.checks import ClauseViolated, Values
-from frame_harness.histories.attribution import CLAUSES
-from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, HistoryTally, campaign
-from frame_harness.histories.differences import HistoryDifference
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
 from frame_harness.session.run import Run

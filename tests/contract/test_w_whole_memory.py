@@ -8,10 +8,10 @@ import pytest
 
 from frame_harness.base.units import KERNEL_VMA, KIB, MIB, Paddr, align_up
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.scenarios import Scenario
+from frame_harness.frame_histories.whole_memory import HistoryBrokenOff, WatchedMemory
 from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-from frame_harness.histories.scenarios import Scenario
-from frame_harness.histories.whole_memory import HistoryBrokenOff, WatchedMemory
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
 from frame_harness.session.plugin import KERNELS

@@ -5,9 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frame_harness.frame_metadata.memory_state import Migratetype
-from frame_harness.frame_metadata.model import Purpose, custom
-from frame_harness.histories.commands import (
+from frame_harness.frame_histories.commands import (
     PURPOSES,
     STARTS,
     VTABLES,
@@ -21,6 +19,8 @@ from frame_harness.histories.commands import (
     decode,
     encode,
 )
+from frame_harness.frame_metadata.memory_state import Migratetype
+from frame_harness.frame_metadata.model import Purpose, custom
 
 WORDS = st.integers(0, 2**64 - 1)
 CALLS: st.SearchStrategy[bool | Purpose] = st.one_of(

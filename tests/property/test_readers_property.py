@@ -22,8 +22,8 @@ from frame_harness.archive.records import Begun, FailureRecord, GuestRecord, Hea
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
 from frame_harness.coverage.blocks import UnreadableLog, executed
+from frame_harness.frame_histories import scripts
 from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.histories import scripts
 from frame_harness.judge import baseline
 from frame_harness.judge.evidence import EvidenceError, decode, encode
 from frame_harness.machine.exit_status import ExitStatus, classify

@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from frame_harness.cli.main import cli
 from frame_harness.cli.matrix import COLUMNS, NOBODY, cells, summary
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.commands import Op
+from frame_harness.frame_histories.corruption_table import CORRUPTIONS
+from frame_harness.frame_histories.corruptions import Corruption
+from frame_harness.frame_histories.lockstep import OwnHost
+from frame_harness.frame_histories.matrix import CorruptionRunner, MatrixRow
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.commands import Op
-from frame_harness.histories.corruption_table import CORRUPTIONS
-from frame_harness.histories.corruptions import Corruption
-from frame_harness.histories.lockstep import OwnHost
-from frame_harness.histories.matrix import CorruptionRunner, MatrixRow
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine

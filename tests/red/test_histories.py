@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from frame_harness.cli.main import cli
+from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.campaign import HistoryTally, campaign
+from frame_harness.frame_histories.commands import decode
+from frame_harness.frame_histories.lockstep import Lockstep, OwnHost
+from frame_harness.frame_histories.script_play import play_script
+from frame_harness.frame_histories.scripts import parse
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.campaign import HistoryTally, campaign
-from frame_harness.histories.commands import decode
-from frame_harness.histories.lockstep import Lockstep, OwnHost
-from frame_harness.histories.script_play import play_script
-from frame_harness.histories.scripts import parse
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from frame_harness.base.units import Pfn
+from frame_harness.frame_histories import campaign as campaigns
+from frame_harness.frame_histories.ahead import Ahead, Mismatch
+from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.campaign import QUICK_HISTORIES, QUICK_SEED, campaign, is_played_both_ways
+from frame_harness.frame_histories.differences import HistoryDifference
+from frame_harness.frame_histories.generator import Generator
+from frame_harness.frame_histories.history import HistoryFailure, play_again, play_random
+from frame_harness.frame_histories.lockstep import Lockstep, OwnHost
+from frame_harness.frame_histories.steps import Step
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestFailure, GuestTimeout
-from frame_harness.histories import campaign as campaigns
-from frame_harness.histories.ahead import Ahead, Mismatch
-from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, campaign, is_played_both_ways
-from frame_harness.histories.differences import HistoryDifference
-from frame_harness.histories.generator import Generator
-from frame_harness.histories.history import HistoryFailure, play_again, play_random
-from frame_harness.histories.lockstep import Lockstep, OwnHost
-from frame_harness.histories.steps import Step
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine

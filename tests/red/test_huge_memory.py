@@ -6,10 +6,10 @@ import pytest
 
 from frame_harness.base.units import GIB
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.scenarios import Scenario
+from frame_harness.frame_histories.whole_memory import WatchedMemory
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.scenarios import Scenario
-from frame_harness.histories.whole_memory import WatchedMemory
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 

@@ -12,12 +12,12 @@ from click.testing import CliRunner, Result
 
 from frame_harness.base.profiles import STEERING
 from frame_harness.cli.main import cli
+from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.commands import decode
+from frame_harness.frame_histories.lockstep import OwnHost
+from frame_harness.frame_histories.scripts import Script
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.boot_options import AS_USUAL
-from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.commands import decode
-from frame_harness.histories.lockstep import OwnHost
-from frame_harness.histories.scripts import Script
 from frame_harness.image.branches import Branches
 from frame_harness.image.build import build
 from frame_harness.image.errors import ImageError

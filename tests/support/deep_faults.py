@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 
 from frame_harness.base.profiles import STEERING
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.lockstep import OwnHost
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.boot_options import AS_USUAL, BootOptions
-from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 from frame_harness.steering.campaign import Campaign

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from frame_harness.base.units import Paddr, Pfn
+from frame_harness.frame_histories.corruptions import ORDER, CorruptionScene, middle_of
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
@@ -18,7 +19,6 @@ from frame_harness.frame_metadata.memory_state import (
     cached_frames,
     digest_frames,
 )
-from frame_harness.histories.corruptions import ORDER, CorruptionScene, middle_of
 from tests.support.synthetic import SMALL, healthy_state
 
 N_CPUS, MOST_CACHED = 8, 512

@@ -11,12 +11,12 @@ import numpy as np
 from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
 from frame_harness.bench.rows import Row, beside, timed
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.campaign import campaign
+from frame_harness.frame_histories.lockstep import OwnHost
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.program import Ask
-from frame_harness.histories.campaign import campaign
-from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 

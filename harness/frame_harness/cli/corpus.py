@@ -13,11 +13,11 @@ from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.profiles import STEERING
 from frame_harness.base.text import plural
+from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.lockstep import OwnHost
+from frame_harness.frame_histories.scripts import Script
 from frame_harness.frame_metadata.model import ModelError
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.lockstep import OwnHost
-from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine

@@ -24,9 +24,9 @@ from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus, minimized_in_words
 from frame_harness.cli.fuzz_rounds import ManyRounds, played_in_rounds
 from frame_harness.cli.fuzzed import Fuzzed
+from frame_harness.frame_histories.lockstep import OwnHost
+from frame_harness.frame_histories.scripts import Script
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.lockstep import OwnHost
-from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
 from frame_harness.image.errors import CompileError, WrongBuild
 from frame_harness.image.image import Image

@@ -19,7 +19,7 @@ from frame_harness.campaigns.plan import Plan
 from frame_harness.cli.campaign_options import CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus
 from frame_harness.cli.fuzzed import Fuzzed
-from frame_harness.histories.scripts import Script
+from frame_harness.frame_histories.scripts import Script
 from frame_harness.machine.identity import identity_of
 from frame_harness.steering.campaign import Campaign
 from frame_harness.steering.folder import name_of

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from frame_harness.frame_histories.lockstep import OwnHost
+from frame_harness.frame_histories.matrix import MatrixRow, matrix
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.lockstep import OwnHost
-from frame_harness.histories.matrix import MatrixRow, matrix
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from frame_harness.base.errors import UsageError
+from frame_harness.frame_histories.commands import encode
+from frame_harness.frame_histories.lockstep import Lockstep, OwnHost
+from frame_harness.frame_histories.script_play import play_script
+from frame_harness.frame_histories.scripts import NEXT_STEP, parse
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.commands import encode
-from frame_harness.histories.lockstep import Lockstep, OwnHost
-from frame_harness.histories.script_play import play_script
-from frame_harness.histories.scripts import NEXT_STEP, parse
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from frame_harness.frame_histories.attribution import OF_COMMAND, OF_NEW_LIFE
 from frame_harness.frame_metadata.constants import C
-from frame_harness.histories.attribution import OF_COMMAND, OF_NEW_LIFE
 
 OF_METHOD: Final[Mapping[str, str]] = {
     **{op.words: clause for op, clause in OF_COMMAND.items()},

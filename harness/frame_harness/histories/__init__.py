@@ -1,1 +1,1 @@
-"""Campaigns: a guest lives through a history while the whole of its memory is watched."""
+"""Random histories of method calls, for any contract; what shortens any history that shows a fault."""

@@ -9,11 +9,11 @@ from frame_harness.base.text import plural
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.methods import SlotValues
-from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.programmed import ProgrammedGuest
 from frame_harness.histories.method_stage import SLOTS, MethodCall, MethodStage, Unforeseen, Wrong
 from frame_harness.histories.shrink import shrink
 
@@ -71,7 +71,7 @@ def _found(
 ) -> Wrong | None:
     """Play one random history; what went otherwise than expected is played again round by round."""
     drawn_from, failure = rng.getstate(), None
-    if not (isinstance(kernel, Kernel) and kernel.runs_programs):
+    if not (isinstance(kernel, ProgrammedGuest) and kernel.runs_programs):
         return MethodStage(kernel, start, clause).play_random(rng, n_calls)
     try:
         return MethodStage(kernel, start, clause).play_ahead(kernel.program, rng, n_calls)

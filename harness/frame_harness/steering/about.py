@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from frame_harness.frame_metadata.constants import C
-from frame_harness.histories.commands import (
+from frame_harness.frame_histories.commands import (
     ALLOCATES,
     GIVES_BACK,
     READS_FIELD,
@@ -15,8 +14,9 @@ from frame_harness.histories.commands import (
     Op,
     VtableAt,
 )
-from frame_harness.histories.generator import Generator
-from frame_harness.histories.steps import Got, OperandOrigin, Step
+from frame_harness.frame_histories.generator import Generator
+from frame_harness.frame_histories.steps import Got, OperandOrigin, Step
+from frame_harness.frame_metadata.constants import C
 
 DrawOperands = Callable[[random.Random], tuple[CommandOperand, ...]]
 # Ours: both ends of a byte, of a signed and of an unsigned word, and a few small numbers.

@@ -10,14 +10,14 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from frame_harness.histories.boot_configs import boot_configs_for
-from frame_harness.histories.campaign import HISTORY_STEPS, is_played_both_ways
-from frame_harness.histories.commands import Command
-from frame_harness.histories.generator import Generator
-from frame_harness.histories.history import HistoryFailure, play_random
-from frame_harness.histories.lockstep import BootConfig
-from frame_harness.histories.shortening import Shortened, script_of, shortest
-from frame_harness.histories.steps import Step
+from frame_harness.frame_histories.boot_configs import boot_configs_for
+from frame_harness.frame_histories.campaign import HISTORY_STEPS, is_played_both_ways
+from frame_harness.frame_histories.commands import Command
+from frame_harness.frame_histories.generator import Generator
+from frame_harness.frame_histories.history import HistoryFailure, play_random
+from frame_harness.frame_histories.lockstep import BootConfig
+from frame_harness.frame_histories.shortening import Shortened, script_of, shortest
+from frame_harness.frame_histories.steps import Step
 from frame_harness.steering.causes import Cause
 from frame_harness.steering.corpus import Corpus, CorpusEntry
 from frame_harness.steering.features import Feature

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from frame_harness.histories.history import HistoryFailure
+from frame_harness.frame_histories.history import HistoryFailure
 
 
 @dataclass(frozen=True, order=True)

@@ -6,9 +6,9 @@ import random
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from frame_harness.histories.commands import Command
-from frame_harness.histories.lockstep import BootConfig
-from frame_harness.histories.steps import Step
+from frame_harness.frame_histories.commands import Command
+from frame_harness.frame_histories.lockstep import BootConfig
+from frame_harness.frame_histories.steps import Step
 from frame_harness.steering.features import Feature, FeatureKind
 from frame_harness.steering.player import PlayedHistory
 

@@ -8,12 +8,12 @@ from enum import IntEnum
 
 import numpy as np
 
+from frame_harness.frame_histories.commands import Command
+from frame_harness.frame_histories.interpreter import Prediction
+from frame_harness.frame_histories.lockstep import Lockstep
 from frame_harness.frame_metadata.model import Done, Fail, Model, Panic
 from frame_harness.frame_metadata.model.buddy import CACHE_CAPACITY
 from frame_harness.frame_metadata.model.zones import NONE
-from frame_harness.histories.commands import Command
-from frame_harness.histories.interpreter import Prediction
-from frame_harness.histories.lockstep import Lockstep
 from frame_harness.image.branches import Branches
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import Vaddr
-from frame_harness.histories.lockstep import BootConfig
-from frame_harness.histories.scripts import FORMAT, NEXT_STEP, Script, parse
+from frame_harness.frame_histories.lockstep import BootConfig
+from frame_harness.frame_histories.scripts import FORMAT, NEXT_STEP, Script, parse
 from frame_harness.image.branches import Branches
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine

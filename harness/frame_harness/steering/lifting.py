@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
+from frame_harness.frame_histories.commands import Command, CommandOperand, Op, OperandKind
+from frame_harness.frame_histories.steps import Cached, Got, OperandOrigin, Step
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.commands import Command, CommandOperand, Op, OperandKind
-from frame_harness.histories.steps import Cached, Got, OperandOrigin, Step
 
 
 class Lifted:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from frame_harness.base.units import Paddr
-from frame_harness.histories.commands import Command
-from frame_harness.histories.history import HistoryFailure, StepWriter, play_again, play_random
-from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
-from frame_harness.histories.steps import Step
+from frame_harness.frame_histories.commands import Command
+from frame_harness.frame_histories.history import HistoryFailure, StepWriter, play_again, play_random
+from frame_harness.frame_histories.lockstep import BootConfig, Host, Lockstep
+from frame_harness.frame_histories.steps import Step
 from frame_harness.image.branches import Branches
 from frame_harness.steering.features import Feature, Observer
 

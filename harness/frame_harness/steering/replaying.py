@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.frame_histories.commands import encode
+from frame_harness.frame_histories.history import HistoryFailure
+from frame_harness.frame_histories.lockstep import Lockstep, OwnHost
+from frame_harness.frame_histories.script_play import play_script
+from frame_harness.frame_histories.scripts import Script
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import NotInThisVersion
-from frame_harness.histories.commands import encode
-from frame_harness.histories.history import HistoryFailure
-from frame_harness.histories.lockstep import Lockstep, OwnHost
-from frame_harness.histories.script_play import play_script
-from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.firmware import require_host

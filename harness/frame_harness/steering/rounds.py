@@ -9,9 +9,9 @@ from frame_harness.base.record import Count, Record
 from frame_harness.campaigns.done import Lost
 from frame_harness.campaigns.engine import Running
 from frame_harness.campaigns.images import SentImage
+from frame_harness.frame_histories.lockstep import OwnHost
+from frame_harness.frame_histories.scripts import Script, parse
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.histories.lockstep import OwnHost
-from frame_harness.histories.scripts import Script, parse
 from frame_harness.machine.definition import Machine
 from frame_harness.steering.campaign import Campaign, FoundCause
 from frame_harness.steering.corpus import CorpusEntry

@@ -8,11 +8,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_histories.commands import (
+    GIVES_BACK,
+    READS_FIELD,
+    CommandOperand,
+    Op,
+    OperandKind,
+    Recipe,
+)
+from frame_harness.frame_histories.generator import Generator
+from frame_harness.frame_histories.steps import Cached, Got, Listed, OperandOrigin, Step
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, CommandOperand, Op, OperandKind, Recipe
-from frame_harness.histories.generator import Generator
-from frame_harness.histories.steps import Cached, Got, Listed, OperandOrigin, Step
 from frame_harness.steering.about import place_about, steps_about
 
 VariedPart = Step | int

@@ -15,11 +15,11 @@ from frame_harness.base.disk import Unwritable, refused, run_writing, scratch, u
 from frame_harness.base.errors import HarnessError
 from frame_harness.cli import fuzz as fuzz_command
 from frame_harness.cli.fuzz import FuzzRequest
+from frame_harness.frame_histories.commands import decode
+from frame_harness.frame_histories.lockstep import BootConfig
+from frame_harness.frame_histories.scripts import Script
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.boot_options import AS_USUAL
-from frame_harness.histories.commands import decode
-from frame_harness.histories.lockstep import BootConfig
-from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import CHECK

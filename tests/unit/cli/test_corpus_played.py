@@ -10,9 +10,9 @@ import pytest
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.cli.corpus import SavedCorpus
-from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.commands import Command, Op
-from frame_harness.histories.scripts import Script
+from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.commands import Command, Op
+from frame_harness.frame_histories.scripts import Script
 from frame_harness.steering.campaign import Campaign, Kept
 from frame_harness.steering.player import PlayedHistory, Player
 

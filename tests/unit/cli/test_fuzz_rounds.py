@@ -20,8 +20,8 @@ from frame_harness.cli.corpus import SavedCorpus
 from frame_harness.cli.fuzz import FuzzRequest, seed_for
 from frame_harness.cli.fuzz_rounds import ManyRounds, played_in_rounds
 from frame_harness.cli.fuzzed import Fuzzed
+from frame_harness.frame_histories.lockstep import OwnHost
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from frame_harness.contract.invariant import InvariantStatus
+from frame_harness.frame_histories.corruption_table import CORRUPTIONS
+from frame_harness.frame_histories.corruptions import Corruption
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
@@ -18,8 +20,6 @@ from frame_harness.frame_metadata.invariants.frames import Frames
 from frame_harness.frame_metadata.invariants.lists import NO_FRAME, NOWHERE, FreeLists
 from frame_harness.frame_metadata.invariants.sweep import sweep
 from frame_harness.frame_metadata.memory_state import MemoryStateError, pfn_ranges
-from frame_harness.histories.corruption_table import CORRUPTIONS
-from frame_harness.histories.corruptions import Corruption
 from tests.support.scene import MadeUp, healthy
 from tests.support.synthetic import LARGEST, Shape, healthy_state
 

@@ -29,7 +29,7 @@ THROUGH = [
         "session/plugin.py",
     )
 ]  # fmt: skip
-CAMPAIGN = sorted((PACKAGE / "histories").glob("*.py"))
+CAMPAIGN = sorted((PACKAGE / "frame_histories").glob("*.py"))
 OTHER_TESTS = [path for part in ("unit", "red") for path in sorted((ROOT / "tests" / part).rglob("*.py"))]
 
 OF_THE_HARNESS = {

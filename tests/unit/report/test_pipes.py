@@ -9,10 +9,10 @@ from rich.console import Console
 from frame_harness.bench.rows import Row
 from frame_harness.cli.bench import table_of as bench_table
 from frame_harness.cli.matrix import table_of
+from frame_harness.frame_histories.commands import Op
+from frame_harness.frame_histories.corruption_table import CORRUPTIONS
+from frame_harness.frame_histories.matrix import MatrixRow
 from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.histories.commands import Op
-from frame_harness.histories.corruption_table import CORRUPTIONS
-from frame_harness.histories.matrix import MatrixRow
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.report.clause_table import clause_table
 from frame_harness.report.terminal import console_for, print_report

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.histories.attribution import Blame
-from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.commands import Command, Op, Recipe, decode
-from frame_harness.histories.differences import HistoryDifference, Look
-from frame_harness.histories.history import HistoryFailure
-from frame_harness.histories.scripts import Script, parse
-from frame_harness.histories.steps import Got, Step
+from frame_harness.frame_histories.attribution import Blame
+from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.commands import Command, Op, Recipe, decode
+from frame_harness.frame_histories.differences import HistoryDifference, Look
+from frame_harness.frame_histories.history import HistoryFailure
+from frame_harness.frame_histories.scripts import Script, parse
+from frame_harness.frame_histories.steps import Got, Step
 from frame_harness.steering.about import place_about, steps_about
 from frame_harness.steering.causes import Cause
 from frame_harness.steering.corpus import Corpus, CorpusEntry, fewest

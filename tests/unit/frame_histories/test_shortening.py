@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.histories import shortening
-from frame_harness.histories.attribution import Blame
-from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.commands import Command, Op, Recipe
-from frame_harness.histories.differences import HistoryDifference, Look
-from frame_harness.histories.history import HistoryFailure
-from frame_harness.histories.shortening import script_of, shortest
-from frame_harness.histories.steps import Step
+from frame_harness.frame_histories import shortening
+from frame_harness.frame_histories.attribution import Blame
+from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.commands import Command, Op, Recipe
+from frame_harness.frame_histories.differences import HistoryDifference, Look
+from frame_harness.frame_histories.history import HistoryFailure
+from frame_harness.frame_histories.shortening import script_of, shortest
+from frame_harness.frame_histories.steps import Step
 
 STEP = Step(0, Op.ALLOC, (Recipe(),))
 FAILURE = HistoryFailure(

@@ -20,16 +20,16 @@ from itertools import accumulate
 import numpy as np
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
+from frame_harness.frame_histories.commands import Command, encode
+from frame_harness.frame_histories.differences import HistoryDifference, of_crash, of_reply
+from frame_harness.frame_histories.differences import of_slots as difference_of_slots
+from frame_harness.frame_histories.interpreter import Prediction
+from frame_harness.frame_histories.lockstep import EVERY_BYTE, Lockstep, is_refused
 from frame_harness.frame_metadata.model import Model
 from frame_harness.frame_metadata.model.expected import SlotDifference, as_number
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.program import PAGE_LOOK_BYTES, Ask
 from frame_harness.guest.reply import Reply
-from frame_harness.histories.commands import Command, encode
-from frame_harness.histories.differences import HistoryDifference, of_crash, of_reply
-from frame_harness.histories.differences import of_slots as difference_of_slots
-from frame_harness.histories.interpreter import Prediction
-from frame_harness.histories.lockstep import EVERY_BYTE, Lockstep, is_refused
 
 MOST_SLOTS = 64
 """Of the slots that one command writes to so many are looked at behind it; all at the end of the batch."""

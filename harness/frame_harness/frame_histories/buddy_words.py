@@ -6,9 +6,9 @@ import numpy as np
 
 from frame_harness.base.units import Paddr, pfn_to_paddr
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.differences import HistoryDifference
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.differences import HistoryDifference
 
 COUNTERS = ("free", "cached", "allocated", "quarantined")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from frame_harness.frame_histories.history import HistoryFailure, play
+from frame_harness.frame_histories.lockstep import LineRefused, Lockstep
+from frame_harness.frame_histories.scripts import Script, unplayable
+from frame_harness.frame_histories.steps import Step
 from frame_harness.frame_metadata.model import ModelError
-from frame_harness.histories.history import HistoryFailure, play
-from frame_harness.histories.lockstep import LineRefused, Lockstep
-from frame_harness.histories.scripts import Script, unplayable
-from frame_harness.histories.steps import Step
 
 
 def play_script(lockstep: Lockstep, script: Script, where: str = "script") -> HistoryFailure | None:

@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.main import cli
+from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.lockstep import Lockstep, OwnHost
+from frame_harness.frame_histories.script_play import play_script
+from frame_harness.frame_histories.scripts import Script, parse
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed
-from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.lockstep import Lockstep, OwnHost
-from frame_harness.histories.script_play import play_script
-from frame_harness.histories.scripts import Script, parse
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine

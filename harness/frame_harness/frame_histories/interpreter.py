@@ -6,6 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
+from frame_harness.frame_histories.commands import (
+    ALLOCATES,
+    FOLLOWS_VTABLE,
+    GIVES_BACK,
+    READS_FIELD,
+    TAKES,
+    VTABLES,
+    WRITES_SLOT,
+    Command,
+    Op,
+    Recipe,
+)
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import (
@@ -19,18 +31,6 @@ from frame_harness.frame_metadata.model import (
     Vtable,
 )
 from frame_harness.frame_metadata.model.outcome import Panicked
-from frame_harness.histories.commands import (
-    ALLOCATES,
-    FOLLOWS_VTABLE,
-    GIVES_BACK,
-    READS_FIELD,
-    TAKES,
-    VTABLES,
-    WRITES_SLOT,
-    Command,
-    Op,
-    Recipe,
-)
 
 LAST_GENERATION = 2**32 - 1
 

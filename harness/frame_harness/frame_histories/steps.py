@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, pfn_to_paddr
+from frame_harness.frame_histories.commands import GIVES_BACK, Command, CommandOperand, Op, Recipe
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model, custom
-from frame_harness.histories.commands import GIVES_BACK, Command, CommandOperand, Op, Recipe
 
 Results = Mapping[int, tuple[Paddr, ...]]
 """By a step's number the addresses that it handed out."""

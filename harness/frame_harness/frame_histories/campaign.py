@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from frame_harness.histories.boot_configs import boot_configs_for
-from frame_harness.histories.generator import Generator
-from frame_harness.histories.history import play_random
-from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
-from frame_harness.histories.shortening import Shortened, script_of, shortest
+from frame_harness.frame_histories.boot_configs import boot_configs_for
+from frame_harness.frame_histories.generator import Generator
+from frame_harness.frame_histories.history import play_random
+from frame_harness.frame_histories.lockstep import BootConfig, Host, Lockstep
+from frame_harness.frame_histories.shortening import Shortened, script_of, shortest
 from frame_harness.machine.definition import Machine
 
 HISTORY_STEPS = 200

@@ -8,14 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from frame_harness.frame_histories.commands import (
+    ALLOCATES,
+    GIVES_BACK,
+    TAKES,
+    WRITES_SLOT,
+    Command,
+    Op,
+    Recipe,
+)
+from frame_harness.frame_histories.differences import HistoryDifference, Look
+from frame_harness.frame_histories.interpreter import Prediction
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS, RETURN
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.model import AllocOptions, Fail, Panic, PanicKind, Purpose
 from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
-from frame_harness.histories.commands import ALLOCATES, GIVES_BACK, TAKES, WRITES_SLOT, Command, Op, Recipe
-from frame_harness.histories.differences import HistoryDifference, Look
-from frame_harness.histories.interpreter import Prediction
 
 SCAN = "block_phys_has_poison_guard"
 _OF_METHOD = {method.name: method.clauses[0] for method in reversed(SLOT_METHODS)}

@@ -9,6 +9,20 @@ from dataclasses import replace
 import pytest
 
 from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
+from frame_harness.frame_histories.attribution import CALLED_AT_BOOT, CLAUSES, OF_COMMAND, blame
+from frame_harness.frame_histories.commands import (
+    Command,
+    CommandOperand,
+    Op,
+    OperandKind,
+    Recipe,
+    ScriptError,
+    decode,
+)
+from frame_harness.frame_histories.differences import HistoryDifference, Look
+from frame_harness.frame_histories.generator import Generator
+from frame_harness.frame_histories.interpreter import HANDLERS, Interpreter, Prediction, set_of_vtables
+from frame_harness.frame_histories.steps import Cached, Got, Listed, Step
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import FUNCTIONS
@@ -23,20 +37,6 @@ from frame_harness.frame_metadata.model import (
     PanicKind,
     booted_model,
 )
-from frame_harness.histories.attribution import CALLED_AT_BOOT, CLAUSES, OF_COMMAND, blame
-from frame_harness.histories.commands import (
-    Command,
-    CommandOperand,
-    Op,
-    OperandKind,
-    Recipe,
-    ScriptError,
-    decode,
-)
-from frame_harness.histories.differences import HistoryDifference, Look
-from frame_harness.histories.generator import Generator
-from frame_harness.histories.interpreter import HANDLERS, Interpreter, Prediction, set_of_vtables
-from frame_harness.histories.steps import Cached, Got, Listed, Step
 
 N_FRAMES = 6000
 GIVEN = [range(1, 2100), range(4200, N_FRAMES - 1)]

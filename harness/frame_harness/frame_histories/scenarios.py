@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_guest.canary import PayloadWatch
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.whole_memory import WatchedMemory
 from frame_harness.frame_metadata.constants import C
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed
-from frame_harness.histories.whole_memory import WatchedMemory
 
 FREE = C.flag_free
 MAX_ORDER = C.max_order

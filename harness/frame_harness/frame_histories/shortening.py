@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.histories.differences import Look
-from frame_harness.histories.history import HistoryFailure, play_again
-from frame_harness.histories.lockstep import Lockstep
-from frame_harness.histories.scripts import FoundOn, Script
+from frame_harness.frame_histories.differences import Look
+from frame_harness.frame_histories.history import HistoryFailure, play_again
+from frame_harness.frame_histories.lockstep import Lockstep
+from frame_harness.frame_histories.scripts import FoundOn, Script
 from frame_harness.histories.shrink import shrink
 
 _CLAUSE: Callable[[HistoryFailure], Hashable] = attrgetter("clause")

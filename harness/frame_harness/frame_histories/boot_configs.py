@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frame_harness.base.units import MIB
+from frame_harness.frame_histories.lockstep import BootConfig
 from frame_harness.guest.boot_options import AS_USUAL, BootOptions
-from frame_harness.histories.lockstep import BootConfig
 from frame_harness.machine.definition import Machine
 
 LARGEST_WHOLE = 256 * MIB

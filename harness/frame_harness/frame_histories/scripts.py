@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.profiles import NAMED_PROFILES
+from frame_harness.frame_histories.commands import VTABLES, Command, ScriptError, decode, encode
+from frame_harness.frame_histories.lockstep import BootConfig
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.guest.boot_options import BootOptions
-from frame_harness.histories.commands import VTABLES, Command, ScriptError, decode, encode
-from frame_harness.histories.lockstep import BootConfig
 
 FORMAT = "frame-harness script 1"
 NEXT_STEP = "name a file that fuzz has saved"

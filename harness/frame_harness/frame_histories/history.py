@@ -8,14 +8,14 @@ from typing import Protocol
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
+from frame_harness.frame_histories.ahead import Ahead, Mismatch
+from frame_harness.frame_histories.attribution import Blame, blame
+from frame_harness.frame_histories.commands import Command, Op
+from frame_harness.frame_histories.differences import HistoryDifference, Look
+from frame_harness.frame_histories.interpreter import Prediction
+from frame_harness.frame_histories.lockstep import Lockstep
+from frame_harness.frame_histories.steps import Step
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.ahead import Ahead, Mismatch
-from frame_harness.histories.attribution import Blame, blame
-from frame_harness.histories.commands import Command, Op
-from frame_harness.histories.differences import HistoryDifference, Look
-from frame_harness.histories.interpreter import Prediction
-from frame_harness.histories.lockstep import Lockstep
-from frame_harness.histories.steps import Step
 
 JUDGE_EVERY = 100
 MOST_IN_BATCH = 100

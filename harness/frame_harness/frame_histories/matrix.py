@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_guest.canary import PayloadWatch
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.commands import Command, Op, Recipe, encode
+from frame_harness.frame_histories.corruption_table import CORRUPTIONS
+from frame_harness.frame_histories.corruptions import ORDER, Corruption, CorruptionScene, middle_of
+from frame_harness.frame_histories.lockstep import Host
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.guest.bookkeeping import BookkeepingCopy
-from frame_harness.histories.commands import Command, Op, Recipe, encode
-from frame_harness.histories.corruption_table import CORRUPTIONS
-from frame_harness.histories.corruptions import ORDER, Corruption, CorruptionScene, middle_of
-from frame_harness.histories.lockstep import Host
 
 # No machine has RAM at 640 KiB, where the display's memory begins on a PC (QEMU 7.2, hw/display/vga.c).
 HOLE = Pfn(0xA0)

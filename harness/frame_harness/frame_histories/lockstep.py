@@ -14,6 +14,18 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_guest.memory_view import memory_state
+from frame_harness.frame_histories.buddy_words import BuddyWords
+from frame_harness.frame_histories.commands import VTABLES, Command, Op, encode
+from frame_harness.frame_histories.differences import (
+    HistoryDifference,
+    of_crash,
+    of_hooks,
+    of_invariants,
+    of_payload,
+    of_reply,
+)
+from frame_harness.frame_histories.differences import of_slots as difference_of_slots
+from frame_harness.frame_histories.interpreter import Interpreter, Prediction, is_refusal, set_of_vtables
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
@@ -23,18 +35,6 @@ from frame_harness.guest.boot_options import AS_USUAL, BootOptions
 from frame_harness.guest.booted import finish_well
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
-from frame_harness.histories.buddy_words import BuddyWords
-from frame_harness.histories.commands import VTABLES, Command, Op, encode
-from frame_harness.histories.differences import (
-    HistoryDifference,
-    of_crash,
-    of_hooks,
-    of_invariants,
-    of_payload,
-    of_reply,
-)
-from frame_harness.histories.differences import of_slots as difference_of_slots
-from frame_harness.histories.interpreter import Interpreter, Prediction, is_refusal, set_of_vtables
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
 from frame_harness.contract.invariant import InvariantReport
+from frame_harness.frame_histories.interpreter import Prediction, expected_status, is_refusal
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import Done, Fail, Panic, PanicKind
 from frame_harness.frame_metadata.model.expected import SlotDifference
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
-from frame_harness.histories.interpreter import Prediction, expected_status, is_refusal
 
 LAST_REFERENCE = 1
 """What `dec_ref` returns to the caller that has to give the frame back."""

@@ -8,11 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from frame_harness.base.units import Paddr
-from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.memory_state import Migratetype
-from frame_harness.frame_metadata.model import KERNEL_DATA, PAGE_TABLE, USER_DATA, Model, Purpose, custom
-from frame_harness.frame_metadata.model.zones import MAX_ORDER
-from frame_harness.histories.commands import (
+from frame_harness.frame_histories.commands import (
     ALLOCATES,
     READS_FIELD,
     STARTS,
@@ -22,7 +18,11 @@ from frame_harness.histories.commands import (
     Recipe,
     VtableAt,
 )
-from frame_harness.histories.steps import Cached, Got, Listed, OperandOrigin, Step
+from frame_harness.frame_histories.steps import Cached, Got, Listed, OperandOrigin, Step
+from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.memory_state import Migratetype
+from frame_harness.frame_metadata.model import KERNEL_DATA, PAGE_TABLE, USER_DATA, Model, Purpose, custom
+from frame_harness.frame_metadata.model.zones import MAX_ORDER
 
 HOOKED = tuple(VTABLES)
 FOLLOWERS = (Op.UNMAP, Op.LAST_REF, Op.TRY_VTABLE_REF, Op.VTABLE_REF)

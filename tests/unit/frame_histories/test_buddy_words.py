@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import Vaddr, pfn_to_paddr
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_histories.buddy_words import COUNTERS, BuddyWords
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import Model
 from frame_harness.frame_metadata.model.buddy import CACHE_CAPACITY, N_CPUS
-from frame_harness.histories.buddy_words import COUNTERS, BuddyWords
 from tests.support.just_booted import just_booted, paddr_of
 
 N_ZONES = 3

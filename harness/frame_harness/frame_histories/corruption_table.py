@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from frame_harness.frame_metadata.constants import C
-from frame_harness.histories.corruptions import (
+from frame_harness.frame_histories.corruptions import (
     NONE,
     ORDER,
     UNUSED,
@@ -32,6 +31,7 @@ from frame_harness.histories.corruptions import (
     unlink,
     write_payload,
 )
+from frame_harness.frame_metadata.constants import C
 
 # What one word out of order makes several invariants say.
 LOST_LIST = "LINK-SYMMETRIC LIST-REACHES-ONCE"
