@@ -18,13 +18,7 @@ def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
     for result in evidence.checks:
         if result.run not in happened:
             message = f"check: {result.check}: its run is not in evidence"
-            yield Reason(
-                kind=VerdictKind.ERROR,
-                code=ReasonCode.STRAY_CHECK,
-                message=message,
-                run=result.run,
-                check=result.check,
-            )
+            yield Reason.of_check(VerdictKind.ERROR, ReasonCode.STRAY_CHECK, result, message)
 
 
 def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> Iterator[Reason]:
@@ -51,13 +45,7 @@ def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> 
             complaints.append("names other clauses in another run")
         for complaint in complaints:
             message = f"check: {result.check}: {complaint}"
-            yield Reason(
-                kind=VerdictKind.ERROR,
-                code=ReasonCode.CHECK_CLAUSE,
-                message=message,
-                run=result.run,
-                check=result.check,
-            )
+            yield Reason.of_check(VerdictKind.ERROR, ReasonCode.CHECK_CLAUSE, result, message)
 
 
 def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iterator[Reason]:
@@ -108,13 +96,7 @@ def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
             kind = VerdictKind.NO_TESTS
         if kind is not None:
             message = f"check: {result.check}: {result.message or result.outcome}"
-            yield Reason(
-                kind=kind,
-                code=CODE_OF_BROKEN_OFF[result.outcome],
-                message=message,
-                run=result.run,
-                check=result.check,
-            )
+            yield Reason.of_check(kind, CODE_OF_BROKEN_OFF[result.outcome], result, message)
 
 
 def checks_could_judge(evidence: Evidence) -> Iterator[Reason]:
@@ -135,13 +117,7 @@ def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
         if (result.outcome is Outcome.ABSENT) != bool(result.lacks) or unknown:
             names = ", ".join(unknown or result.lacks) or "no name"
             message = f"check: {result.check}: {result.outcome} for want of {names}, which the module has"
-            yield Reason(
-                kind=VerdictKind.ERROR,
-                code=ReasonCode.ABSENCE,
-                message=message,
-                run=result.run,
-                check=result.check,
-            )
+            yield Reason.of_check(VerdictKind.ERROR, ReasonCode.ABSENCE, result, message)
 
 
 def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:

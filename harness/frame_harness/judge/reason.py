@@ -1,9 +1,11 @@
 """One reason against a PASS."""
 
+from __future__ import annotations
+
 from enum import StrEnum
 
 from frame_harness.base.record import Record
-from frame_harness.judge.evidence import Outcome, RunKey
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
 from frame_harness.judge.exit_codes import VerdictKind
 
 
@@ -76,3 +78,8 @@ class Reason(Record, frozen=True, kw_only=True):
     run: RunKey | None = None
     check: str = ""
     clause: str = ""
+
+    @classmethod
+    def of_check(cls, kind: VerdictKind, code: ReasonCode, result: CheckResult, message: str) -> Reason:
+        """One that a check gave in its run."""
+        return cls(kind=kind, code=code, message=message, run=result.run, check=result.check)

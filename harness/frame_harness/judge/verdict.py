@@ -106,13 +106,7 @@ def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
         if unknown or not result.broken:
             names = ", ".join(unknown) or "no clause"
             message = f"{names}: {what_was_seen(result)}"
-            yield Reason(
-                kind=VerdictKind.FAIL,
-                code=ReasonCode.VIOLATION,
-                message=message,
-                run=result.run,
-                check=result.check,
-            )
+            yield Reason.of_check(VerdictKind.FAIL, ReasonCode.VIOLATION, result, message)
 
 
 def _hidden(evidence: Evidence, baseline: Baseline) -> dict[str, None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
@@ -176,6 +176,3 @@ class Writer:
                 yield self._poisoned(name)  # it goes to quarantine, and cannot be freed from there, either
             yield Free(name)
         yield WrongFree(how, name)
-
-
-WriteSteps = Callable[[random.Random], list[CaseOperation]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -35,14 +34,6 @@ _N_COUNTS = 256
 _BUCKETS = np.searchsorted([1, 2, 3, 4, 8, 16, 32, 128], np.arange(_N_COUNTS), side="right")
 _NEARLY = 8
 """Frames that a cache may lack to be nearly full."""
-
-
-@dataclass(frozen=True)
-class FirstReached:
-    """What was reached first behind so many steps of a history."""
-
-    feature: Feature
-    steps: int
 
 
 class Observer:
