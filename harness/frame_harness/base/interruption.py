@@ -18,16 +18,13 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end in good order."""
 
 
-def until_interrupted(
-    work: Callable[[], None], blocked: Iterable[int], by: Iterable[signal.Signals] = STOPPING
-) -> None:
+def until_interrupted(work: Callable[[], None], blocked: Iterable[int]) -> None:
     """Do work that a signal interrupts; a second one within `GRACE_S` does not interrupt how it ends.
 
     Call it with the signals blocked, as last thing of a process; it returns with them blocked.
 
     Args:
         blocked: the signals that are blocked while the work is done.
-        by: the signals that interrupt.
     """
     heard = float("-inf")
 
@@ -38,14 +35,13 @@ def until_interrupted(
             heard = now
             raise KeyboardInterrupt
 
-    by = tuple(by)
-    for number in by:
+    for number in STOPPING:
         signal.signal(number, interrupt)
     try:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             work()
         finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, by)
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     except KeyboardInterrupt:
         return

@@ -112,7 +112,7 @@ class ProgramResult:
         """The steps that all CPUs of the run did together."""
         return self.total("steps")
 
-    def expect_none(self, what: str, field: str = "") -> None:
+    def expect_none(self, what: str) -> None:
         """Require that no expectation of a program failed.
 
         Raises:
@@ -126,7 +126,6 @@ class ProgramResult:
                 expected=f"{first.expected:#x}",
                 got=f"{first.got:#x}",
                 frame=first.paddr or None,
-                field=field,
             )
 
 

@@ -193,7 +193,7 @@ _MEANINGS: Final = np.array([_meaning(signs) for signs in range(1 << 7)], dtype=
 """The state for each set of signs."""
 
 
-def free_frames_by_order(slots: NDArray[Any], constants: Constants = C) -> NDArray[np.int64]:
+def free_frames_by_order(slots: NDArray[Any]) -> NDArray[np.int64]:
     """How many frames are free in blocks of each order, as slots say; those in caches count as order 0.
 
     Args:
@@ -201,15 +201,15 @@ def free_frames_by_order(slots: NDArray[Any], constants: Constants = C) -> NDArr
     Returns:
         Shape (max_order + 1,), by order; an order beyond the largest counts as that.
     """
-    free = slots["order"][slots["flags"] & np.uint32(constants.flag_free) != 0]
-    orders = np.minimum(free, constants.max_order)
-    return np.bincount(orders, minlength=constants.max_order + 1).astype(np.int64)
+    free = slots["order"][slots["flags"] & np.uint32(C.flag_free) != 0]
+    orders = np.minimum(free, C.max_order)
+    return np.bincount(orders, minlength=C.max_order + 1).astype(np.int64)
 
 
-def state_of_slot(*, flags: int, guard: int, refcount: int, order: int, constants: Constants = C) -> int:
+def state_of_slot(*, flags: int, guard: int, refcount: int, order: int) -> int:
     """The state of a frame that no cache and no memory map tells anything about, as in `FrameRuns`."""
     row = np.array([[flags], [guard], [refcount]], dtype=np.uint32)
-    signs = _signs(row[0], row[1], row[2], constants)
+    signs = _signs(row[0], row[1], row[2], C)
     return int(_told(signs, np.array([order], dtype=np.uint8))[0])
 
 

@@ -263,11 +263,11 @@ CaseOperation = (
 CaseStep = MapRegion | Islands | Protected | Reach | CaseOperation
 
 
-def map_of(steps: Sequence[CaseStep], name: str = "") -> MemoryMap:
+def map_of(steps: Sequence[CaseStep]) -> MemoryMap:
     """The map that some steps describe."""
     reach = [step.end for step in steps if isinstance(step, Reach)]
     return MemoryMap(
-        name,
+        "",
         tuple(step for step in steps if isinstance(step, MapRegion | Islands)),
         tuple(step for step in steps if isinstance(step, Protected)),
         min(reach, default=None),

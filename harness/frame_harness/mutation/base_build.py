@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say
 from frame_harness.base.disk import write_whole
 from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, cargo, store
@@ -70,7 +69,7 @@ class Base(Record, frozen=True, kw_only=True):
         shutil.copytree(self.folder, self.command.state, copy_function=_link_or_copy)
 
 
-def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolchain, say: Say | None) -> Base:
+def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolchain) -> Base:
     """Return the subject as it is built in a place; build it where that was not done yet.
 
     Raises:
@@ -87,7 +86,7 @@ def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolcha
         return kept
     place.restore_texts()
     note.unlink(missing_ok=True)
-    base = _built(place, subject.refreshed(), profile, toolchain, key, say)
+    base = _built(place, subject.refreshed(), profile, toolchain, key)
     write_whole(note, msgspec.json.encode(base))
     return base
 
@@ -97,15 +96,13 @@ def settings_of(toolchain: Toolchain) -> dict[str, str]:
     return dict(toolchain.env)
 
 
-def _built(
-    place: Workplace, subject: Subject, profile: str, toolchain: Toolchain, key: str, say: Say | None
-) -> Base:
-    lacks = lacking_names(subject, profile, toolchain, say=say)
-    target = _target(place, toolchain, say)
+def _built(place: Workplace, subject: Subject, profile: str, toolchain: Toolchain, key: str) -> Base:
+    lacks = lacking_names(subject, profile, toolchain)
+    target = _target(place, toolchain)
     order = cargo.shim_invocation(
         "rustc", subject, profile, target, toolchain, "--message-format=json", "-vv", "--", *FLAGS
     ).lacking(lacks)
-    built = cargo.compile_shim(subject, profile, order, say=say)
+    built = cargo.compile_shim(subject, profile, order)
     sha256 = hashlib.sha256(built.elf.read_bytes()).hexdigest()
     prove_image(Image(built.elf, sha256, profile, subject), toolchain, built.core)
     command = command_of(built.told, store.built_name())
@@ -120,14 +117,14 @@ def _built(
     )  # fmt: skip
 
 
-def _target(place: Workplace, toolchain: Toolchain, say: Say | None) -> Path:
+def _target(place: Workplace, toolchain: Toolchain) -> Path:
     """Return cargo's folder in a place: at first a copy of the common one, for what all kernels share."""
     folder, common = place.folder / _TARGET / toolchain.key, cargo.target_dir_of(toolchain)
     if folder.is_dir() or not common.is_dir():
         return folder
     part = folder.with_name(f".{folder.name}")
     shutil.rmtree(part, ignore_errors=True)
-    with store.locked(f"build-{toolchain.key}", say=say), cache_limit.used(common):
+    with store.locked(f"build-{toolchain.key}"), cache_limit.used(common):
         shutil.copytree(common, part, symlinks=True, ignore=shutil.ignore_patterns("incremental*"))
     part.rename(folder)
     return folder

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Finished, Say
+from frame_harness.base.commands import Finished
 from frame_harness.base.disk import run_writing
 from frame_harness.base.errors import BuildError
 from frame_harness.image.compiler import Toolchain
@@ -90,8 +90,8 @@ class NotLinked:
 class Builder:
     """Builds mutants of one subject in one place, one at a time."""
 
-    def __init__(self, place: Workplace, subject: Subject, toolchain: Toolchain, say: Say | None) -> None:
-        self._place, self._toolchain, self._say = place, toolchain, say
+    def __init__(self, place: Workplace, subject: Subject, toolchain: Toolchain) -> None:
+        self._place, self._toolchain = place, toolchain
         self._bases: dict[str, Base] = {}
         self.subject = subject
 
@@ -103,7 +103,7 @@ class Builder:
         """
         if profile not in self._bases:
             try:
-                base = base_of(self._place, self.subject, profile, self._toolchain, self._say)
+                base = base_of(self._place, self.subject, profile, self._toolchain)
             except CompileError as error:  # of no mutant
                 detail = f"the subject itself does not compile: {error.first}"
                 raise BuildError(
@@ -133,7 +133,7 @@ class Builder:
         kernel.unlink(missing_ok=True)
         finished = run_writing(
             self._place.folder, base.command.argv, what=f"compiling mutant {mutant.key} ({profile})",
-            say=self._say, cwd=resources.shim_dir(),
+            cwd=resources.shim_dir(),
             env=environment() | settings_of(self._toolchain) | base.command.env,
         )  # fmt: skip
         if finished.status != 0:
@@ -181,7 +181,7 @@ class Builder:
 
     def _orderings(self, subject: Subject) -> str:
         try:
-            return orderings_of(compile_ir(subject, _IR_PROFILE, self._toolchain, say=self._say))
+            return orderings_of(compile_ir(subject, _IR_PROFILE, self._toolchain))
         except CompileError as error:  # its kernel was compiled: the text is not to blame
             detail = f"no LLVM IR of a text that compiles: {error.first}"
             raise BuildError("mutants", subject.name, detail=detail, next_step=_AGAIN) from error
@@ -191,9 +191,6 @@ class Builder:
 def builder(
     files: Mapping[str, bytes],
     subject_in: Callable[[Path], Subject],
-    *,
-    toolchain: Toolchain | None = None,
-    say: Say | None = None,
 ) -> Iterator[Builder]:
     """Take a place that nobody else works in, and lay a subject out there.
 
@@ -203,9 +200,9 @@ def builder(
         files: all that the subject is compiled from, by their paths in its folder.
         subject_in: returns the subject in a folder.
     """
-    toolchain = toolchain or find_toolchain(say=say)
+    toolchain = find_toolchain()
     with claimed(files) as place:
-        yield Builder(place, subject_in(place.sources), toolchain, say)
+        yield Builder(place, subject_in(place.sources), toolchain)
 
 
 def build_mutant(

@@ -27,8 +27,8 @@ class _Row:
     access: int | None = None
 
 
-def svg(diagram: Interleaving, *, alone: bool = False) -> str:
-    """The picture as SVG; `alone` for a file of its own."""
+def svg(diagram: Interleaving) -> str:
+    """The picture as SVG."""
     first, second = diagram.operations
     rows, left_out = _rows(diagram)
     height = TOP + ROW * (len(rows) + 0.5) + (126 if diagram.orders[0] == diagram.orders[1] else 146)
@@ -46,7 +46,7 @@ def svg(diagram: Interleaving, *, alone: bool = False) -> str:
             _access(picture, diagram.accesses[row.access], y, wrong=row.access in diagram.wrong)
     _notes(picture, diagram, left_out, bottom + 16)
     _outcome(picture, diagram, bottom + 44)
-    return picture.markup(alone=alone)
+    return picture.markup()
 
 
 def _description(diagram: Interleaving) -> str:

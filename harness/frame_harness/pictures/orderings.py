@@ -21,8 +21,8 @@ MOST_ROWS: Final = 12
 _TEXT: Final = 110
 
 
-def svg(diagram: OrderingTrace, *, alone: bool = False) -> str:
-    """The picture as SVG; `alone` for a file of its own."""
+def svg(diagram: OrderingTrace) -> str:
+    """The picture as SVG."""
     kept = shown_events(diagram)
     foot = _foot(diagram, len(diagram.events) - len(kept))
     top = TOP + (ABOVE if any(event.stale for event in diagram.events) else 0)
@@ -38,7 +38,7 @@ def svg(diagram: OrderingTrace, *, alone: bool = False) -> str:
         _event(picture, diagram.events[at], y)
     for number, (words, kind) in enumerate(foot):
         picture.text(16, bottom + 16 + 18 * number, words, kind, room=WIDTH - 32)
-    return picture.markup(alone=alone)
+    return picture.markup()
 
 
 def _description(diagram: OrderingTrace) -> str:

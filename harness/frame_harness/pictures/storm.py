@@ -13,8 +13,8 @@ LEFT, RIGHT, TOP, GAP = 96.0, 24.0, 50.0, 36.0
 _COLORS: Final = ("first", "second", "third", "fourth")
 
 
-def svg(diagram: StormRates, *, alone: bool = False) -> str:
-    """The picture as SVG; `alone` for a file of its own."""
+def svg(diagram: StormRates) -> str:
+    """The picture as SVG."""
     height = TOP + len(diagram.cpus) * (PANEL + GAP) + 24
     picture = Picture(WIDTH, height, title=f"storm {diagram.storm}", description=_description(diagram))
     picture.text(LEFT, 18, f"storm “{diagram.storm}”: steps a second", "strong", room=WIDTH - LEFT)
@@ -26,7 +26,7 @@ def svg(diagram: StormRates, *, alone: bool = False) -> str:
     for share, anchor in ticks:
         x = LEFT + share * (WIDTH - LEFT - RIGHT)
         picture.text(x, base, f"{share * end_s:.2f} s", "faint", anchor=anchor)
-    return picture.markup(alone=alone)
+    return picture.markup()
 
 
 def _description(diagram: StormRates) -> str:

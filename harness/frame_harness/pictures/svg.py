@@ -1,4 +1,4 @@
-"""A small builder of SVG pictures that stand in a page or alone, in light and in dark.
+"""A small builder of SVG pictures that stand in a page, in light and in dark.
 
 Shapes carry CSS classes alone. A page that shows pictures puts `STYLE` into its own style sheet, once, and
 may give the variables other values. Nothing here has an id, so any number of pictures may share a page.
@@ -77,9 +77,9 @@ class Picture:
         """Draw a rectangle; `tip` is shown to who points at it."""
         self._shape("rect", kind, tip, x=x, y=y, width=width, height=height, rx=3)
 
-    def circle(self, x: float, y: float, radius: float, kind: str, *, tip: str = "") -> None:
+    def circle(self, x: float, y: float, radius: float, kind: str) -> None:
         """Draw a filled circle around a point."""
-        self._shape("circle", kind, tip, cx=x, cy=y, r=radius)
+        self._shape("circle", kind, "", cx=x, cy=y, r=radius)
 
     def line(self, start: Point, end: Point, kind: str) -> None:
         """Draw a straight line."""
@@ -131,14 +131,9 @@ class Picture:
         else:
             element.text = printable(shown)
 
-    def markup(self, *, alone: bool = False) -> str:
-        """The picture as SVG; `alone` puts the style inside of it, for a file of its own."""
-        if not alone:
-            return ElementTree.tostring(self._root, encoding="unicode")
-        whole = ElementTree.Element(self._root.tag, self._root.attrib)
-        whole.extend(self._root)
-        ElementTree.SubElement(whole, "style").text = STYLE
-        return ElementTree.tostring(whole, encoding="unicode")
+    def markup(self) -> str:
+        """The picture as SVG, for a page that has `STYLE`."""
+        return ElementTree.tostring(self._root, encoding="unicode")
 
     def _points(self, name: str, points: Iterable[Point], kind: str, tip: str) -> None:
         numbers = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from frame_harness.pictures.svg import STYLE, Picture, fitting
+from frame_harness.pictures.svg import Picture, fitting
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -27,7 +27,7 @@ def test_words_of_a_guest_cannot_become_markup() -> None:
     picture = Picture(200, 80, title="</title><script>a()</script>")
     picture.text(0, 10, '<script>&"\x00\x1b[31m')
     picture.rect(0, 0, 10, 10, 'box" onload="a()', tip="a < b & c\x07")
-    markup = picture.markup(alone=True)
+    markup = picture.markup()
     root = read(markup)
     assert "<script" not in markup
     assert [one.text for one in root.iter(f"{SVG}text")] == ['<script>&"\\x00\\x1b[31m']
@@ -45,14 +45,6 @@ def test_long_words_lose_their_middle_and_keep_all_for_who_points_at_them() -> N
     assert (title.text, title.tail) == (words, fitting(words, 160))
     assert fitting(words, 160) == "kernel::m…tion_epoch"
     assert fitting("short", 160) == "short"
-
-
-def test_only_a_picture_for_a_file_of_its_own_carries_the_style() -> None:
-    picture = Picture(20, 20, title="dot")
-    picture.circle(10, 10, 4, "bad")
-    assert "<style>" not in picture.markup()
-    assert [one.text for one in read(picture.markup(alone=True)).iter(f"{SVG}style")] == [STYLE]
-    assert "<style>" not in picture.markup()
 
 
 def test_no_shape_has_an_id_so_that_pictures_can_share_a_page() -> None:

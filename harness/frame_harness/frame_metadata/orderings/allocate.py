@@ -25,12 +25,12 @@ class Attempt:
 
     path: Path
 
-    def find(self, field: str, *, writes: bool = True) -> list[int]:
-        """Return where a slot's field is written (or just touched)."""
+    def find(self, field: str) -> list[int]:
+        """Return where a slot's field is written."""
         return [
             index
             for index, access in enumerate(self.path.accesses)
-            if access.touches(field) and (access.writes or not writes)
+            if access.touches(field) and access.writes
         ]
 
     @property
