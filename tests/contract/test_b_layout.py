@@ -9,6 +9,7 @@ import pytest
 
 from frame_harness.base.units import Paddr, Pfn
 from frame_harness.contract import layout_map
+from frame_harness.frame_guest.expecting import expect_field
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.layouts import LAYOUTS, META_SLOT
 from frame_harness.guest.checks import ClauseViolated, expect
@@ -149,13 +150,13 @@ def test_three_witnesses_agree_on_each_field_set_alone(shared_kernel: Kernel) ->
             field=field,
             function=f"MetaSlot::{setter}",
         )
-        expect(
-            f"field {field} as DWARF types it",
-            int(shared_kernel.slots()[paddr >> 12][field]),
+        expect_field(
+            shared_kernel,
+            paddr,
+            field,
             pattern,
+            f"field {field} as DWARF types it",
             base=16,
-            frame=paddr,
-            field=field,
             function=f"MetaSlot::{setter}",
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.expecting import expect_field
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect, expect_panic, number
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
@@ -287,14 +288,7 @@ def test_a_frame_in_use_that_is_poisoned_keeps_its_count_when_the_buddy_offers_i
 
 def expect_count(what: str, kernel: Kernel, paddr: Paddr, count: int) -> None:
     """Require a frame's count in guest RAM, where no method of the subject stands between."""
-    expect(
-        what,
-        int(kernel.slots()[paddr >> 12]["refcount"]),
-        count,
-        base=16,
-        frame=paddr,
-        field="refcount",
-    )
+    expect_field(kernel, paddr, "refcount", count, what, base=16)
 
 
 @pytest.mark.clause("ALLOC-11", at="FrameAllocOptions::allocate")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.expecting import expect_field, field_in_ram
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect, expect_loud
 
@@ -12,34 +12,25 @@ UNUSED = 2**32 - 1
 SWAPS = [(1, 1, 2), (0, 0, UNUSED), (UNUSED, UNUSED, 1), (5, 4, 9), (UNUSED, 0, 1), (0, UNUSED, 1), (7, 7, 7)]
 
 
-def refcount_in_ram(kernel: Kernel, paddr: Paddr) -> int:
-    return int(kernel.slots()[paddr >> 12]["refcount"])
-
-
 @pytest.mark.clause("REF-01", at="MetaSlot::inc_ref")
 def test_free_frames_carry_the_sentinel_live_ones_count(kernel: Kernel) -> None:
     paddr = kernel.alloc()
     slot = kernel.slot(paddr)
-    expect(
-        "refcount of a fresh allocation",
-        refcount_in_ram(kernel, paddr),
-        1,
-        frame=paddr,
-        field="refcount",
-        function="FrameAllocOptions::allocate",
+    expect_field(
+        kernel, paddr, "refcount", 1, "refcount of a fresh allocation", function="FrameAllocOptions::allocate"
     )
     expect("get_refcount", slot.get_refcount(), 1, frame=paddr, function="MetaSlot::get_refcount")
     slot.inc_ref()
     slot.inc_ref()
-    expect("refcount after two inc_ref", refcount_in_ram(kernel, paddr), 3, frame=paddr, field="refcount")
+    expect_field(kernel, paddr, "refcount", 3, "refcount after two inc_ref")
     kernel.release(paddr)
-    expect(
-        "refcount of a freed frame",
-        refcount_in_ram(kernel, paddr),
+    expect_field(
+        kernel,
+        paddr,
+        "refcount",
         UNUSED,
+        "refcount of a freed frame",
         base=16,
-        frame=paddr,
-        field="refcount",
         function="MetaSlot::set_refcount",
     )
 
@@ -51,7 +42,7 @@ def test_dec_ref_returns_the_value_before(shared_kernel: Kernel) -> None:
     slot.poke_field("refcount", 3)
     returned = [slot.dec_ref() for _ in range(3)]
     expect("values returned by three dec_ref from 3", returned, [3, 2, 1], frame=paddr, field="refcount")
-    expect("refcount after them", refcount_in_ram(shared_kernel, paddr), 0, frame=paddr, field="refcount")
+    expect_field(shared_kernel, paddr, "refcount", 0, "refcount after them")
 
 
 @pytest.mark.clause("REF-02", at="MetaSlot::cas_refcount")
@@ -69,13 +60,8 @@ def test_compare_and_swap(shared_kernel: Kernel) -> None:
             frame=paddr,
             field="refcount",
         )
-        expect(
-            "refcount after it",
-            refcount_in_ram(shared_kernel, paddr),
-            new if swapped else stored,
-            base=16,
-            frame=paddr,
-            field="refcount",
+        expect_field(
+            shared_kernel, paddr, "refcount", new if swapped else stored, "refcount after it", base=16
         )
 
 
@@ -84,14 +70,7 @@ def test_set_refcount_stores_anything(shared_kernel: Kernel) -> None:
     for value in (0, 1, 2, 0x8000_0000, UNUSED - 1, UNUSED):
         paddr = shared_kernel.alloc()
         shared_kernel.slot(paddr).set_refcount(value)
-        expect(
-            "stored refcount",
-            refcount_in_ram(shared_kernel, paddr),
-            value,
-            base=16,
-            frame=paddr,
-            field="refcount",
-        )
+        expect_field(shared_kernel, paddr, "refcount", value, "stored refcount", base=16)
 
 
 @pytest.mark.clause("REF-03", at="MetaSlot::reset_refcount")
@@ -100,13 +79,7 @@ def test_reset_refcount_stores_zero(shared_kernel: Kernel) -> None:
         paddr = shared_kernel.alloc()
         shared_kernel.slot(paddr).poke_field("refcount", value)
         shared_kernel.slot(paddr).call("reset_refcount")
-        expect(
-            "refcount after reset_refcount",
-            refcount_in_ram(shared_kernel, paddr),
-            0,
-            frame=paddr,
-            field="refcount",
-        )
+        expect_field(shared_kernel, paddr, "refcount", 0, "refcount after reset_refcount")
 
 
 @pytest.mark.clause("REF-07", at="MetaSlot::dec_ref")
@@ -116,7 +89,7 @@ def test_dec_ref_on_zero_never_forges_the_free_sentinel(kernel: Kernel) -> None:
     slot.set_refcount(0)
     with expect_loud() as call:
         slot.dec_ref()
-    after = refcount_in_ram(kernel, paddr)
+    after = field_in_ram(kernel, paddr, "refcount")
     expect(
         "what dec_ref on 0 did",
         "panic" if call.panicked else f"{after:#x}",
@@ -142,7 +115,7 @@ def test_inc_ref_never_steps_onto_the_free_sentinel(kernel: Kernel) -> None:
         slot.inc_ref()
     expect(
         "whether refcount after inc_ref on one below the sentinel is the sentinel",
-        refcount_in_ram(kernel, paddr) == UNUSED,
+        field_in_ram(kernel, paddr, "refcount") == UNUSED,
         False,
         frame=paddr,
         field="refcount",
@@ -156,7 +129,7 @@ def test_inc_ref_never_wraps_from_the_sentinel_to_zero(kernel: Kernel) -> None:
     slot = kernel.slot(paddr)
     with expect_loud():
         slot.inc_ref()
-    after = refcount_in_ram(kernel, paddr)
+    after = field_in_ram(kernel, paddr, "refcount")
     expect(
         "refcount after inc_ref on a free frame", f"{after:#x}", f"{UNUSED:#x}", frame=paddr, field="refcount"
     )

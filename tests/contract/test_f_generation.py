@@ -7,18 +7,15 @@ import random
 import pytest
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.expecting import expect_field, field_in_ram
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect, expect_panic
-
-
-def generation_in_ram(kernel: Kernel, paddr: Paddr) -> int:
-    return int(kernel.slots()[paddr >> 12]["generation"])
 
 
 @pytest.mark.clause("GEN-01", at="MetaSlot::note_new_allocation_epoch")
 def test_a_claim_adds_one_and_nothing_else_does(kernel: Kernel) -> None:
     paddr = kernel.alloc()
-    first = generation_in_ram(kernel, paddr)
+    first = field_in_ram(kernel, paddr, "generation")
     slot = kernel.slot(paddr)
     operations: list[tuple[str, tuple[int, ...]]] = [
         ("set_flags", (0x100,)), ("set_order", (0,)), ("inc_ref", ()), ("dec_ref", ()),
@@ -30,31 +27,26 @@ def test_a_claim_adds_one_and_nothing_else_does(kernel: Kernel) -> None:
     ]  # fmt: skip
     for method, arguments in operations:
         slot.call(method, *arguments)
-        expect(
-            f"generation after {method}",
-            generation_in_ram(kernel, paddr),
-            first,
-            frame=paddr,
-            field="generation",
-            function=f"MetaSlot::{method}",
+        expect_field(
+            kernel, paddr, "generation", first, f"generation after {method}", function=f"MetaSlot::{method}"
         )
     kernel.release(paddr)
-    expect(
-        "generation after free",
-        generation_in_ram(kernel, paddr),
+    expect_field(
+        kernel,
+        paddr,
+        "generation",
         first,
-        frame=paddr,
-        field="generation",
+        "generation after free",
         function="MetaSlot::reset_with_free_list_meta",
     )
     kernel.offer(paddr)
     kernel.alloc()
-    expect(
-        "generation after the next allocation",
-        generation_in_ram(kernel, paddr),
+    expect_field(
+        kernel,
+        paddr,
+        "generation",
         first + 1,
-        frame=paddr,
-        field="generation",
+        "generation after the next allocation",
         function="FrameAllocOptions::allocate",
     )
 
@@ -62,17 +54,11 @@ def test_a_claim_adds_one_and_nothing_else_does(kernel: Kernel) -> None:
 @pytest.mark.clause("GEN-01", at="FrameAllocOptions::allocate")
 def test_a_refused_claim_begins_no_epoch(kernel: Kernel) -> None:
     paddr = kernel.alloc()
-    first = generation_in_ram(kernel, paddr)
+    first = field_in_ram(kernel, paddr, "generation")
     kernel.offer(paddr)
     with expect_panic("second allocation of a live frame"):
         kernel.alloc()
-    expect(
-        "generation after a refused claim",
-        generation_in_ram(kernel, paddr),
-        first,
-        frame=paddr,
-        field="generation",
-    )
+    expect_field(kernel, paddr, "generation", first, "generation after a refused claim")
 
 
 @pytest.mark.level("sequence")
@@ -95,7 +81,7 @@ def test_every_life_has_its_own_epoch(kernel: Kernel) -> None:
         live.append(paddr)
         if paddr in freed:
             freed.remove(paddr)
-        epoch = generation_in_ram(kernel, paddr)
+        epoch = field_in_ram(kernel, paddr, "generation")
         if paddr in seen:
             n_reused += 1
             expect("generation of the next life", epoch, seen[paddr] + 1, frame=paddr, field="generation")
@@ -131,4 +117,4 @@ def test_generation_wraps_to_zero_without_panic(kernel: Kernel) -> None:
     kernel.slot(paddr).set_generation(2**32 - 1)
     kernel.offer(paddr)
     expect("frame handed out", kernel.alloc(), paddr, base=16)
-    expect("generation after the wrap", generation_in_ram(kernel, paddr), 0, frame=paddr, field="generation")
+    expect_field(kernel, paddr, "generation", 0, "generation after the wrap")
