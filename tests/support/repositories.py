@@ -32,12 +32,16 @@ class Repo:
         repo.git("init", "--quiet", "--initial-branch=main")
         return repo
 
-    def git(self, *words: str | Path) -> str:
+    def tree(self, *entries: str) -> str:
+        """The id of a tree that is made of lines of `git ls-tree`, whatever they name."""
+        return self.git("mktree", given="".join(f"{entry}\n" for entry in entries))
+
+    def git(self, *words: str | Path, given: str = "") -> str:
         """What git prints."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         done = subprocess.run(
             ["git", *words], cwd=self.root, env=environment | _NOBODY_S, capture_output=True,
-            text=True, check=False,
+            text=True, check=False, input=given,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return str(done.stdout).strip()

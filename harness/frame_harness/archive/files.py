@@ -63,6 +63,8 @@ def read_sums(folder: Path) -> dict[str, str]:
         DamagedArchive: there is no list of sums, or it is none.
     """
     path = folder / SUMS
+    if path.exists() and not path.is_file():
+        raise damaged(path, "a list of SHA-256 sums", "no regular file")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -83,6 +85,8 @@ def require_sum(folder: Path, name: str, expected: str) -> None:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise damaged(folder / SUMS, "names of files in the folder", name)
+    if path.exists() and not path.is_file():
+        raise damaged(path, "a regular file", "something else")
     try:
         found = sha256_of(path)
     except OSError as error:

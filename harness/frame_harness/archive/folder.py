@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,13 @@ class FailureFolder:
     folder: Path
     record: FailureRecord
     result: CheckResult | None
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The files that the record names."""
+        for guest in self.guests:
+            named = guest.console, guest.script, guest.commands_file, guest.before, guest.after, guest.life
+            yield from filter(None, named)
 
     @property
     def guests(self) -> tuple[GuestRecord, ...]:
@@ -85,8 +93,13 @@ class FailureFolder:
 class Archive:
     """The evidence of a run that came to its end; nothing outside of the folder is read."""
 
-    def __init__(self, folder: Path, header: Header) -> None:
-        self.folder, self.header = folder, header
+    def __init__(self, folder: Path, header: Header, names: Collection[str]) -> None:
+        """Take a header whose files are known.
+
+        Args:
+            names: of all files whose sums were compared: no other one is read.
+        """
+        self.folder, self.header, self._names = folder, header, names
 
     @classmethod
     def open(cls, folder: Path) -> Archive:
@@ -102,7 +115,10 @@ class Archive:
             files.require_sum(folder, name, expected)
         if unknown := sorted(set(files.contents(folder)) - sums.keys()):
             raise damaged(folder / unknown[0], f"a file that {files.SUMS} lists", "another one")
-        return cls(folder, _decoded(folder / files.HEADER, Header))
+        archive = cls(folder, _decoded(folder / files.HEADER, Header), sums.keys())
+        for source in archive.header.sources:
+            archive._require_known(files.HEADER, source.file)
+        return archive
 
     @property
     def evidence(self) -> Evidence:
@@ -124,15 +140,24 @@ class Archive:
         """The checks that did not pass and had a guest at hand, in the order of the plan.
 
         Raises:
-            DamagedArchive: one of them is no record.
+            DamagedArchive: one of them is no record, or names a file that is none of the archive's.
         """
         results = {result.key: result for result in self.evidence.checks}
         found = []
         for folder in sorted((self.folder / files.FAILURES).glob("[0-9]*"), key=_number):
+            name = f"{files.FAILURES}/{folder.name}"
+            self._require_known(files.SUMS, f"{name}/{files.FAILURE}")
             record = _decoded(folder / files.FAILURE, FailureRecord)
             result = next((results[key] for key in record.keys if key in results), None)
             found.append(FailureFolder(folder, record, result))
+            for file in found[-1].names:
+                self._require_known(f"{name}/{files.FAILURE}", f"{name}/{file}")
         return tuple(found)
+
+    def _require_known(self, by: str, name: str) -> None:
+        """Require a file that is named in another one to be one of the archive's."""
+        if name not in self._names:
+            raise damaged(self.folder / by, f"names of files that {files.SUMS} lists", name)
 
     def failure_of(self, result: CheckResult) -> FailureFolder | None:
         """What the guests of a result left; None where it had none."""

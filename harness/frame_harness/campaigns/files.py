@@ -88,6 +88,8 @@ def ask_through(connection: Connection, places: Mapping[str, str]) -> None:
 
 
 def _kept(sha256: str, name: str) -> Path:
+    if any(part in ("", "..") or Path(part).name != part for part in (sha256, name)):  # from another machine
+        raise HarnessError("file of a campaign", f"{sha256}/{name}", expected="the name of a file")
     return resources.build_dir() / FOLDER / sha256 / name
 
 

@@ -117,6 +117,11 @@ def parse(text: str, where: str) -> Script:
             raise UsageError(
                 "script", where, expected=f"a line `# {key}: …`", actual="none", next_step=NEXT_STEP
             )
+    if "/" in header["machine"] or header["machine"].endswith(".toml"):
+        raise UsageError(
+            "script", where, expected="the name of a machine", actual=f"the file {header['machine']}",
+            next_step="name the file with --machine, its name in the script",
+        )  # fmt: skip
     if header["profile"] not in NAMED_PROFILES:
         wanted = " or ".join(f"`# profile: {profile}`" for profile in NAMED_PROFILES)
         raise UsageError(

@@ -209,6 +209,8 @@ class Sources:
         repository, commit = self._lineage.repository, version.commit.id
         files = [one for one in repository.files(commit, version.folder) if one.endswith(".rs")]
         needed = {name: str(PurePosixPath(version.folder, name)) for name in NEEDED}
+        if outside := [one for one in files if ".." in PurePosixPath(one).parts]:
+            raise NoCore(f"it has a file outside of its folder: {outside[0]}")
         if lacking := [name for name, path in needed.items() if path not in files]:
             raise NoCore(f"it lacks {', '.join(lacking)}")
         contents = repository.contents(commit, files)

@@ -97,7 +97,7 @@ class RunArchive:
             sources=sources, notes=tuple(notes),
         )  # fmt: skip
         writing.finish(self.folder, header)
-        self._archive = Archive(self.folder, header)
+        self._archive = Archive(self.folder, header, files.read_sums(self.folder).keys())
         return (*notes, *write_reports(self._archive, contents.contract))
 
 

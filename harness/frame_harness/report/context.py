@@ -25,13 +25,14 @@ class FindingContext:
 
     Attributes:
         slot: the contract's layout; None shows no bytes of slots.
-        copies: by path the copy to read in place of a file, which may be gone or another one by now.
+        copies: by path the copy to read in place of a file, which may be gone or another one by now; no other
+            file is read then. None reads the files themselves.
         kept: the folders with what guests of checks left.
     """
 
     subject: SubjectInfo | None = None
     slot: StructLayout | None = None
-    copies: Mapping[str, Path] = field(default_factory=dict)
+    copies: Mapping[str, Path] | None = None
     kept: Mapping[CheckInRun, Path] = field(default_factory=dict)
     _texts: dict[str, Sequence[str]] = field(default_factory=dict)
 
@@ -54,10 +55,11 @@ class FindingContext:
 
     def _read(self, file: str) -> Sequence[str]:
         judged = {one.path: one.sha256 for one in self.subject.files} if self.subject else {}
-        if file not in judged:
+        path = Path(file) if self.copies is None else self.copies.get(file)
+        if file not in judged or path is None:
             return ()
         try:
-            data = self.copies.get(file, Path(file)).read_bytes()
+            data = path.read_bytes()
         except OSError:
             return ()  # it is gone; the finding names the line all the same
         if hashlib.sha256(data).hexdigest() != judged[file]:

@@ -91,11 +91,12 @@ def print_report(
     Args:
         slot: how the bytes of a slot lie; without it none are shown.
         explained: whether `explain` knows the clauses.
-        copies: of the files that were judged, by their path; without one the file itself is read.
+        copies: of the files that were judged, by their path; no other one is read. None
+            reads the files themselves.
         kept: the folders with what guests of checks left.
     """
     alone = verdict.kind is VerdictKind.UNJUDGEABLE and not evidence.runs  # one line says it all
-    context = FindingContext(evidence.subject, slot, copies or {}, kept or {})
+    context = FindingContext(evidence.subject, slot, copies, kept or {})
     print_parts([] if alone else _parts(evidence, verdict, baseline, context, explained), console)
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
 

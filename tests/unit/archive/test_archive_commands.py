@@ -54,6 +54,7 @@ def fill(folder: Path) -> None:
     rows = np.array([before.slots[pfns], before.slots[pfns], after.slots[pfns]])
     save_life(failure.folder / "life.npz", Life(pfns, rows, ("old → ok", "slot.inc_ref 0x5000 → ok")))
     (failure.folder / "console.log").write_text("    0.001000  # hello\n")
+    (failure.folder / "qemu.sh").write_text("true\n")
     guest = GuestRecord(
         argv=("qemu",), script="qemu.sh", commands_of_others=1, console="console.log", before="before.npz",
         after="after.npz", life="life.npz", frames=(Paddr(0x5000),), changed_by="slot.inc_ref 0x5000",

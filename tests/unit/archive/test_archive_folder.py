@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,61 @@ def test_sums_cannot_lead_out_of_the_folder(folder: Path) -> None:
     with (folder / files.SUMS).open("a") as sums:
         sums.write(f"{'0' * 64}  ../../etc/passwd\n")
     with pytest.raises(DamagedArchive, match="names of files in the folder"):
+        Archive.open(folder)
+
+
+def sums_made_again(folder: Path) -> None:
+    """As somebody would who wants a folder that he changed to be read."""
+    (folder / files.SUMS).write_text(files.written_sums(folder))
+
+
+def forged(folder: Path, field: str, name: str) -> None:
+    """Let the record of a failure name another file, with its sum."""
+    [record] = folder.glob(f"*/*/{files.FAILURE}")
+    record.write_text(record.read_text().replace(f'"{field}"', f'"{name}"'))
+    sums_made_again(folder)
+
+
+@pytest.mark.parametrize("name", ["../../../secret", "{outside}/secret", "link", "../console.log", "."])
+@pytest.mark.parametrize("field", ["console.log", "after.npz"])
+def test_a_failure_that_names_a_file_outside_is_refused(folder: Path, field: str, name: str) -> None:
+    (folder.parent / "secret").write_text("words that only the host knows")
+    if name == "link":
+        [failure] = folder.glob("failures/7-*")
+        (failure / name).symlink_to(folder.parent / "secret")
+    forged(folder, field, name.format(outside=folder.parent))
+    with pytest.raises(DamagedArchive, match="expected names of files") as refused:
+        assert Archive.open(folder).failures
+    assert "judge the subject again" in refused.value.next_step
+
+
+def test_a_failure_outside_of_the_folder_is_refused(folder: Path) -> None:
+    [failure] = folder.glob("failures/7-*")
+    failure.rename(folder.parent / "outside")
+    failure.symlink_to(folder.parent / "outside")
+    sums_made_again(folder)
+    with pytest.raises(DamagedArchive, match=r"SHA256SUMS lists, got failures/7-.*/failure\.json"):
+        assert Archive.open(folder).failures
+
+
+@pytest.mark.parametrize("name", ["../frame.rs", "/etc/passwd", "sources/../../frame.rs", ""])
+def test_a_source_outside_of_the_folder_is_refused(folder: Path, name: str) -> None:
+    header = folder / files.HEADER
+    (folder.parent / "frame.rs").write_text("// text\n")
+    header.write_text(header.read_text().replace('"sources/frame.rs"', f'"{name}"'))
+    sums_made_again(folder)
+    with pytest.raises(DamagedArchive, match=r"archive\.json: expected names of files that SHA256SUMS"):
+        Archive.open(folder)
+
+
+@pytest.mark.parametrize("name", [files.SUMS, "failures/pipe"])
+def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    if name != files.SUMS:
+        with (folder / files.SUMS).open("a") as sums:
+            sums.write(f"{'0' * 64}  {name}\n")
+    with pytest.raises(DamagedArchive, match=r"regular file"):
         Archive.open(folder)
 
 

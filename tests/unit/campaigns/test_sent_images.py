@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import msgspec
 import pytest
 
 from frame_harness.base import resources
-from frame_harness.campaigns.files import known
+from frame_harness.base.errors import HarnessError
+from frame_harness.campaigns.files import keep, known
 from frame_harness.campaigns.images import SentImage
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
@@ -67,3 +69,13 @@ def test_a_copy_of_another_text_is_not_believed(image: Image, elsewhere: SentIma
     copy = tmp_path / "copy.rs"
     copy.write_bytes(b"\n" + image.subject.path.read_bytes())
     assert arrived(elsewhere, image.elf, copy).item_line(CONSTANT) is None
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "..", ""])
+def test_a_file_of_another_machine_cannot_lie_elsewhere(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path / "builds" / "deep"))
+    with pytest.raises(HarnessError, match="expected the name of a file"):
+        keep(hashlib.sha256(b"x").hexdigest(), name, b"x")
+    assert not [one for one in tmp_path.rglob("*") if one.is_file()]

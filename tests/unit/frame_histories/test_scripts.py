@@ -40,6 +40,7 @@ def test_script_is_saved_by_clause_profile_and_module() -> None:
         ("", "an empty file"),
         ("alloc\n", "first line"),
         ("# frame-harness script 1\n# machine: q35\nalloc\n", "profile"),
+        ("# frame-harness script 1\n# machine: ../q35.toml\n# profile: dev\nalloc\n", "name of a machine"),
         ("# frame-harness script 1\n# machine: q35\n# profile: dev\n# ramtop: high\n", "high"),
     ],
 )

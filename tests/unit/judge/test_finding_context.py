@@ -51,6 +51,14 @@ def shown(at: str, known: FindingContext, *, width: int = 80, terminal: bool = F
     return file.getvalue()
 
 
+def test_with_copies_no_other_file_is_read(subject: Path, tmp_path: Path) -> None:
+    whole = context(subject)
+    copy = tmp_path / "copy.rs"
+    copy.write_text(TEXT)
+    assert FindingContext(whole.subject, copies={str(subject): copy}).lines(str(subject)) == TEXT.split("\n")
+    assert FindingContext(whole.subject, copies={}).lines(str(subject)) == ()
+
+
 def test_line_is_shown_between_its_neighbors_without_their_common_margin(subject: Path) -> None:
     lines = shown(f"{subject}:3", context(subject)).splitlines()
     excerpt = [line.strip() for line in lines if re.match(r" +[> ] \d", line)]

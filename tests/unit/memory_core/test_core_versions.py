@@ -8,6 +8,7 @@ import pytest
 
 from frame_harness.base import git
 from frame_harness.base.errors import MissingToolError, UsageError
+from frame_harness.judge.origin import Commit
 from frame_harness.memory_core.tree import NEEDED
 from frame_harness.memory_core.versions import NoCore, Version, lineage_of, sources
 from tests.support.repositories import Repo
@@ -60,6 +61,22 @@ def test_versions_are_taken_out_and_nothing_is_left(tmp_path: Path) -> None:
     assert [text_of(repo, "HEAD~2", at) for at in range(3)] == [b"// 1\n", b"// 2\n", b"// 3\n"]
     assert repo.state() == before
     assert not (tmp_path / "builds" / "versions").exists()
+
+
+def test_a_version_that_names_files_outside_of_its_folder_is_not_taken_out(tmp_path: Path) -> None:
+    repo = repository(tmp_path / "r", 1, 2)
+    evil = repo.git("hash-object", "-w", repo.root / CORE / "buddy.rs")
+    up = repo.tree(f"100644 blob {evil}\tevil.rs")
+    folder = repo.tree(f"040000 tree {up}\t..", *repo.git("ls-tree", f"HEAD:{CORE}").splitlines())
+    top = folder
+    for name in reversed(CORE.split("/")):
+        top = repo.tree(f"040000 tree {top}\t{name}")
+    commit = repo.git("commit-tree", top, "-m", "evil")
+    lineage = lineage_of(repo.root / CORE, "HEAD~1")
+    with sources(lineage, None) as taken_out:
+        with pytest.raises(NoCore, match=r"a file outside of its folder: kernel/src/memory/\.\./evil\.rs"):
+            taken_out.subject(Version(Commit(id=commit, short="evil"), CORE, folder))
+        assert not list((tmp_path / "builds").rglob("evil.rs"))
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
