@@ -17,9 +17,9 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.boot_options import BootArguments, BootOptions
-from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.image.image import Image
-from frame_harness.races.explorer import Explorer, Race
+from frame_harness.races.explorer import Explorer, PlayKey, Race
 from frame_harness.races.stage import staged
 from frame_harness.session.run import Run
 
@@ -36,6 +36,7 @@ class Guests:
         self._run = run
         self._ending = contextlib.ExitStack()
         self._explorer: Explorer | None = None
+        self._endless: dict[PlayKey, Race] = {}
         self._failure: HarnessError | None = None
 
     def explorer(self) -> Explorer:
@@ -43,9 +44,8 @@ class Guests:
             raise self._failure  # it would fail for each clause in the same way
         if self._explorer is None:
             try:
-                self._explorer = Explorer.of(
-                    self._ending.enter_context(staged(self._boot, RULES.take)), RULES
-                )
+                stage = self._ending.enter_context(staged(self._boot, RULES.take))
+                self._explorer = Explorer.of(stage, RULES, self._endless)
             except HarnessError as error:
                 self._failure = error
                 raise
@@ -81,6 +81,7 @@ def races(guests: Guests, clause: str) -> Iterator[Race]:
             shown = True
             if race.fatal:
                 guests.end()
+            if race.fatal or race.remembered:
                 return
 
 
@@ -97,13 +98,20 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
     if not found:
         return
     first, diagram = found[0], found[0].diagram
+    if first.clause != clause:
+        # Two that come to no end break one clause, whichever of their clauses is looked at.
+        raise OtherClauseViolated(
+            first.clause, diagram.what, expected=diagram.expected, got=diagram.got, frame=first.frame,
+            field=diagram.hold.field, at=diagram.hold.at, function=first.play.held.function, diagram=diagram,
+        )  # fmt: skip
+    others = [race.diagram.what for race in found[1:SHOWN] if race.clause == clause]
     raise ClauseViolated(
         diagram.what,
         expected=diagram.expected,
         got=diagram.got,
         frame=first.frame,
         field=diagram.hold.field,
-        exhibit="\n".join([*why_not_recorded(first), *(race.diagram.what for race in found[1:SHOWN])]),
+        exhibit="\n".join([*why_not_recorded(first), *others]),
         at=diagram.hold.at,
         function=first.play.held.function,
         diagram=diagram,

@@ -34,6 +34,7 @@ from tests.support.race_mutants import (
     SEEDED,
     SILENT_STORE,
     TOUCHED_TWICE,
+    WAITS_IN_A_STATIC,
 )
 from tests.support.red_kernels import red_shim
 
@@ -162,6 +163,19 @@ def test_what_two_calls_on_two_frames_mix_up_in_a_static_is_found(name: str, tmp
         values = [one for one in diagram.accesses if one.field == diagram.hold.field]
         assert {one.cpu for one in values} == {1, 2}, diagram
         assert any(one.writes and one.left is not None for one in values), diagram
+
+
+def test_two_on_two_frames_that_come_to_no_end_are_told_once(tmp_path: Path) -> None:
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here(WAITS_IN_A_STATIC),
+        "--profile", "release", "-n", "1", "-k", "test_s_races",
+    )  # fmt: skip
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, VerdictKind.FAIL, ()), result.out
+    assert result.violated == {"ALLOC-09"}, result.out
+    for clause in ("ALLOC-02", "ALLOC-04", "GEN-01"):
+        assert result.report["clauses"][clause]["outcome"] == "not-evaluated", clause
+    assert result.says("does not come to its end: it stands at"), result.out
+    assert result.says("FrameAllocOptions::allocate"), result.out
 
 
 def test_what_is_touched_twice_passes_every_check_of_another_kind(tmp_path: Path) -> None:

@@ -338,6 +338,17 @@ PASSED_THROUGH_A_STATIC: dict[str, tuple[tuple[Edit, ...], set[str]]] = {
 }
 """By name: the edits, the clauses that are broken then."""
 
+# An allocation waits until a static holds what it stored there, which another one has overwritten.
+WAITS_IN_A_STATIC: tuple[Edit, ...] = (
+    (
+        "slot.set_flags(self.purpose.flags());",
+        "static WANTED: atomic::AtomicU32 = atomic::AtomicU32::new(0);\n"
+        "        WANTED.store(self.purpose.flags(), Release);\n"
+        "        while WANTED.load(Acquire) != self.purpose.flags() {}\n"
+        "        slot.set_flags(self.purpose.flags());",
+    ),
+)
+
 # Whether there is a hook is one question, which one it is another.
 ASKED_TWICE: tuple[Edit, ...] = (
     (

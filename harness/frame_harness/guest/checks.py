@@ -105,13 +105,15 @@ class OtherClauseViolated(ClauseViolated):
         got: str,
         frame: Paddr | None = None,
         field: str = "",
+        at: str = "",
         function: str = "",
+        diagram: Diagram | None = None,
         values: Values | None = None,
         slot: bytes = b"",
     ) -> None:
         super().__init__(
-            what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,),
-            values=values, slot=slot,
+            what, expected=expected, got=got, frame=frame, field=field, at=at, function=function,
+            breaks=(clause,), diagram=diagram, values=values, slot=slot,
         )  # fmt: skip
         self.clause = clause
 

@@ -20,6 +20,8 @@ from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
 from frame_harness.races.stage import Stage
 
+PlayKey = tuple[Scene, Operation, Access, Operation]
+"""The scene, the operation that is held, ahead of what, the one that runs meanwhile."""
 END = "end"
 """The part of an outcome that there is none of."""
 
@@ -49,6 +51,15 @@ class Play:
         on_another = self.apart and FRAME_OPERAND in self.meanwhile.method.operands
         return self.held.shown, self.meanwhile.shown + (" on another frame" if on_another else "")
 
+    @property
+    def key(self) -> PlayKey:
+        """The same for each clause that it can break, and in each guest of one image."""
+        return self.scene, self.held, self.at, self.meanwhile
+
+    def standing(self, line: str) -> Operation:
+        """The operation that does not come to its end, by its line."""
+        return self.meanwhile if line == self.meanwhile.line else self.held
+
 
 @dataclass(frozen=True)
 class Race:
@@ -57,20 +68,26 @@ class Race:
     Attributes:
         diagram: what came of it; the accesses where they were recorded.
         frame: physical address of the frame whose slot it was.
+        clause: the id of the one that is broken: the play's own, unless the operations come to no end.
         unordered: why it could not be played a second time; empty where it was not tried, or came to an end.
     """
 
     play: Play
     diagram: Interleaving
     frame: Paddr
+    clause: str
     unordered: str = ""
     slot: bytes = b""
     """The bytes of the frame's slot behind it; empty where the guest did not come so far."""
 
+    remembered: bool = False
+    """Whether it was not played in this guest: an earlier one did not survive it."""
+
     @property
     def fatal(self) -> bool:
         """Whether the guest may have been left out of order."""
-        return bool(self.unordered) or self.diagram.part == END or self.diagram.got.startswith("fault")
+        lost = self.diagram.part == END or self.diagram.got.startswith("fault")
+        return bool(self.unordered) or (lost and not self.remembered)
 
 
 @dataclass
@@ -83,27 +100,33 @@ class Explorer:
         strangers: commands that should enter the subject and did not, with their answers.
         absent: commands that take no part because this version of the subject lacks a name that they need:
             those names, by command.
+        endless: plays that came to no end in an earlier guest, which the next one is given: none is played
+            again, for whichever clause.
     """
 
     stage: Stage
     rules: RaceRules
+    endless: dict[PlayKey, Race] = field(default_factory=dict)
     traces: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
     alone: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
     strangers: dict[str, str] = field(default_factory=dict)
     absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _touched: dict[Method, set[Access]] = field(default_factory=dict)
     _orders: dict[tuple[Scene, Operation, Operation, bool], RaceResult] = field(default_factory=dict)
-    _outcomes: dict[tuple[Scene, Operation, Access, Operation], RaceResult] = field(default_factory=dict)
+    _outcomes: dict[PlayKey, RaceResult] = field(default_factory=dict)
     _plays: dict[str, list[Play]] | None = None
 
     @classmethod
-    def of(cls, stage: Stage, rules: RaceRules) -> Explorer:
+    def of(cls, stage: Stage, rules: RaceRules, endless: dict[PlayKey, Race] | None = None) -> Explorer:
         """Run every operation of the guest's table alone.
 
+        Args:
+            endless: of the explorer before this one.
         Raises:
             HarnessError: one of them belongs to a clause that nobody would ask for.
         """
-        explorer, versions = cls(stage, rules), stage.kernel.image.subject.contract.versions
+        explorer = cls(stage, rules, {} if endless is None else endless)
+        versions = stage.kernel.image.subject.contract.versions
         for method in methods(stage.table):
             if lacks := lacking(versions.of_line(method.name), stage.kernel.image.lacks):
                 explorer.absent[method.name] = lacks
@@ -183,10 +206,16 @@ class Explorer:
 
     def judge(self, play: Play) -> Race | None:
         """Interleave two operations; None when an order of the two explains what comes of it."""
+        if play.key in self.endless:
+            return replace(self.endless[play.key], play=play, remembered=True)
         try:
             got = self._interleaved(play)
         except GuestFailure as failure:
-            return self._race(play, END, ("both come to their end",) * 2, failure.summary)
+            orders = ("both come to their end",) * 2
+            clause = self._clause(play.standing(failure.what)) if play.apart else play.clause
+            race = self._race(play, END, orders, failure.summary, clause=clause)
+            self.endless[play.key] = race
+            return race
         got = self._judged(play, got)
         first = self._judged(play, self._in_order(play, swapped=False))
         if got == first:
@@ -205,12 +234,11 @@ class Explorer:
 
     def _interleaved(self, play: Play) -> RaceResult:
         """What comes of a play; it is the same for each clause that it can break."""
-        key = play.scene, play.held, play.at, play.meanwhile
-        if key not in self._outcomes:
-            self._outcomes[key] = self.stage.interleaved(
+        if play.key not in self._outcomes:
+            self._outcomes[play.key] = self.stage.interleaved(
                 play.held.line, play.trace, play.at, play.meanwhile.line, play.scene
             )
-        return self._outcomes[key]
+        return self._outcomes[play.key]
 
     def recorded(self, race: Race) -> Race:
         """The same with the accesses to the slot: those of the play once more.
@@ -237,7 +265,9 @@ class Explorer:
         same = _shown(self._judged(play, outcome), diagram.part) == diagram.got
         return recording.added_to(diagram) if same else None
 
-    def _race(self, play: Play, part: str, orders: tuple[str, str], got: str, slot: bytes = b"") -> Race:
+    def _race(
+        self, play: Play, part: str, orders: tuple[str, str], got: str, slot: bytes = b"", clause: str = ""
+    ) -> Race:
         hold = Hold(
             cpu=FIRST, instructions=play.at.instruction, at=self.stage.place(play.trace, play.at),
             inside=play.at.inside, field=play.field,
@@ -245,7 +275,7 @@ class Explorer:
         diagram = Interleaving(
             operations=play.operations, hold=hold, state=play.scene.name, part=part, orders=orders, got=got
         )
-        return Race(play, diagram, self.stage.frame, slot=slot)
+        return Race(play, diagram, self.stage.frame, clause or play.clause, slot=slot)
 
     def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
         key = play.scene, play.held, play.meanwhile, swapped

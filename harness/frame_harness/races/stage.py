@@ -261,7 +261,14 @@ class Stage:
 
     def _hangs(self, cpu: int) -> GuestTimeout:
         """For a command that does not come to its end though nobody holds the other CPU."""
-        return GuestTimeout(self._line(cpu), detail="it does not come to its end")
+        detail = f"it does not come to its end: it stands at {self._stands_at(cpu)}"
+        other = FIRST + SECOND - cpu
+        if self._debugger.rip(self._both.threads[other]) not in (self._idle, self._begins):
+            detail += f"; {self._line(other)} waits, too, at {self._stands_at(other)}"
+        return GuestTimeout(self._line(cpu), detail=detail)
+
+    def _stands_at(self, cpu: int) -> str:
+        return str(self.kernel.image.symbolize(self._debugger.rip(self._both.threads[cpu])))
 
     def _line(self, cpu: int) -> str:
         return _text(self._cells[cpu]["line"])

@@ -241,7 +241,7 @@ def seen_on_the_way(
         frame=error.frame,
         field=error.field,
         diagram=error.diagram,
-        at=_line_of(error.function, image),
+        at=error.at or _line_of(error.function, image),
         function=error.function,
         commands=result.commands,
         console_tail=result.console_tail,

@@ -256,6 +256,33 @@ def test_two_allocations_meet_though_they_are_given_two_frames_and_one_order_has
     assert explorer.judge(pairs["TINY-04"][0]) is None, "its payload is as it should be"
 
 
+class OnePlay(TinyStage):
+    """A stage on which two that are interleaved come to no end; each play counts."""
+
+    plays = 0
+
+    def interleaved(self, *_: object) -> RaceResult:
+        self.plays += 1
+        raise GuestTimeout("slot.take two", detail="it does not come to its end: it stands at slot.rs:1")
+
+
+def test_two_on_two_frames_that_come_to_no_end_break_one_clause_and_cost_one_guest() -> None:
+    first, second = OnePlay(traces=ALLOCATES_THROUGH_A_STATIC), OnePlay(traces=ALLOCATES_THROUGH_A_STATIC)
+    explorer = explored(first, ALLOCATING)
+    [play] = (one for one in explorer.plays("TINY-03") if one.apart and one.held.line == "slot.take one")
+    race = explorer.judge(play)
+    assert race is not None and race.fatal
+    assert (race.clause, race.diagram.part) == (LIFE[""], END), "what an allocation breaks as a whole"
+    assert race.diagram.got.endswith("it stands at slot.rs:1")
+    after = Explorer.of(cast("Stage", second), ALLOCATING, explorer.endless)
+    for clause in LIFE.values():
+        [same] = (one for one in after.plays(clause) if one.apart and one.held.line == "slot.take one")
+        again = after.judge(same)
+        assert again is not None and (again.clause, again.fatal) == (LIFE[""], False)
+        assert again.diagram == race.diagram
+    assert (first.plays, second.plays) == (1, 0)
+
+
 def test_a_clause_that_nobody_asks_for_is_an_error() -> None:
     with pytest.raises(HarnessError, match="TINY-06"):
         explored(TinyStage(), replace(RULES, clauses=("TINY-03", "TINY-04")))
@@ -338,7 +365,7 @@ def race_at(stage: object) -> tuple[Explorer, Race]:
     diagram = Interleaving(
         operations=("a", "b"), hold=hold, part="owner", orders=("0x7", "0x7"), got="0x6", state="in use"
     )
-    return Explorer(cast("Stage", stage), RULES), Race(play, diagram, Paddr(0))
+    return Explorer(cast("Stage", stage), RULES), Race(play, diagram, Paddr(0), play.clause)
 
 
 AHEAD = SlotAccess(cpu=1, field="owner", reads=True, writes=False)
