@@ -162,12 +162,13 @@ pub fn try_receive() -> Option<u8> {
     uart.has(line_status::DATA_READY).then(|| read(&mut uart.data))
 }
 
-/// Sends all of it, waiting for the host where it must, and for a CPU that prints alone.
+/// Sends all of it, waiting for the host where it must, and for a CPU that prints alone. Nothing from that CPU: what a panic's
+/// message logs while it is written would stand in the middle of the report's line.
 pub fn send(bytes: &[u8]) {
-    loop {
+    while ALONE.load(Ordering::Relaxed) != cpu::index() {
         let mut uart = UART.lock();
         // Relaxed: the CPU that prints alone has held the lock since it said so.
-        if [NOBODY, cpu::index()].contains(&ALONE.load(Ordering::Relaxed)) {
+        if ALONE.load(Ordering::Relaxed) == NOBODY {
             return uart.send(bytes);
         }
     }
