@@ -50,7 +50,8 @@ SHIM_MUTANTS = [
         "interrupts stay as they are",
         "VT-06",
         "src/sync/irq.rs",
-        ("    interrupts::disable();\n    let result", "    let result"),
+        ("use x86_64::instructions::interrupts::without_interrupts;\n", ""),
+        ("without_interrupts(|| f(&IrqDisabledToken(())))", "f(&IrqDisabledToken(()))"),
     ),
     mutant(
         "no order is too large",

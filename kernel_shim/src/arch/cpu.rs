@@ -1,6 +1,9 @@
 //! The running CPU: its number, its hardware id, its time stamp counter.
 
 use super::descriptors;
+use core::arch::asm;
+use x86_64::registers::control::{Cr0, Cr4};
+use x86_64::registers::rflags::{self, RFlags};
 
 /// No CPU's number.
 pub const NOBODY: usize = usize::MAX;
@@ -11,6 +14,25 @@ pub const NOBODY: usize = usize::MAX;
 /// memory, works in every handler, and is 0 before anything was set up.
 pub fn index() -> usize {
     descriptors::cpu_of(descriptors::task_register())
+}
+
+/// CR0 and CR4.
+pub fn controls() -> (u64, u64) {
+    (Cr0::read_raw(), Cr4::read_raw())
+}
+
+/// What a call has left otherwise than it may: all these flags were clear ahead of it, `controls` were as given.
+pub fn left_behind(before: (u64, u64)) -> Option<&'static str> {
+    let flags = rflags::read();
+    // SAFETY: clears the direction flag, as Rust code expects it.
+    unsafe { asm!("cld", options(nomem, nostack)) };
+    let left = [
+        (flags.contains(RFlags::INTERRUPT_FLAG), "interrupts enabled"),
+        (flags.contains(RFlags::DIRECTION_FLAG), "the direction flag set"),
+        (flags.contains(RFlags::ALIGNMENT_CHECK), "the flag AC set"),
+        (controls() != before, "another CR0 or CR4"),
+    ];
+    left.iter().find(|(is_so, _)| *is_so).map(|(_, what)| *what)
 }
 
 /// The time stamp counter.

@@ -5,7 +5,7 @@
 
 use super::local_apic;
 use x86_64::instructions::interrupts::enable_and_hlt;
-pub use x86_64::instructions::interrupts::{are_enabled, disable, enable};
+pub use x86_64::instructions::interrupts::{are_enabled, disable};
 use x86_64::instructions::port::Port;
 
 /// The first vector of the 16 lines: the lowest one that is no exception.

@@ -43,11 +43,7 @@ pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
     let abandoned = unsafe { call_abandonable(landing.stack_pointer.as_ptr(), run::<F, R>, (&raw mut job).cast()) };
     landing.stack_pointer.store(outer, Ordering::Relaxed);
     landing.armed.store(outer_armed, Ordering::Relaxed);
-    if abandoned == 0 {
-        job.result
-    } else {
-        None
-    }
+    job.result.filter(|_| abandoned == 0)
 }
 
 /// Whether [`abandon`] has somewhere to go.

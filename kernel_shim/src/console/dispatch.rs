@@ -63,6 +63,7 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
     let Some(command) = table::find(name) else {
         return refuse(Code::Unknown, format_args!("{name}: no such command, try help"));
     };
+    let controls = cpu::controls();
     let mut call = || {
         (command.run)(&mut args, reply)?;
         // The command may have left words. A refusal is better than an argument without a meaning.
@@ -70,7 +71,13 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
     };
     let returned = if report::recovers() { recovery::call(call) } else { Some(call()) };
     match returned {
-        Some(result) => Outcome::Returned(result),
+        Some(result) => match cpu::left_behind(controls) {
+            None => Outcome::Returned(result),
+            Some(left) => {
+                report::set_recovers(false); // nobody may take this for an answer
+                panic!("`{request}` came back with {left}");
+            }
+        },
         None => {
             if let Some(after_panic) = AFTER_PANIC.get() {
                 // SAFETY: the code that panicked on this CPU never runs again: `recovery::call` returned `None`, so it was abandoned.

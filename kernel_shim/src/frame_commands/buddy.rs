@@ -66,9 +66,7 @@ fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
             args.end()?;
             buddy::with(|buddy| buddy.log.clear());
         }
-        Some(other) => {
-            return Err(refused(Code::Usage, format_args!("{other}: expected clear or nothing")));
-        }
+        Some(other) => return Err(refused(Code::Usage, format_args!("{other}: expected clear or nothing"))),
     }
     Ok(())
 }

@@ -75,19 +75,13 @@ pub fn require_ram(paddr: PhysAddr, length: u64) -> Result<(), CommandError> {
         let map = layout::current();
         map.regions().iter().any(|region| region.kind == RegionKind::Ram && region.base <= base && end <= region.end)
     });
-    if inside {
-        Ok(())
-    } else {
-        Err(refused(Code::Range, format_args!("{length:#x} bytes at {base:#x}: not all of them usable RAM")))
-    }
+    let outside = || refused(Code::Range, format_args!("{length:#x} bytes at {base:#x}: not all of them usable RAM"));
+    inside.then_some(()).ok_or_else(outside)
 }
 
 pub fn require_buddy() -> Result<(), CommandError> {
-    if buddy::with(|buddy| buddy.is_populated()) {
-        Ok(())
-    } else {
-        Err(refused(Code::State, format_args!("the buddy manages nothing, boot with init=full")))
-    }
+    let empty = || refused(Code::State, format_args!("the buddy manages nothing, boot with init=full"));
+    buddy::with(|buddy| buddy.is_populated()).then_some(()).ok_or_else(empty)
 }
 
 /// The subject's error, by its variant's name.

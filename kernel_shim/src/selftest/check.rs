@@ -12,9 +12,5 @@ pub struct Check {
 
 /// `Ok` when `holds`.
 pub fn expect(holds: bool, otherwise: core::fmt::Arguments<'_>) -> Verdict {
-    if holds {
-        Ok(())
-    } else {
-        Err(Text::from_args(otherwise))
-    }
+    holds.then_some(()).ok_or_else(|| Text::from_args(otherwise))
 }

@@ -21,14 +21,8 @@ pub fn subject<R>(f: impl FnOnce() -> R) -> R {
 /// way is an answer, too: it abandons only the command.
 pub fn carry_out(me: &Cpu) -> u64 {
     let mut bytes = [0; LINE_BYTES];
-    let mut length = 0;
-    for cell in &me.line {
-        match cell.load(Relaxed) {
-            0 => break,
-            byte => bytes[length] = byte,
-        }
-        length += 1;
-    }
+    let given = me.line.iter().map(|cell| cell.load(Relaxed)).take_while(|&byte| byte != 0);
+    let length = bytes.iter_mut().zip(given).map(|(byte, given)| *byte = given).count();
     let request = core::str::from_utf8(&bytes[..length]).unwrap_or("");
     let mut reply = dispatch::new_reply();
     me.calling.store(1, Relaxed);

@@ -119,7 +119,5 @@ fn read(me: &Cpu) -> ([Step; MAX_STEPS], usize) {
 }
 
 fn idle(turns: u64) {
-    for turn in 0..turns {
-        black_box(turn);
-    }
+    (0..turns).for_each(|turn| _ = black_box(turn));
 }

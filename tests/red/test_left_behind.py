@@ -1,0 +1,97 @@
+"""Proves that a call which leaves the CPU in another state is no answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.errors import GuestCrashed
+from frame_harness.image.build import build
+from frame_harness.image.image import Image
+from frame_harness.judge.exit_codes import ExitCode, VerdictKind
+from frame_harness.machine.definition import load_machine
+from tests.support.doors import check, write_machine
+from tests.support.mutants import Edit, broken_here, mutated
+
+pytestmark = pytest.mark.slow
+
+IS_STORED = "        self.order.store(order, Release)\n    }\n"
+# By the order that is stored, which no block has, what the call does besides.
+LEAVES: dict[int, tuple[str, str]] = {
+    101: ('core::arch::asm!("sti")', "interrupts enabled"),
+    102: ('core::arch::asm!("std")', ""),
+    103: (
+        'core::arch::asm!("pushfq", "or qword ptr [rsp], 0x40000", "popfq")',
+        "the flag AC set",
+    ),
+    104: (
+        'core::arch::asm!("mov {0}, cr0", "btr {0}, 16", "mov cr0, {0}", out(reg) _)',
+        "another CR0 or CR4",
+    ),
+    105: (
+        'core::arch::asm!("mov {0}, cr4", "bts {0}, 2", "mov cr4, {0}", out(reg) _)',
+        "another CR0 or CR4",
+    ),
+    106: ('core::arch::asm!("pushfq", "cli", "popfq")', ""),
+}
+BY_ORDER: Edit = (
+    IS_STORED,
+    "        self.order.store(order, Release);\n        match order {\n"
+    + "".join(f"            {order} => unsafe {{ {does} }},\n" for order, (does, _) in LEAVES.items())
+    + "            _ => {}\n        }\n    }\n",
+)
+ENABLES: Edit = (
+    "        self.generation.load(Acquire)\n",
+    '        unsafe { core::arch::asm!("sti") }\n        self.generation.load(Acquire)\n',
+)
+
+
+@pytest.fixture(scope="module")
+def image_of_leaves(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    return build(frame_module(mutated(tmp_path_factory.mktemp("leaves"), (BY_ORDER,))), "release")
+
+
+@pytest.mark.parametrize("order", [order for order, (_, words) in LEAVES.items() if words])
+@pytest.mark.parametrize("how", ["{}", "batch {}"])
+def test_a_call_that_leaves_the_cpu_otherwise_ends_the_guest(
+    order: int, how: str, image_of_leaves: Image, tmp_path: Path
+) -> None:
+    line = f"slot.set_order 0x1060000 {order}"
+    words = f"`{line}` came back with {LEAVES[order][1]}"
+    with (
+        Kernel.boot(image_of_leaves, load_machine(write_machine(tmp_path))) as kernel,
+        pytest.raises(GuestCrashed) as crash,
+    ):
+        kernel.call(how.format(line))
+    assert words in crash.value.summary
+
+
+def test_a_call_that_turns_the_direction_of_copies_never_answers(
+    image_of_leaves: Image, tmp_path: Path
+) -> None:
+    """Where a copy comes ahead of the look at the flag, that crashes."""
+    with (
+        Kernel.boot(image_of_leaves, load_machine(write_machine(tmp_path))) as kernel,
+        pytest.raises(GuestCrashed),
+    ):
+        kernel.call("slot.set_order 0x1060000 102")
+
+
+def test_a_call_that_puts_the_flags_back_is_as_good_as_any(image_of_leaves: Image, tmp_path: Path) -> None:
+    with Kernel.boot(image_of_leaves, load_machine(write_machine(tmp_path))) as kernel:
+        kernel.call("slot.set_order 0x1060000 106")
+        assert kernel.call("slot.get_order 0x1060000")["v"] == 106
+
+
+def test_a_module_that_enables_interrupts_in_a_call_never_passes(tmp_path: Path) -> None:
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here([ENABLES]),
+        "--profile", "release", "-n", "1", "-k", "test_g and GEN-02 or GEN-03",
+    )  # fmt: skip
+    assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, VerdictKind.CRASH, ()), (
+        result.out
+    )
+    assert result.says("came back with interrupts enabled"), result.out
