@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from frame_harness.base.errors import BootError, ConsoleError, HarnessError, ProtocolError, UsageError
 from frame_harness.console.protocol import (
@@ -29,6 +29,10 @@ from frame_harness.console.transcript import Transcript
 
 T = TypeVar("T")
 TAIL_LINES: Final = 20
+FOREIGN_BYTES: Final = (
+    "where code of the kernel writes to COM1 by itself, its bytes stand between those of the protocol: print"
+    " with `serial_println!` or the crate `log`, or to another port"
+)
 # "3 panic file=…": the outcome of one command of a batch; its own data lines stand between
 _PANIC_IN_BATCH: Final = re.compile(r"[0-9]{1,6} panic file=")
 
@@ -123,7 +127,16 @@ class Channel:
             CrashReported, GuestGone, ProtocolError, what the watch raises.
         """
         self.require_line(command)
-        return self._guarded(lambda: self._request(command, watch))
+
+        def converse() -> Answer:
+            try:
+                return self._request(command, watch)
+            except ProtocolError as error:
+                pair: dict[str, Any] = {"expected": error.expected, "actual": error.actual}
+                seen = {name: value for name, value in pair.items() if value is not None}
+                raise ProtocolError(error.what, error.which, detail=FOREIGN_BYTES, **seen) from error
+
+        return self._guarded(converse)
 
     def require_line(self, command: str) -> None:
         """Refuse what cannot be sent as the next request; raises `UsageError` as `request` does."""

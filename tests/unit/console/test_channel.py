@@ -11,6 +11,7 @@ import pytest
 
 from frame_harness.base.errors import BootError, ConsoleError, ProtocolError, UsageError
 from frame_harness.console.channel import Channel, CrashReported, GuestGone
+from frame_harness.console.protocol import quote_line
 from frame_harness.console.stream import MAX_LINE_BYTES
 from frame_harness.console.typed import PIECE, TypedChannel
 
@@ -111,6 +112,17 @@ def test_anything_but_one_answer_is_a_broken_protocol(
     guest.sendall(words)
     with pytest.raises(ProtocolError):
         channel.request("x", Patience())
+
+
+@pytest.mark.parametrize("raw", [b"hello=1 ok", b"\xff\x00=1 ok", b"hello", b"!?"])
+def test_bytes_that_the_kernel_writes_by_itself_are_shown_with_what_to_do(
+    raw: bytes, channel: Channel, guest: socket.socket
+) -> None:
+    guest.sendall(raw + b"\n=1 ok\n")
+    with pytest.raises(ProtocolError) as error:
+        channel.request("slot.get_order 0x1000", Patience())
+    assert quote_line(raw) in error.value.summary
+    assert "writes to COM1 by itself" in error.value.summary and "serial_println!" in error.value.summary
 
 
 def test_second_reply_to_a_request_is_noticed_by_the_next(channel: Channel, guest: socket.socket) -> None:
