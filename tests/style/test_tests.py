@@ -49,7 +49,6 @@ BY_NEIGHBORS = {
 }  # fmt: skip
 # These lie deeper: by the file whose tests run them in this process.
 DEEPER = {
-    "tests/unit/frame_histories/test_replay.py": ("cli.replay",),
     # It plays cases on guests that find the faults of OWNING_MUTANTS.
     "tests/red/test_core_mutants.py": (
         "memory_core.owning_looks", "memory_core.owning_play", "memory_core.sharing",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from frame_harness.base.reading import text_of
 from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.baseline import EMPTY, Baseline, BaselineError, parse
 
@@ -17,7 +18,7 @@ def load_baseline(path: Path | None, clauses: Clauses) -> Baseline:
     if path is None:
         return EMPTY
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     except (OSError, UnicodeDecodeError) as error:
         got = error.strerror if isinstance(error, OSError) else "bytes that are no text"
         raise BaselineError(

@@ -10,6 +10,7 @@ import msgspec
 
 from frame_harness.archive import files
 from frame_harness.base.errors import UsageError
+from frame_harness.base.reading import bytes_of
 from frame_harness.base.record import decode_json
 from frame_harness.base.text import plural, printable
 from frame_harness.coverage.lines import Coverage, LineState, SourceCoverage
@@ -56,7 +57,7 @@ def _read(report: Path) -> tuple[Coverage, dict[str, str]]:
     coverage, actual = None, "one without coverage"
     digests: dict[str, str] = {}
     try:
-        read = decode_json(report.read_bytes(), _Report)
+        read = decode_json(bytes_of(report), _Report)
         coverage, digests = read.coverage, {one.path: one.sha256 for one in read.subject.files}
     except (OSError, msgspec.MsgspecError) as error:
         actual = str(error.strerror if isinstance(error, OSError) else error)
@@ -78,7 +79,7 @@ def _text(source: SourceCoverage, sha256: str | None, report: Path) -> str:
     copies = sorted((report.parent / files.SOURCES).rglob("*"))
     for file in (Path(source.path), *(one for one in copies if sha256 and one.is_file())):
         try:
-            content = file.read_bytes()
+            content = bytes_of(file)
         except OSError as error:
             actual = error.strerror
             continue

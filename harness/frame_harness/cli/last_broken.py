@@ -12,6 +12,7 @@ import msgspec
 from frame_harness.base import resources
 from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import UsageError
+from frame_harness.base.reading import bytes_of
 from frame_harness.base.record import decode_json
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.subject import Subject
@@ -83,7 +84,7 @@ def broken_in(report: Path) -> frozenset[BrokenCheck]:
         UsageError: there is no such file, or it is no such report.
     """
     try:
-        runs = decode_json(report.read_bytes(), _Report).runs
+        runs = decode_json(bytes_of(report), _Report).runs
     except (OSError, msgspec.MsgspecError) as error:
         actual = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.reading import text_of
 from frame_harness.frame_histories.commands import encode
 from frame_harness.frame_histories.lockstep import Lockstep, OwnHost
 from frame_harness.frame_histories.script_play import play_script
@@ -26,7 +27,7 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
         UsageError: the file is no script, or not one for a model.
     """
     try:
-        script = parse(file.read_text(encoding="utf-8"), str(file))
+        script = parse(text_of(file), str(file))
     except OSError as error:
         detail = f"cannot be read: {error.strerror}"
         raise UsageError("script", str(file), detail=detail, next_step=NEXT_STEP) from error

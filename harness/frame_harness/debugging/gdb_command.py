@@ -12,6 +12,7 @@ from typing import Any, Final
 from frame_harness.base import resources
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import UsageError
+from frame_harness.base.reading import text_of
 from frame_harness.debugging.facts import facts_of
 from frame_harness.image.image import Image
 
@@ -115,7 +116,7 @@ def read_launch_json(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             next_step=f"mkdir -p {path.absolute().parent}",
         )  # fmt: skip
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
         launch = json.loads(text) if text.strip() else {}
         return launch, [one for one in launch.get("configurations", []) if one.get("name") not in _NAMES]
     except FileNotFoundError:

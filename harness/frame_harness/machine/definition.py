@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct, structs
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.reading import text_of
 from frame_harness.base.resources import machines_dir
 from frame_harness.machine import schema
 
@@ -134,7 +135,7 @@ def load_machine(name_or_path: str | Path = DEFAULT_MACHINE) -> Machine:
             )
         path = machines_dir() / f"{text}.toml"
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(text_of(path))
     except OSError as error:
         raise UsageError("machine", str(path), detail=f"cannot read it: {error.strerror}",
             next_step=f"choose one of {', '.join(known_machines())}, or a file that can be read",

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.reading import bytes_of
 from frame_harness.mutation.mutants import Mutant
 
 
@@ -37,7 +38,7 @@ def load(path: Path) -> dict[str, SurvivorExplanation]:
         UsageError: the file cannot be read, or says something else; or a reason is empty or doubled.
     """
     try:
-        entries = msgspec.toml.decode(path.read_bytes(), type=_File).survivor
+        entries = msgspec.toml.decode(bytes_of(path), type=_File).survivor
     except (OSError, ValueError, RecursionError) as error:  # brackets may be too deep
         detail = error.strerror if isinstance(error, OSError) else str(error)
         raise _wrong(path, str(detail)) from error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.reading import text_of
 from frame_harness.base.units import Vaddr
 from frame_harness.frame_histories.lockstep import BootConfig
 from frame_harness.frame_histories.scripts import FORMAT, NEXT_STEP, Script, parse
@@ -43,7 +44,7 @@ def read(path: Path) -> Script:
         UsageError: it is none.
     """
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(text_of(path), str(path))
     except OSError as error:
         raise UsageError(
             "script", str(path), detail=f"cannot be read: {error.strerror}", next_step=NEXT_STEP
