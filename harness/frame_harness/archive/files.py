@@ -33,8 +33,9 @@ class DamagedArchive(HarnessError):
 
 
 def own_files(folder: Path | None) -> tuple[Path, ...]:
-    """The files of an archive's top folder that no report may be; none without an archive."""
-    return tuple(folder / name for name in (HEADER, BEGUN, SUMS)) if folder else ()
+    """Files and folders of an archive that no report may be, or lie in; none without an archive."""
+    names = HEADER, BEGUN, SUMS, FAILURES, IMAGES, SOURCES
+    return tuple(folder / name for name in names) if folder else ()
 
 
 def contents(folder: Path) -> Iterator[str]:

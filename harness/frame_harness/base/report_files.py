@@ -37,26 +37,30 @@ class ReportFiles:
 NO_REPORTS: Final = ReportFiles()
 
 
-def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> None:
+def make_way(
+    reports: Iterable[Path | None], sources: Iterable[Path | None], kept: Iterable[Path] = ()
+) -> None:
     """Remove what an earlier run left: one that ends without a verdict must not leave the last one's.
 
     Args:
         sources: files of the run that may not be overwritten; of a folder, its Rust files.
+        kept: files that may not be overwritten; of a folder, anything.
     Raises:
         UsageError: a report cannot be written where it should go.
         Unwritable: there is no room, or no leave.
     """
-    read = [real(path) for path in sources if path]
+    read, kept = [real(path) for path in sources if path], [real(path) for path in kept]
     named: list[Path] = []
     for report in filter(None, reports):
-        if any(_is_of(one, real(report)) for one in read):
+        place = real(report)
+        if any(_is_of(one, place) for one in read) or any(place.is_relative_to(one) for one in kept):
             raise UsageError(
                 "report",
                 str(report),
-                detail="the run itself reads that file, or keeps evidence in it",
+                detail="the run itself reads that file, or keeps evidence there",
                 next_step="name another file",
             )
-        if real(report) in named and (report.is_file() or not report.exists()):
+        if place in named and (report.is_file() or not report.exists()):
             raise UsageError(
                 "report", str(report), detail="named twice", next_step="name a file for each report"
             )
@@ -73,7 +77,7 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
                 "report", str(report), detail=f"cannot be written: {error.strerror}",
                 next_step="name another file",
             ) from error  # fmt: skip
-        named.append(real(report))
+        named.append(place)
         _drop(report)
 
 

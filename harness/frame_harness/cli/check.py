@@ -117,7 +117,7 @@ def check(request: CheckRequest) -> ExitCode:
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
     files = request.files
     report_files.make_way(
-        (*files.of_one_file, request.lcov), (*read, modules_of(request.frame_rs), *own_files(files.out))
+        (*files.of_one_file, request.lcov), (*read, modules_of(request.frame_rs)), own_files(files.out)
     )
     upstream.make_room(files.upstream)
     console = console_for()

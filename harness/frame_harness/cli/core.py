@@ -199,7 +199,7 @@ def check_core(request: CoreRequest) -> ExitCode:
     """
     read = (request.frame_rs, request.kernel_src, request.baseline, request.last_failed)
     files = request.files
-    report_files.make_way(files.of_one_file, (*read, modules_of(request.frame_rs), *own_files(files.out)))
+    report_files.make_way(files.of_one_file, (*read, modules_of(request.frame_rs)), own_files(files.out))
     upstream.make_room(files.upstream)
     console = console_for()
     with archive_of_a_run(files.out, read) as kept:

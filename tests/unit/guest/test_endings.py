@@ -161,11 +161,24 @@ def test_report_never_replaces_what_the_run_reads(tmp_path: Path) -> None:
     assert source.read_text() == "text"
 
 
-@pytest.mark.parametrize("name", ["archive.json", "SHA256SUMS", "begun.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "archive.json",
+        "SHA256SUMS",
+        "begun.json",
+        "failures/1.json",
+        "failures",
+        "images/a",
+        "sources/a/b.xml",
+    ],
+)
 def test_report_never_replaces_the_evidence_of_the_run(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="keeps evidence in it"):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="keeps evidence there"):
         check_command.check(CheckRequest(files=ReportFiles(json=tmp_path / name, out=tmp_path)))
-    assert list(tmp_path.iterdir()) == []
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
