@@ -156,6 +156,7 @@ def examine(
         progress.note(f"{none_broken(request.last_failed)}: every check is made")
     asked = replace(request.of_a_session(subject, machines), only=only, archive=archive)
     with telling_through(progress.note):
+        _require_any(request, asked)
         made = _evidence(request, asked, progress, order)
     selection = narrowed(made.evidence.selection, request.last_failed if only else None)
     evidence = msgspec.structs.replace(
@@ -273,10 +274,7 @@ def _run_suite(
     with _maker(request, asked, progress) as maker:
         status, session = run_suite(asked, *selection, workers=workers, listener=watcher, maker=maker)
     if asked.only and not watcher.plan:
-        raise UsageError(
-            "--last-failed", plural(len(asked.only), "check"), expected="of the chosen machines and checks",
-            actual="others", next_step="leave --machine, --profile and -k away",
-        )  # fmt: skip
+        raise _of_others(asked)
     notes += session.notes if session else ()
     if session is None or (evidence := session.evidence) is None:
         if status == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
@@ -293,6 +291,26 @@ def _run_suite(
     if evidence.interrupted:
         return evidence  # that workers died is what was asked of them
     return msgspec.structs.replace(evidence, errors=(*evidence.errors, *watcher.troubles))
+
+
+def _require_any(request: CheckRequest, asked: SessionRequest) -> None:
+    """Refuse a choice of none of the checks that were broken before anything is compiled for it.
+
+    Raises:
+        UsageError: there is none of them.
+    """
+    if asked.only:
+        words = ["-k", request.select] if request.select else []
+        _, session = run_suite(replace(asked, archive=None), "--collect-only", *words)
+        if session is not None and not session.planned:
+            raise _of_others(asked)
+
+
+def _of_others(asked: SessionRequest) -> UsageError:
+    return UsageError(
+        "--last-failed", plural(len(asked.only), "check"), expected="of the chosen machines and checks",
+        actual="others", next_step="leave --machine, --profile and -k away",
+    )  # fmt: skip
 
 
 @contextmanager

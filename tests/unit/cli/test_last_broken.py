@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
 
 from frame_harness.base.errors import UsageError
+from frame_harness.cli import check
 from frame_harness.cli.last_broken import broken_before, broken_in, broken_last, remember, remember_cases
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.frame_metadata.subject import frame_module
@@ -179,3 +181,18 @@ def test_what_preflight_finds_no_longer_is_forgotten_with_any_check_of_its_run(s
     remember(subject, [beside(Source.PREFLIGHT), broken])
     remember(subject, [passed(LIFE, DEV)])
     assert broken_before(LAST_RUN, subject) == {place(TABLE, RELEASE)}
+
+
+def test_a_choice_of_none_of_the_broken_checks_is_refused_before_anything_is_compiled(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> NoReturn:
+        raise AssertionError("it compiles")
+
+    monkeypatch.setattr(check, "_build_first", build)
+    name = "test_a_constants.py::test_page_size_and_slot_size"
+    broken = CheckResult(check=name, clauses=("CONST-01",), run=DEV, outcome=Outcome.VIOLATED, duration_s=0)
+    remember(subject, [broken])
+    asked = check.CheckRequest(frame_rs=subject.path, last_failed=LAST_RUN, select="ALLOC-07")
+    with pytest.raises(UsageError, match="1 check: expected of the chosen machines and checks"):
+        check.check(asked)
