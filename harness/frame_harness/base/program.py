@@ -12,7 +12,8 @@ PROGRAM = "frame-harness"
 
 def program() -> str:
     """Return this program's name for a command that is shown, so that it can be run as it stands."""
-    called = sys.argv[0]
-    if Path(called).name != PROGRAM or shutil.which(PROGRAM) == str(Path(called).resolve()):
+    called, found = sys.argv[0], shutil.which(PROGRAM)
+    # The folder that it lies in may be a link.
+    if Path(called).name != PROGRAM or (found and os.path.realpath(found) == os.path.realpath(called)):
         return PROGRAM
-    return os.path.relpath(called) if Path(called).resolve().is_relative_to(Path.cwd()) else called
+    return os.path.relpath(called) if Path(called).absolute().is_relative_to(Path.cwd()) else called
