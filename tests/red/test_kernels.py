@@ -173,9 +173,10 @@ def test_binary_garbage_instead_of_a_banner_is_a_timeout(tmp_path: Path) -> None
     assert "\x1b" not in result.out and result.out.replace("\n", "").isprintable()
 
 
-def test_a_perfect_transcript_before_exit_status_1_is_an_error(tmp_path: Path) -> None:
+def test_a_perfect_transcript_before_a_zero_at_the_exit_port_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "wrong-exit")
-    assert (result.kind, result.codes) == (VerdictKind.ERROR, {"exit"})
+    assert (result.kind, result.codes) == (VerdictKind.CRASH, {"exit"})
+    assert result.says("as after a write of 0x0 to the exit port"), result.out
     assert result.report["clauses"]["CONST-01"]["outcome"] == "held"
 
 

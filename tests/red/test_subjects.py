@@ -309,7 +309,7 @@ def test_a_method_that_hangs_costs_its_whole_limit_twice(tmp_path: Path) -> None
     assert any(one["outcome"] == "passed" for one in run["checks"]), result.out
 
 
-@pytest.mark.parametrize("value", ["0x10", "0x42"])
+@pytest.mark.parametrize("value", ["0x10", "0x42", "0x00"])
 def test_a_method_that_ends_qemu_is_a_crash_where_a_debugger_holds_it_too(value: str, tmp_path: Path) -> None:
     out = f'unsafe {{ core::arch::asm!("out dx, al", in("dx") 0xf4_u16, in("al") {value}_u8) }}'
     head = "    pub fn inc_ref(&self) {\n"

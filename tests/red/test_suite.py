@@ -140,4 +140,4 @@ def test_a_baseline_does_not_excuse_a_guest_that_exits_badly(tmp_path: Path) -> 
     baseline.write_text('[[finding]]\nid = "CONST-01"\nreason = "known"\n')
     arguments = ("--machine", machine_in(tmp_path), "--baseline", baseline, "-k", "CONST-01")
     result = check(tmp_path, *arguments, *RELEASE, "--red", "wrong-exit")
-    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, VerdictKind.ERROR, ())
+    assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, VerdictKind.CRASH, ())

@@ -40,20 +40,34 @@ class ExitStatus:
             status = f"exit status {self.returncode}"
         if self.returncode in _GUEST_WROTE:
             status += f", the guest wrote {_GUEST_WROTE[self.returncode]:#x}"
+        elif self.kind is GuestEnd.UNKNOWN and self.returncode & 1:
+            status += f", as after a write of {self.returncode >> 1:#x} to the exit port"
         reasons = ", ".join(self.shutdown_reasons) or "none"
         return f"{self.kind.words} ({status}, monitor's shutdown reason: {reasons})"
 
 
+def complains(stderr: str) -> bool:
+    """Whether QEMU has printed more than warnings: it does so of each failure of its own."""
+    return any(line.strip() and ": warning: " not in line for line in stderr.splitlines())
+
+
 def classify(
-    returncode: int, shutdown_reasons: tuple[str, ...], *, ran: bool, timed_out: bool, killed: bool
+    returncode: int,
+    shutdown_reasons: tuple[str, ...],
+    *,
+    ran: bool,
+    timed_out: bool,
+    killed: bool,
+    complained: bool = True,
 ) -> GuestEnd:
     """Decide what happened; whatever is not understood is an error, never a pass.
 
     QEMU's own 0 is a reset or a shutdown (a triple fault under `-no-reboot` exits 0), its 1 a failure of QEMU
-    or a 0 written to the port: none of these speaks for the guest.
+    or a 0 written to the port: none of these speaks for the guest. Of a failure QEMU says something.
 
     Args:
         ran: the guest was let run; before that no status can be the guest's.
+        complained: QEMU has printed what may be the reason of a failure.
         timed_out: a limit was reached first.
         killed: the harness sent the signal, or `quit` over the monitor.
     """
@@ -72,7 +86,9 @@ def classify(
         return GuestEnd.SIGNALED  # SIGTERM, SIGINT, SIGHUP: QEMU shuts down in good order
     if returncode == 0:
         return GuestEnd.RESET if "guest-reset" in shutdown_reasons else GuestEnd.UNEXPECTED
-    return GuestEnd.REFUSED if returncode == 1 else GuestEnd.UNKNOWN
+    if returncode == 1 and (complained or not ran or shutdown_reasons not in _BY_DEBUG_EXIT):
+        return GuestEnd.REFUSED
+    return GuestEnd.UNKNOWN
 
 
 def _signal_name(number: int) -> str:

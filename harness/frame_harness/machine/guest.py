@@ -19,7 +19,7 @@ from frame_harness.base.units import Vaddr
 from frame_harness.machine.argv import DEBUGGER_ID, Handles, qemu_argv
 from frame_harness.machine.deadline import Deadline, LimitReached, TimeoutReport
 from frame_harness.machine.definition import Machine
-from frame_harness.machine.exit_status import PASS_STATUS, ExitStatus, classify
+from frame_harness.machine.exit_status import PASS_STATUS, ExitStatus, classify, complains
 from frame_harness.machine.firmware import bios_argument, find_qemu
 from frame_harness.machine.flatview import RamRange, parse_flat_view
 from frame_harness.machine.monitor_event import MonitorEvent, monitor_events
@@ -320,12 +320,9 @@ class Guest:
                 e["data"].get("reason", "") for e in self._monitor.events() if e.get("event") == "SHUTDOWN"
             ]
             kind = classify(
-                returncode,
-                tuple(reasons),
-                ran=self._ran,
-                timed_out=self.timeout is not None,
-                killed=self._killed,
-            )
+                returncode, tuple(reasons), ran=self._ran, timed_out=self.timeout is not None,
+                killed=self._killed, complained=complains(self.stderr_text()),
+            )  # fmt: skip
             self._status = ExitStatus(kind, returncode, tuple(reasons), self.stderr_text())
             _LIVE.pop(id(self), None)
             self._monitor.close()

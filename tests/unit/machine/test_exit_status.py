@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.machine.exit_status import ExitStatus, classify
+from frame_harness.machine.exit_status import ExitStatus, classify, complains
 
 REASONS: list[tuple[str, ...]] = [
     (), ("guest-reset",), ("guest-shutdown",), ("host-qmp-quit",), ("host-signal",), ("guest-panic",),
@@ -42,6 +42,23 @@ def ended(
 )
 def test_end_is_classified_by_its_evidence(returncode: int, reasons: tuple[str, ...], kind: GuestEnd) -> None:
     assert ended(returncode, *reasons) is kind
+
+
+@pytest.mark.parametrize("reasons", [(), ("guest-shutdown",)])
+def test_a_zero_at_the_exit_port_is_told_from_a_failure_of_qemu(reasons: tuple[str, ...]) -> None:
+    facts = {"timed_out": False, "killed": False}
+    assert classify(1, reasons, ran=True, complained=False, **facts) is GuestEnd.UNKNOWN
+    assert classify(1, reasons, ran=True, complained=True, **facts) is GuestEnd.REFUSED
+    assert classify(1, reasons, ran=False, complained=False, **facts) is GuestEnd.REFUSED
+    assert classify(1, ("host-signal",), ran=True, complained=False, **facts) is GuestEnd.REFUSED
+    words = ExitStatus(GuestEnd.UNKNOWN, 1, reasons, "").describe()
+    assert "exit status 1, as after a write of 0x0 to the exit port" in words
+
+
+def test_what_qemu_warns_of_is_no_failure() -> None:
+    warning = "qemu-system-x86_64: warning: TCG doesn't support requested feature: CPUID.01H:ECX.x [bit 1]\n"
+    assert not complains("") and not complains("\n") and not complains(warning)
+    assert complains(warning + "qemu-system-x86_64: could not load kernel\n")
 
 
 def test_only_one_status_may_pass_in_the_two_ways_that_qemu_says_it() -> None:

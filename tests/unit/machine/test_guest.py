@@ -80,7 +80,7 @@ def test_qemu_that_somebody_else_ends_in_good_order_says_nothing_of_the_guest(ke
     [
         (tiny.leave(0x11), GuestEnd.FAIL),
         (tiny.leave(0x12), GuestEnd.PANIC),
-        (tiny.leave(0x00), GuestEnd.REFUSED),
+        (tiny.leave(0x00), GuestEnd.UNKNOWN),
         (tiny.leave(0x7F), GuestEnd.UNKNOWN),
         (tiny.triple_fault(), GuestEnd.RESET),
     ],

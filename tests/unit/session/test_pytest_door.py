@@ -275,7 +275,7 @@ def test_the_shared_guest_outlives_a_test_that_has_one_of_its_own(door: pytest.P
     ("red", "words", "workers"),
     [
         ("ktap-zero", "NO_TESTS microvm/release: selftest: planned 0", ()),
-        ("wrong-exit", "ERROR microvm/release: exit: expected pass, got refused 2 times", ("-n", "1")),
+        ("wrong-exit", "CRASH microvm/release: exit: expected pass, got unknown 2 times", ("-n", "1")),
     ],
     ids=["selftest", "exit-in-a-worker"],
 )
