@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from frame_harness.image import cache_limit, store
 from frame_harness.image.compiler import Toolchain
 
 # Another one for each change of what is noted, or of how a toolchain's key is made.
-_SHAPE = "3"
+_SHAPE = "4"
+_ON_THE_PATH = ("rustc", "rustup", "ld")
 _VARIABLES = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN")
 
 
@@ -55,7 +55,8 @@ def _watched(toolchain: Toolchain, sysroot: Path | None) -> list[Path]:
         toolchain.sysroot / "lib",
     ]  # where a compiler that was made anew has another name
     found += [rustup_home / "settings.toml", rustup_home / "toolchains"]
-    found += [Path(path) for path in map(shutil.which, ("rustc", "rustup", "ld")) if path]
+    # In each folder: one that comes into an earlier folder takes the place of the one that was found.
+    found += [Path(folder, name) for folder in os.get_exec_path() for name in _ON_THE_PATH]
     if sysroot is not None:
         found += [sysroot / "bin" / "rustc", sysroot / "lib" / "rustlib"]
     # Files by which a folder asks rustup for a toolchain; that one is not there is worth noting, too.
@@ -70,8 +71,10 @@ def _place(force: str | None) -> Path:
     return resources.build_dir() / "toolchains" / f"{name}.json"
 
 
-def _stamp(path: str | Path) -> int | None:
+def _stamp(path: str | Path) -> list[int] | None:
+    """What another file in its place has not: a copy or a package may keep the time of the change."""
     try:
-        return Path(path).stat().st_mtime_ns
+        status = Path(path).stat()
     except OSError:
         return None
+    return [status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino]

@@ -19,7 +19,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folders of the test's own for everything that is looked at."""
     monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'first'}{os.pathsep}{tmp_path / 'bin'}")
     for name in ("RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_HOME"):
         monkeypatch.delenv(name, raising=False)
 
@@ -57,6 +57,16 @@ def test_a_choice_that_was_forced_is_one_of_its_own(toolchain: Toolchain) -> Non
     assert remembered(toolchain, "debian") == toolchain
 
 
+def replaced(path: Path) -> None:
+    """Put another file there with the time of the one before, as `cp -p` and packages do."""
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_text("another program")
+    other.chmod(0o755)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
 def touched(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -74,9 +84,15 @@ def touched(path: Path) -> None:
         lambda tmp, _: touched(tmp / "home" / ".rustup" / "settings.toml"),
         lambda tmp, _: touched(tmp / "home" / ".rustup" / "toolchains"),
         lambda tmp, _: (tmp / "bin" / "rustc").unlink(),
+        lambda tmp, _: replaced(tmp / "bin" / "rustc"),
+        lambda tmp, _: replaced(tmp / "bin" / "cargo"),
+        lambda tmp, _: touched(tmp / "first" / "rustc"),
     ],
-    ids=["rustc", "cargo", "ld", "a library", "a target", "rustup's settings", "a toolchain", "no rustc"],
-)
+    ids=[
+        "rustc", "cargo", "ld", "a library", "a target", "rustup's settings", "a toolchain", "no rustc",
+        "another rustc", "another cargo", "a rustc ahead of it",
+    ],
+)  # fmt: skip
 def test_what_decides_about_a_toolchain_makes_it_be_looked_for_again(
     changed: Callable[[Path, Toolchain], None], toolchain: Toolchain, tmp_path: Path
 ) -> None:
