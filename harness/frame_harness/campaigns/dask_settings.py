@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import Any, Final
 
 from frame_harness.base.errors import HarnessError, MissingToolError
@@ -43,9 +44,12 @@ def load_dask() -> None:
     dask.config.refresh(paths=[], env={})
     dask.config.set({"logging": _OURS["logging"]})
     try:
-        import distributed  # noqa: F401, PLC0415
+        from distributed.deploy import spec  # noqa: PLC0415
     except ImportError as error:
         raise missing(error) from error
+    # Clusters of ours end with their blocks. At the end of the program dask would trip over one whose start
+    # was interrupted; its processes end with this one.
+    atexit.unregister(spec.close_clusters)
     dask.config.set(_OURS)
     dask.config.update(dask.config.get(OF_THE_USER), found, priority="new")
 

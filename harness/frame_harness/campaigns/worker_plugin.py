@@ -77,6 +77,8 @@ class TaskPlugin(WorkerPlugin):
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frame-harness")
         if version() == self._version:
             await _offer(worker, package_resource())
+            if self._closed:  # the command was stopped meanwhile
+                return
             # To look for a compiler may take seconds; tasks that need none shall not wait.
             self._looking = asyncio.ensure_future(self._look_for_a_compiler(worker))
 
