@@ -160,6 +160,10 @@ class BootedGuest:
             if self.failure is error:
                 raise
             raise self.failure from error
+        except BaseException:
+            # Its answer is still to come: the guest cannot be asked anything else, not even to exit.
+            self.failure = HarnessError("guest", command, detail="nobody waited for the answer")
+            raise
         backtrace = symbolized(answer.crashes[-1], self.image) if answer.crashes else ()
         reply = Reply(command, answer.reply, answer.data, backtrace)
         self.log.replied(reply.shown)

@@ -11,8 +11,10 @@ import pytest
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner, parse_line
+from frame_harness.console.stream import Watch
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.booted import finish_well
 from frame_harness.guest.ending import spoiled
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.machine import Guest, load_machine
@@ -83,6 +85,20 @@ def test_an_end_that_the_block_knows_is_no_error_of_it(tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
     with guest_that_leaves(tmp_path / "second", b"") as kernel, pytest.raises(GuestCrashed):
         kernel.call("stats")
+
+
+def test_a_stop_in_the_middle_of_a_command_is_no_crash_of_its_guest(tmp_path: Path) -> None:
+    """The answer still comes, behind the request that is sent next: it would be one too many."""
+
+    def stopped(_: Watch) -> Watch:
+        raise KeyboardInterrupt
+
+    kernel = guest_that_leaves(tmp_path, b"=1 ok\n=2 ok\n")
+    with pytest.raises(KeyboardInterrupt):
+        kernel.request("stats", watching=stopped)
+    assert not kernel.alive
+    finish_well(kernel)
+    assert kernel.end[0] is not GuestEnd.PASS
 
 
 def test_success_that_nobody_asked_for_is_a_crash(tmp_path: Path) -> None:
