@@ -121,6 +121,18 @@ def test_ctrl_c_ends_a_guest_that_a_debugger_holds(subject: Path, tmp_path: Path
     assert not socket_folder(command).exists()
 
 
+def test_ctrl_c_while_a_guest_waits_for_gdb_says_nothing_against_its_subject(
+    subject: Path, tmp_path: Path
+) -> None:
+    words = ("--gdb", "--machine", "microvm", "--frame-rs", subject)
+    with open_pytest(tmp_path, USERS, *words, evidence=False) as door:
+        shown_command(door, tmp_path)
+        door.process.send_signal(signal.SIGINT)
+        status, out = door.end()
+        assert door.left_behind() == ()
+    assert status == pytest.ExitCode.INTERRUPTED and "got killed" not in out, out
+
+
 def test_nothing_is_left_of_a_session_that_was_killed_while_it_waited(subject: Path, tmp_path: Path) -> None:
     words = ("--gdb", "--machine", "microvm", "--frame-rs", subject)
     with open_pytest(tmp_path, USERS, *words, evidence=False) as door:

@@ -71,8 +71,7 @@ def judge(
         *_unjudged(clauses, _unexplained(asked_for, evidence)),
     ]
     if evidence.interrupted:
-        known = [one for one in reasons if one.code in _SEEN_SO_FAR or one.kind in _ENDS_SO_FAR]
-        reasons = [_interrupted(evidence), *known]
+        reasons = [_interrupted(evidence), *_so_far(reasons)]
     fired, stale = _baseline_use(evidence, baseline)
     found = findings_of(evidence, clauses, contract)
     verdict = Verdict(
@@ -86,10 +85,17 @@ def _interrupted(evidence: Evidence) -> Reason:
     return Reason(kind=VerdictKind.INTERRUPTED, code=ReasonCode.INTERRUPTED, message=message)
 
 
+def _so_far(reasons: Iterable[Reason]) -> list[Reason]:
+    return [one for one in reasons if one.code in _SEEN_SO_FAR or one.kind in _ENDS_SO_FAR]
+
+
 def judge_runs(evidence: Evidence, contract: Contract) -> tuple[Reason, ...]:
-    """What stands against tests that all passed, worst first, where nobody planned them."""
+    """What stands against tests that all passed, worst first, where nobody planned them.
+
+    Of tests that were interrupted it is what was seen so far.
+    """
     reasons = [*reasons_against_runs(evidence, contract), *_violations(evidence, EMPTY)]
-    return _promote(Verdict(), reasons).reasons
+    return _promote(Verdict(), _so_far(reasons) if evidence.interrupted else reasons).reasons
 
 
 def _promote(born: Verdict, reasons: list[Reason]) -> Verdict:

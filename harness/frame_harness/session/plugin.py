@@ -357,12 +357,12 @@ def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
     with ExitStack() as stack:  # each of them, also when one cannot be ended in good order
         for kernel in reversed(started):
             stack.callback(frame_run.finish, kernel)
+    stopped = request.config.stash[SESSION].interrupted  # then guests are killed
     for known, kernel in zip(told, started, strict=True):
-        if (status := kernel.end[0]) is not GuestEnd.PASS and not known:
-            raise GuestCrashed(
-                "exit status", detail=f"expected pass, got {status}", status=status,
-                console_bytes=kernel.channel.transcript.n_received, events=kernel.guest.events(ask=False),
-            )  # fmt: skip
+        if (status := kernel.end[0]) is not GuestEnd.PASS and not (known or stopped):
+            n_bytes, events = kernel.channel.transcript.n_received, kernel.guest.events(ask=False)
+            raise GuestCrashed("exit status", detail=f"expected pass, got {status}", status=status,
+                               console_bytes=n_bytes, events=events)  # fmt: skip
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from frame_harness.judge.evidence import (
 )
 from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.judgement import ClauseOutcome
-from frame_harness.judge.verdict import Verdict
+from frame_harness.judge.verdict import Verdict, judge_runs
 from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import (
     CHECKS,
@@ -683,3 +683,13 @@ def test_end_of_a_guest_is_kept_unless_the_interruption_is_why(got: GuestEnd, ke
 def test_run_that_broke_off_before_an_interruption_is_kept(outcome: Outcome, kept: set[str]) -> None:
     trouble = Trouble(what="preflight", message="panic: at frame.rs:1", run=DEV, outcome=outcome)
     assert codes(interrupted(replace(healthy(), errors=(trouble,)))) == {"interrupted", *kept}
+
+
+def test_tests_that_nobody_planned_are_told_what_was_seen_before_an_interruption_alone() -> None:
+    layout = replace(healthy().runs[0].layout, guest_bytes=Witness.DIFFERS)
+    broken = replace(healthy().runs[0], guests_booted=0, exits=(), invariants={}, layout=layout)
+    evidence = replace(healthy(), runs=(broken,))
+    whole = {reason.code for reason in judge_runs(evidence, FRAME_METADATA)}
+    assert whole == {"layout-witness", "no-guest", "no-invariants"}
+    stopped = judge_runs(replace(evidence, interrupted=True), FRAME_METADATA)
+    assert {reason.code for reason in stopped} == {"layout-witness"}
