@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from frame_harness.base.commands import speaker
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.text import plural
 from frame_harness.cli.check import DEFAULT_MACHINES, CheckRequest, asked_for
 from frame_harness.cli.last_broken import broken_last
@@ -16,6 +17,7 @@ from frame_harness.debugging.gdb_command import read_launch_json
 from frame_harness.debugging.holding import HeldCheck, where_to_hold
 from frame_harness.debugging.recorder import record
 from frame_harness.debugging.session import FailedCheck, first_failure
+from frame_harness.debugging.stops import require_place
 from frame_harness.image.build import build
 from frame_harness.judge.evidence import Outcome
 from frame_harness.judge.exit_codes import ExitCode
@@ -55,8 +57,11 @@ def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | N
     Raises:
         HarnessError: there is no such check, or no such place.
     """
+    # Both before anything is built.
+    if at:
+        require_place(at)
     if vscode is not None:
-        read_launch_json(vscode)  # before anything is built
+        read_launch_json(vscode)
     asked = request.of_a_session()
     failure = found(request, asked)
     if isinstance(failure, ExitCode):
@@ -94,6 +99,9 @@ def found(request: DebugRequest, asked: SessionRequest) -> FailedCheck | ExitCod
     """The first failure of the checks that are asked for, shown; where none fails, that is said.
 
     Then the status is PASS, or NO_TESTS where no check looked at anything.
+
+    Raises:
+        HarnessError: it fails without a guest, or there is no such check.
     """
     made = first_failure(asked, request.check)
     failure = made.failure
@@ -109,4 +117,10 @@ def found(request: DebugRequest, asked: SessionRequest) -> FailedCheck | ExitCod
         return ExitCode.PASS
     click.echo(f"{failure.check.check} fails on {failure.check.run}")
     print_parts([result_block(failure.result)], console_for())
+    if not failure.commands:
+        raise HarnessError(
+            "check", failure.check.check,
+            detail="it fails without a guest: there is none to stop, or to record",
+            next_step="see its finding; `orderings` shows the compiled code that some checks read",
+        )  # fmt: skip
     return failure

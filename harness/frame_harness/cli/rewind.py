@@ -9,7 +9,7 @@ import click
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.text import plural
-from frame_harness.base.units import Paddr
+from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.cli.debug import DebugRequest, found
 from frame_harness.debugging.recorder import record
 from frame_harness.debugging.recording import ELF, NOTE, RecordingNote, folder_of, load
@@ -41,12 +41,17 @@ def rewind(request: DebugRequest, field: str, frame: str, folder: Path | None) -
 
 def _address(text: str) -> Paddr | None:
     try:
-        return Paddr(int(text, 0)) if text else None
+        paddr = Paddr(int(text, 0)) if text else None
     except ValueError:
-        raise UsageError(
-            "--frame", text, expected="an address, 0x1060000", actual="no number",
-            next_step="leave it out for the frame of the finding",
-        ) from None  # fmt: skip
+        actual = "no number"
+    else:
+        if paddr is None or (paddr >= 0 and paddr % PAGE_SIZE == 0):
+            return paddr
+        actual = f"no multiple of {PAGE_SIZE:#x}"
+    raise UsageError(
+        "--frame", text, expected="the address of a frame, such as 0x1060000", actual=actual,
+        next_step="leave it out for the frame of the finding",
+    )  # fmt: skip
 
 
 def _recorded(request: DebugRequest) -> tuple[Path, RecordingNote] | None:

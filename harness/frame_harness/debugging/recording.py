@@ -154,6 +154,9 @@ def load(folder: Path) -> RecordingNote:
             actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             if actual != expected:
                 raise refused(folder, f"{name} is not what was recorded", expected[:16], actual[:16])
+    except FileNotFoundError as error:
+        here = Path(str(error.filename)).name if folder.is_dir() else "such folder"
+        raise refused(folder, f"no recording: there is no {here}") from error
     except OSError as error:
         raise refused(folder, f"cannot be read: {error.strerror}") from error
     except EvidenceError as error:

@@ -38,6 +38,20 @@ def stops_beside(function: str, command: str, image: Image) -> Stops:
     return Stops(" or ".join(found), tuple(sorted({at for vaddrs in found.values() for at in vaddrs})))
 
 
+def require_place(place: str) -> None:
+    """Refuse what is no FILE:LINE; whether code is there, the image knows.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    file, _, line = place.rpartition(":")
+    if not file or not (line.isascii() and line.isdecimal()):
+        raise UsageError(
+            "--at", place, expected="FILE:LINE, such as frame.rs:306", actual="another text",
+            next_step="name a line of a function that the kernel calls",
+        )  # fmt: skip
+
+
 def stops_at(place: str, image: Image) -> Stops:
     """The code of a `FILE:LINE` that a person names.
 
