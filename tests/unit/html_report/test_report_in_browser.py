@@ -82,6 +82,13 @@ def test_light_and_dark_are_drawn_and_differ(opened: Browser, page: Path) -> Non
     assert opened.complaints() == []
 
 
+@pytest.mark.parametrize("width", [340, 1000])
+def test_nothing_is_wider_than_the_window_but_what_scrolls_by_itself(opened: Browser, width: int) -> None:
+    opened.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
+    opened.screenshot(width=width, height=1)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_the_reader_may_choose_other_colors_than_the_system(opened: Browser) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     picture = "getComputedStyle(document.querySelector('.picture text')).fill"
