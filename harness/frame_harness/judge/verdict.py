@@ -160,7 +160,9 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
         entry = baseline.entry(clause.id, broken[0].run)
         outcome, message = ClauseOutcome.KNOWN, entry.reason if entry else ""
     elif stuck := [result for result in results if _inconclusive(result)]:
-        return _left_by(stuck[0], checks, how_it_ended(stuck[0].outcome, stuck[0].broken))
+        stopped = evidence.interrupted and stuck[0] not in evidence.checks
+        how = how_it_ended(stuck[0].outcome, stuck[0].broken)
+        return _left_by(stuck[0], checks, str(ReasonCode.INTERRUPTED) if stopped else how)
     elif any(result.outcome is Outcome.PASSED for result in results):
         outcome, message = ClauseOutcome.HELD, ""
     elif absent := [name for result in results for name in result.lacks]:

@@ -649,6 +649,8 @@ def test_interruption_names_the_verdict_and_says_how_much_was_seen() -> None:
     verdict = interrupted(healthy())
     assert verdict.kind is VerdictKind.INTERRUPTED and codes(verdict) == {"interrupted"}
     assert verdict.reasons[0].message.startswith("stopped after 6 results")
+    [left] = {one.message for one in verdict.clauses.values() if "never finished" in one.message}
+    assert left.startswith("interrupted: ")
 
 
 @pytest.mark.parametrize(
