@@ -100,6 +100,17 @@ def test_alloc_frame_is_an_allocation_of_order_zero(kernel: Kernel) -> None:
     expect("frame that alloc(0) gives after it", kernel.call("trait.alloc", 0)["paddr"], paddr, base=16)
 
 
+@pytest.mark.clause("FRAME-06", at="FrameAllocator::alloc_frame")
+def test_alloc_frame_tells_what_alloc_of_order_zero_does_when_it_is_refused(kernel: Kernel) -> None:
+    """Asked once for each call: a second request would be served behind the caller's back."""
+    for refusals in (1, 2):
+        kernel.inject("buddy.refuse", refusals)
+        replies = [kernel.request("trait.alloc_frame") for _ in range(refusals + 1)]
+        told = [reply.outcome.code if reply.status == "fail" else reply.status for reply in replies]
+        what = f"outcomes of alloc_frame where alloc(0) is refused {refusals} times"
+        expect(what, told, [*["OutOfMemory"] * refusals, "ok"])
+
+
 @pytest.mark.clause("FRAME-07", at="MetaSlot::is_cow")
 def test_cow_dll_look_at_their_own_bit(shared_kernel: Kernel) -> None:
     for flags in (0, 1, 2, 3, 0xFFFF_FFFC, 0xFFFF_FFFD, 0xFFFF_FFFE, 0xFFFF_FFFF):

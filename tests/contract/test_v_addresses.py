@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from frame_harness.base.units import Paddr
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.contract.boundaries import around, one_bit_off
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata import frame_values as values
@@ -18,8 +18,11 @@ from frame_harness.guest.reply import Reply
 pytestmark = pytest.mark.one_machine
 
 POISONED = 1 << 31
-GUARD_OFFSET = 40
+OFFSETS = {"generation": 36, "guard": 40}
 EVERY_FRAME_TO_ORDER = 7
+LARGE_PAGE = 1 << 9
+SECTION = 1 << 15
+"""Frames of a part that a kernel may keep a table of its own for; the number is ours."""
 VTABLES = ("both", "unmap", "lastref", "empty", "shifted")
 
 
@@ -90,6 +93,61 @@ def test_slot_of_each_boundary_address(bare_kernel: Kernel, command: str) -> Non
     expect_each(bare_kernel, replies, [{"slot": base + paddr // 4096 * 64} for paddr in addresses])
 
 
+def section_ends(kernel: Kernel, size: int = SECTION) -> list[Pfn]:
+    """First and last frame of each section of the table, those of the PCI hole among them."""
+    firsts = range(0, kernel.frames, size)
+    return [Pfn(pfn) for first in firsts for pfn in (first, min(first + size, kernel.frames) - 1)]
+
+
+@pytest.mark.clause("ARRAY-06", "ARRAY-10", at="get_meta_slot")
+@pytest.mark.parametrize("command", ["array.slot", "array.get"])
+@pytest.mark.machine("q35-5g")
+def test_slot_of_each_section_up_to_the_end_of_high_memory(shared_kernel: Kernel, command: str) -> None:
+    base, frames = shared_kernel.witness.meta_paddr + shared_kernel.hhdm, section_ends(shared_kernel)
+    replies = ask(shared_kernel, command, [(pfn << 12,) for pfn in frames])
+    expect_each(shared_kernel, replies, [{"slot": base + pfn * 64} for pfn in frames])
+
+
+@pytest.mark.machine("q35-5g")
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        pytest.param(command, field, id=command, marks=pytest.mark.clause(clause, at=at))
+        for command, field, clause, at in (
+            ("array.snapshot", "generation", "ARRAY-08", "frame_meta_debug_snapshot"),
+            ("array.matches", "generation", "GEN-02", "meta_generation_matches"),
+            ("array.poisoned", "guard", "GUARD-06", "block_phys_has_poison_guard"),
+        )
+    ],
+)
+def test_each_section_is_told_about_by_its_own_slots(shared_kernel: Kernel, command: str, field: str) -> None:
+    """Each in turn has a value that no other one has, then the one from before."""
+    table, frames = shared_kernel.slots()[field], section_ends(shared_kernel)
+    requests, wanted = [], list[dict[str, int]]()
+    for number, pfn in enumerate(frames):
+        kept, own = int(table[pfn]), POISONED + 1 + number
+        pokes = [
+            f"slot.poke {pfn << 12:#x} {OFFSETS[field]} {v.to_bytes(4, 'little').hex()}" for v in (own, kept)
+        ]
+        asked = {
+            "array.snapshot": (("", {field: own}, {field: kept}),),
+            "array.matches": ((f" {own:#x}", {"v": 1}, {"v": 0}), (f" {kept:#x}", {"v": 0}, {"v": 1})),
+            "array.poisoned": ((" 0", {"v": 1}, {"v": 0}),),
+        }[command]
+        for rest, now, behind in asked:
+            line = f"{command} {pfn << 12:#x}{rest}"
+            requests += [pokes[0], line, pokes[1], line]
+            wanted += [{}, now, {}, behind]
+    expect_each(shared_kernel, outcomes(shared_kernel, requests), wanted)
+
+
+@pytest.mark.clause("ARRAY-06", at="get_meta_slot")
+def test_slot_of_each_large_page(bare_kernel: Kernel) -> None:
+    base, frames = table_base(bare_kernel), section_ends(bare_kernel, LARGE_PAGE)
+    replies = ask(bare_kernel, "array.slot", [(pfn << 12,) for pfn in frames])
+    expect_each(bare_kernel, replies, [{"slot": base + pfn * 64} for pfn in frames])
+
+
 @pytest.mark.clause("ARRAY-07", at="get_meta_slot")
 def test_no_address_behind_the_table_has_a_slot(bare_kernel: Kernel) -> None:
     addresses = values.addresses_outside(bare_kernel.frames)
@@ -129,6 +187,7 @@ def test_generation_matches_itself_alone(bare_kernel: Kernel) -> None:
     """Stored and expected are equal at each boundary, then differ in one bit; a frame for each pair."""
     pairs = [(value, value) for value in around(32)]
     pairs += [(kept, asked) for kept in (0, 0x5A5A_5A5A, 2**32 - 1) for asked in one_bit_off(kept, 32)]
+    pairs += [(kept, asked) for kept in around(32) for asked in (0, 1, 2**32 - 1)]  # that stand for no other
     frames = values.boundary_frames(bare_kernel.frames)
     generations = bare_kernel.slots()["generation"]
     replies = []
@@ -249,7 +308,7 @@ def test_poison_is_found_in_each_boundary_frame_of_each_order(bare_kernel: Kerne
         thorough = end == frames
         inside = [first + index for index in values.boundary_indexes(order, thorough=thorough)]
         for pfn in [*inside, *outside]:
-            poke = f"slot.poke {pfn << 12:#x} {GUARD_OFFSET} "
+            poke = f"slot.poke {pfn << 12:#x} {OFFSETS['guard']} "
             requests += [poke + "00000080", asks]
             wanted += [{}, {"v": int(pfn in inside)}]
             if thorough:
@@ -267,9 +326,24 @@ def test_poison_is_found_in_every_frame_of_a_block(bare_kernel: Kernel) -> None:
     for order in range(EVERY_FRAME_TO_ORDER + 1):
         block = 1 << EVERY_FRAME_TO_ORDER
         for pfn in range(block, block + (1 << order)):
-            poke = f"slot.poke {pfn << 12:#x} {GUARD_OFFSET} "
+            poke = f"slot.poke {pfn << 12:#x} {OFFSETS['guard']} "
             requests += [poke + "00000080", f"array.poisoned {block << 12:#x} {order}", poke + "00000000"]
             wanted += [{}, {"v": 1}, {}]
+    expect_each(bare_kernel, outcomes(bare_kernel, requests), wanted)
+
+
+@pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
+def test_poison_is_found_in_frames_that_begin_anywhere(bare_kernel: Kernel) -> None:
+    """Of the frames from an address on: whoever asks need not know the block that the buddy gave them in."""
+    requests, wanted = [], list[dict[str, int]]()
+    block = 1 << EVERY_FRAME_TO_ORDER
+    for order in range(1, EVERY_FRAME_TO_ORDER):
+        size = 1 << order
+        for first in (block + 1, block + size - 1, block + size // 2 + size):
+            for pfn in (first - 1, first, first + size - 1, first + size):
+                poke = f"slot.poke {pfn << 12:#x} {OFFSETS['guard']} "
+                requests += [poke + "00000080", f"array.poisoned {first << 12:#x} {order}", poke + "00000000"]
+                wanted += [{}, {"v": int(first <= pfn < first + size)}, {}]
     expect_each(bare_kernel, outcomes(bare_kernel, requests), wanted)
 
 
@@ -292,7 +366,7 @@ def test_frame_that_starts_at_each_boundary_address(bare_kernel: Kernel) -> None
 def frames_between(start: int, end: int) -> dict[str, int]:
     count = max(0, (end - start) // 4096 + 1)
     edges = {"first": start, "last": end} if count else {}
-    return {"count": count, "one_by_one": 1, "then_none": 1, **edges}
+    return {"count": count, "one_by_one": 1, "then_none": 1, "alike": 1, **edges}
 
 
 @pytest.mark.clause("FRAME-02", at="PhysFrame::range_inclusive")
@@ -310,7 +384,7 @@ def test_range_at_each_boundary(bare_kernel: Kernel) -> None:
 def test_range_that_is_long_in_any_number_of_bits_goes_on(bare_kernel: Kernel) -> None:
     """The last frame and the first differ in one high bit, so in fewer bits they are the same frame."""
     tried = [(4096, (1 << bit) + 4096, 3) for bit in range(14, values.PHYSICAL_BITS)]
-    goes_on = {"count": 3, "one_by_one": 1, "first": 4096, "last": 3 * 4096, "then_none": 0}
+    goes_on = {"count": 3, "one_by_one": 1, "first": 4096, "last": 3 * 4096, "then_none": 0, "alike": 1}
     expect_each(bare_kernel, ask(bare_kernel, "frame.range", tried), [goes_on] * len(tried))
 
 
@@ -328,5 +402,5 @@ def test_range_up_to_the_last_frame_of_all(bare_kernel: Kernel) -> None:
 @pytest.mark.clause("FRAME-04")
 def test_frames_that_differ_in_one_bit_are_told_apart(bare_kernel: Kernel) -> None:
     pairs = values.pairs_of_frames()
-    wanted = [{"ord": (a > b) - (a < b), "eq": int(a == b)} for a, b in pairs]
+    wanted = [{"ord": (a > b) - (a < b), "eq": int(a == b), "alike": 1} for a, b in pairs]
     expect_each(bare_kernel, ask(bare_kernel, "frame.cmp", pairs), wanted)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Iterator
+
+import numpy as np
 import pytest
 
-from frame_harness.contract.methods import SlotMethod
+from frame_harness.base.units import Paddr
+from frame_harness.contract.methods import Case, SlotMethod, SlotValues
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.guest.boundaries import play
+from frame_harness.frame_metadata.layouts import META_SLOT
+from frame_harness.guest.boundaries import outcomes, play, tell, write_slots
+from frame_harness.guest.checks import expect
 
 pytestmark = pytest.mark.one_machine
+
+SLOTS = 96
+HOOKS = {"array.lastref": ("on_last_ref",), "array.unmap": ("on_unmap",)}
+Asked = tuple[str, dict[str, int]]
+"""A command with room for the address, and what it must reply."""
+FLAGS = (
+    *(C.flag_cow, C.flag_dll, C.flag_anonymous, C.flag_allocated, C.flag_free, C.flag_kernel, C.flag_user),
+    *(C.flag_poisoned, C.flag_movable),
+)
 
 
 def declared(method: SlotMethod) -> object:
@@ -17,6 +34,114 @@ def declared(method: SlotMethod) -> object:
     return pytest.param(method, id=method.id, marks=mark)
 
 
-@pytest.mark.parametrize("method", [declared(method) for method in FRAME_METADATA.methods])
+METHODS = pytest.mark.parametrize("method", [declared(method) for method in FRAME_METADATA.methods])
+
+
+@METHODS
 def test_slot_method_at_the_boundaries(bare_kernel: Kernel, method: SlotMethod) -> None:
     play(bare_kernel, method)
+
+
+def used_slot(rng: random.Random) -> SlotValues:
+    """A slot as a kernel may have left it: what one field holds says nothing about the others."""
+    link = (C.link_none, 0, rng.randrange(1 << 20) * C.page_size)
+    return {
+        "next": rng.choice(link),
+        "prev": rng.choice(link),
+        "vtable": rng.choice((0, rng.randrange(1 << 32) * 8)),
+        "flags": sum(flag for flag in FLAGS if rng.randrange(2)),
+        "order": rng.randrange(C.max_order + 2),
+        "refcount": rng.choice((0, 1, 2, rng.randrange(1 << 16), C.refcount_unused - 1, C.refcount_unused)),
+        "generation": rng.choice((0, 1, rng.randrange(1 << 16), (1 << 32) - 1)),
+        "guard": sum(bit for bit in (C.guard_kernel_only, C.guard_poisoned) if rng.randrange(2)),
+        "meta_aux": rng.choice((0, 1, rng.randrange(1 << 16), rng.randrange(1 << 32))),
+    }
+
+
+def used_slots(method: SlotMethod) -> list[Case]:
+    """Calls on such slots with what another one of them holds, or with what is there already."""
+    rng, cases = random.Random(method.id), list[Case]()
+    while len(cases) < SLOTS:
+        before, other = used_slot(rng), used_slot(rng)
+        stored = method.stored[0] if method.stored else "refcount"
+        values = [
+            rng.choice((before[stored], other[stored], rng.choice(one.values))) for one in method.operands
+        ]
+        if method.where(before, values):
+            cases.append(Case(before, tuple(values), method.effect(before, values)))
+    return cases
+
+
+@METHODS
+def test_slot_method_on_slots_in_use(bare_kernel: Kernel, method: SlotMethod) -> None:
+    """All fields change at once: none may decide what a method does to another one."""
+    play(bare_kernel, method, cases=used_slots(method))
+
+
+def used_frames(kernel: Kernel) -> list[tuple[Paddr, SlotValues]]:
+    """Frames whose slots are written, as if a kernel used them; hooks may be called."""
+    rng, vtable = random.Random(SLOTS), kernel.vtable("both")
+    slots = [used_slot(rng) | {"vtable": rng.choice((0, vtable))} for _ in range(SLOTS)]
+    write_slots(kernel.slots()[:SLOTS], [Case(slot, (), ()) for slot in slots], META_SLOT)
+    return [(Paddr(pfn * C.page_size), slot) for pfn, slot in enumerate(slots)]
+
+
+def snapshots(slot: SlotValues) -> Iterator[Asked]:
+    yield "array.snapshot {}", {name: slot[name] for name in ("generation", "guard", "vtable")}
+
+
+def generations(slot: SlotValues) -> Iterator[Asked]:
+    yield f"array.matches {{}} {slot['generation']}", {"v": 1}
+    yield f"array.matches {{}} {slot['generation'] ^ 1}", {"v": 0}
+
+
+def poison(slot: SlotValues) -> Iterator[Asked]:
+    yield "array.poisoned {} 0", {"v": int(slot["guard"] & C.guard_poisoned != 0)}
+
+
+def hooks(_: SlotValues) -> Iterator[Asked]:
+    yield "array.lastref {}", {}
+    yield "array.unmap {}", {}
+
+
+@pytest.mark.parametrize(
+    "questions",
+    [
+        pytest.param(questions, id=questions.__name__, marks=pytest.mark.clause(clause, "LAYOUT-07", at=at))
+        for questions, clause, at in (
+            (snapshots, "ARRAY-08", "frame_meta_debug_snapshot"),
+            (generations, "GEN-02", "meta_generation_matches"),
+            (poison, "GUARD-06", "block_phys_has_poison_guard"),
+            (hooks, "VT-04", "invoke_vtable_on_unmap"),
+        )
+    ],
+)
+def test_functions_of_an_address_on_slots_in_use(
+    bare_kernel: Kernel, questions: Callable[[SlotValues], Iterator[Asked]]
+) -> None:
+    """Each looks at its own field alone, and leaves the slot as it is."""
+    kept = bare_kernel.slots()[:SLOTS].copy()
+    bare_kernel.call("vt.clear")
+    try:
+        asked = [
+            (line.format(f"{paddr:#x}"), paddr, slot, wanted)
+            for paddr, slot in used_frames(bare_kernel)
+            for line, wanted in questions(slot)
+        ]
+        before = bare_kernel.slots()[:SLOTS].copy()
+        replies = outcomes(bare_kernel, [line for line, *_ in asked])
+        after = bare_kernel.slots()[:SLOTS].copy()
+    finally:
+        bare_kernel.slots()[:SLOTS] = kept
+    for index, ((line, paddr, slot, wanted), reply) in enumerate(zip(asked, replies, strict=True)):
+        got = {key: reply[key] for key in wanted} if reply.status == "ok" else reply.shown
+        if got != wanted:
+            tell(bare_kernel, replies, index)
+        expect(f"`{line}` on a slot with {slot}", got, wanted, frame=paddr)
+    changed = np.flatnonzero(before != after)[:5].tolist()
+    expect(f"frames whose slots changed, of {questions.__name__}", changed, [], clause="LAYOUT-07")
+    called = [(row["hook"], int(row["paddr"], 0)) for row in bare_kernel.call("vt.log").rows()]
+    due = [
+        (hook, at) for line, at, slot, _ in asked if slot["vtable"] for hook in HOOKS.get(line.split()[0], ())
+    ]
+    expect("hooks that were called", called, due, base=16)

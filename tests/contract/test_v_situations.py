@@ -151,6 +151,29 @@ def test_healthy_frames_among_many_poisoned_ones_are_all_handed_out(boot: Boot) 
     expect("poisoned frames that were handed out", len(handed_out - healthy), 0, field="guard")
 
 
+@pytest.mark.level("sequence")
+@pytest.mark.clause("GUARD-08", at=ALLOCATE)
+def test_the_last_healthy_frame_of_all_is_handed_out(boot: Boot) -> None:
+    """A dry run tells which one comes last: no number of poisoned frames is too many to pass over."""
+    last = last_frame_of(boot(ram=SMALL_RAM))
+    kernel = boot(ram=SMALL_RAM)
+    kernel.call("buddy.drain")
+    sick = [pfn for pfn in free_frames(kernel) if pfn != last >> 12]
+    kernel.slots()["guard"][sick] = POISONED
+    reply = kernel.request("alloc new zeroed=0")
+    got = reply["paddr"] if reply.status == "ok" else reply.outcome.code
+    expect(f"frame handed out, of one healthy frame behind {len(sick)} poisoned ones", got, last, base=16)
+
+
+def last_frame_of(kernel: Kernel) -> Paddr:
+    """The frame that a guest gets when no other one is left."""
+    kernel.call("buddy.drain")
+    kernel.call("alloc.all", "new", "zeroed=0")
+    return Paddr(
+        [int(row["paddr"], 0) for row in kernel.call("buddy.log").rows() if row["op"] == "alloc"][-1]
+    )
+
+
 def words(situation: Callable[[Kernel], None]) -> str:
     return situation.__name__.replace("_", " ")
 

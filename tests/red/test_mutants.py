@@ -18,6 +18,7 @@ from frame_harness.contract.clauses import ClauseKind
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, VerdictKind
+from tests.support.crossed_mutants import CROSSED
 from tests.support.doors import Judged, check
 from tests.support.frame_mutants import MUTANTS, ONE_OF_MANY
 from tests.support.mutants import Batch, apply, batches
@@ -34,6 +35,7 @@ SIZE = 1 if ALONE else 6
 BATCHES = [
     *batches([bug for bug in MUTANTS if bug not in ONE_OF_MANY], TEXT, size=SIZE),
     *(replace(one, name=f"many-{one.name}") for one in batches(ONE_OF_MANY, TEXT, size=SIZE)),
+    *(replace(one, name=f"crossed-{one.name}") for one in batches(CROSSED, TEXT, size=SIZE)),
 ]
 
 
@@ -100,4 +102,6 @@ def test_bugs_that_share_a_build_are_told_apart_by_their_clauses() -> None:
     for batch in BATCHES:
         named = [id_ for mutant in batch.mutants for id_ in mutant.clauses]
         assert len(named) == len(set(named)), batch.name
-    assert sorted(m.name for batch in BATCHES for m in batch.mutants) == sorted(m.name for m in MUTANTS)
+    assert sorted(m.name for batch in BATCHES for m in batch.mutants) == sorted(
+        m.name for m in (*MUTANTS, *CROSSED)
+    )

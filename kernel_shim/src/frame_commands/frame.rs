@@ -2,7 +2,6 @@
 
 use super::operand;
 use crate::memory::subject::PhysFrame;
-use core::cmp::Ordering;
 use shim_parts::args::Args;
 use shim_parts::command::{failed, Command, CommandError, CommandResult};
 use shim_parts::reply::Reply;
@@ -45,6 +44,7 @@ fn range(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let limit = args.u64_or("limit", 1_000_000)?;
     args.end()?;
     let mut frames = PhysFrame::range_inclusive(start, end);
+    let hint = frames.size_hint();
     let (mut count, mut last, mut one_by_one) = (0, None::<PhysFrame>, true);
     while count < limit {
         let Some(frame) = frames.next() else { break };
@@ -61,19 +61,28 @@ fn range(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     reply.field("count", count);
     reply.flag("one_by_one", one_by_one);
     // At the limit there may be more frames. Then the answer is no.
-    reply.flag("then_none", frames.next().is_none() && frames.next().is_none());
+    let ends = frames.next().is_none() && frames.next().is_none();
+    reply.flag("then_none", ends);
+    // An iterator may bring other ways to walk, which must lead to the same frames.
+    let range = || PhysFrame::range_inclusive(start, end);
+    let nth =
+        |index: u64| (index < count).then(|| PhysFrame { start_address: start.start_address + index * PAGE_SIZE });
+    let jumps = [0, count / 2, count.saturating_sub(1)].into_iter().all(|n| range().nth(n as usize) == nth(n));
+    let bounds = hint.1.is_none_or(|most| most as u64 >= count) && (!ends || hint.0 as u64 <= count);
+    let totals = !ends || range().count() as u64 == count && range().last() == nth(count.wrapping_sub(1));
+    reply.flag("alike", jumps && bounds && totals);
     Ok(())
 }
 
 fn compare(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (a, b) = (frame(args)?, frame(args)?);
     args.end()?;
-    let order = match a.cmp(&b) {
-        Ordering::Less => -1,
-        Ordering::Equal => 0,
-        Ordering::Greater => 1,
-    };
-    reply.field("ord", order);
+    let order = a.cmp(&b);
+    let operators = [a < b, a <= b, a > b, a >= b, a != b, a.max(b) == b, a.min(b) == a];
+    let (less, more) = (order.is_lt(), order.is_gt());
+    let alike = operators == [less, !more, more, !less, less || more, !more, !more];
+    reply.field("ord", order as i8);
     reply.flag("eq", a == b);
+    reply.flag("alike", alike && a.partial_cmp(&b) == Some(order));
     Ok(())
 }
