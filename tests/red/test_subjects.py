@@ -9,6 +9,7 @@ import pytest
 
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, VerdictKind
+from tests.support.crossed_mutants import ENABLES_INTERRUPTS, INTERRUPTS_OF_A_SLOT, KNOWS_THE_WINDOW
 from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
 from tests.support.mutants import Edit, broken_here, mutated
 from tests.support.same_place import same_place
@@ -120,6 +121,35 @@ def test_what_breaks_before_the_first_check_blames_its_own_clauses_alone(tmp_pat
     clauses = result.report["clauses"]
     assert {clauses[id_]["outcome"] for id_ in ("CONST-01", "REF-02")} == {"held"}
     assert result.violated == {"FREE-02"}, result.out
+
+
+LEFT_ON = "came back with interrupts enabled"
+
+
+@pytest.mark.parametrize(
+    ("edits", "check_name", "words"),
+    [
+        pytest.param(ENABLES_INTERRUPTS, "test_defaults_are", LEFT_ON, id="allocate-enables-interrupts"),
+        pytest.param(INTERRUPTS_OF_A_SLOT, "test_dec_ref_returns", LEFT_ON, id="dec-ref-enables-interrupts"),
+        pytest.param(KNOWS_THE_WINDOW, "test_defaults_are", "name=#PF", id="adds-the-usual-window-itself"),
+    ],
+)
+def test_what_a_kernel_must_not_do_and_no_clause_forbids_is_a_crash(
+    edits: tuple[Edit, ...], check_name: str, words: str, tmp_path: Path
+) -> None:
+    arguments = (
+        "--machine",
+        write_machine(tmp_path),
+        "--frame-rs",
+        broken_here(edits),
+        "--profile",
+        "release",
+    )
+    result = check(tmp_path, *arguments, "-n", "1", "-k", check_name)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, VerdictKind.CRASH, ()), (
+        result.out
+    )
+    assert result.says(words), result.out
 
 
 @pytest.mark.parametrize("case", ["missing", "folder", "dangling link", "unreadable device"])

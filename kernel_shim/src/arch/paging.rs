@@ -11,8 +11,10 @@ use x86_64::registers::model_specific::{Efer, EferFlags};
 use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
 use x86_64::{instructions::tlb, PhysAddr};
 
-/// All physical memory is visible at `HHDM_BASE + paddr`, writable, never executable. Ours: the upper half's first address.
-pub const HHDM_BASE: u64 = 0xffff_8000_0000_0000;
+/// All physical memory is visible at `HHDM_BASE + paddr`, writable, never executable. Ours: not where most boot loaders put it,
+/// so that code which adds that address itself is noticed.
+pub const HHDM_BASE: u64 = 0xffff_b000_0000_0000;
+pub const HHDM_ENTRY: usize = (HHDM_BASE >> 39 & 511) as usize;
 /// The kernel image runs at `KERNEL_BASE + paddr`. Ours, repeated in linker.ld.
 pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 /// The number of bytes that the boot tables map at the HHDM.
@@ -86,7 +88,6 @@ pub fn is_image(vaddr: u64) -> bool {
 
 /// Whether code cannot run from the HHDM: its only top entry forbids it, and EFER lets the CPU obey.
 pub fn hhdm_is_no_execute() -> bool {
-    const HHDM_ENTRY: usize = (HHDM_BASE >> 39 & 511) as usize;
     // SAFETY: it is a boot table. Only the boot CPU, which runs this, refers to it, and it holds no other reference now.
     let flags = unsafe { exclusive(PML4) }[HHDM_ENTRY].flags();
     flags.contains(Flags::NO_EXECUTE) && Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE)

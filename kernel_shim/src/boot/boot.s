@@ -100,9 +100,9 @@ boot_gdt_pointer:
     .global boot_pml4, boot_hhdm_pdpt, boot_kernel_pdpt
 boot_pml4:
     .quad boot_hhdm_pdpt - {KERNEL_BASE} + PRESENT_WRITABLE
-    .fill 255, 8, 0
+    .fill {HHDM_ENTRY} - 1, 8, 0
     .quad boot_hhdm_pdpt - {KERNEL_BASE} + PRESENT_WRITABLE + 0x8000000000000000
-    .fill 254, 8, 0
+    .fill 511 - {HHDM_ENTRY} - 1, 8, 0
     .quad boot_kernel_pdpt - {KERNEL_BASE} + PRESENT_WRITABLE
 boot_hhdm_pdpt:
     .quad boot_pds - {KERNEL_BASE} + PRESENT_WRITABLE

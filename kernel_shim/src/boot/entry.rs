@@ -1,6 +1,7 @@
 //! Assembles `boot.s` with the constants that it shares with Rust.
 
-use crate::arch::{paging::KERNEL_BASE, stack};
+use crate::arch::paging::{HHDM_ENTRY, KERNEL_BASE};
+use crate::arch::stack;
 use core::arch::global_asm;
 use core::ops::Range;
 
@@ -11,6 +12,7 @@ pub use super::region::{MemoryKind, MemoryRegion};
 global_asm!(
     include_str!("boot.s"),
     KERNEL_BASE = const KERNEL_BASE,
+    HHDM_ENTRY = const HHDM_ENTRY,
     BOOT_STACK = sym stack::BOOT_STACK,
     BOOT_STACK_BYTES = const core::mem::size_of_val(&stack::BOOT_STACK),
     options(att_syntax),
