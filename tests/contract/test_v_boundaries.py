@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from frame_harness.base.units import Paddr
+from frame_harness.base.units import Paddr, paddr_to_pfn
+from frame_harness.concurrency.elsewhere import ProgramElsewhere
 from frame_harness.contract.methods import Case, SlotMethod, SlotValues
-from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.layouts import META_SLOT
@@ -20,6 +21,7 @@ from frame_harness.guest.checks import expect
 pytestmark = pytest.mark.one_machine
 
 SLOTS = 96
+ROOM_ORDER = 7
 HOOKS = {"array.lastref": ("on_last_ref",), "array.unmap": ("on_unmap",)}
 Asked = tuple[str, dict[str, int]]
 """A command with room for the address, and what it must reply."""
@@ -76,6 +78,21 @@ def used_slots(method: SlotMethod) -> list[Case]:
 def test_slot_method_on_slots_in_use(bare_kernel: Kernel, method: SlotMethod) -> None:
     """All fields change at once: none may decide what a method does to another one."""
     play(bare_kernel, method, cases=used_slots(method))
+
+
+@METHODS
+def test_slot_method_on_another_cpu(second_cpu: Kernel, method: SlotMethod) -> None:
+    block = second_cpu.buddy_alloc(ROOM_ORDER, "unmovable")
+    play(second_cpu, method, first_pfn=paddr_to_pfn(block), cases=used_slots(method))
+    second_cpu.buddy_free(block, ROOM_ORDER)
+
+
+@pytest.fixture
+def second_cpu(shared_boot: Boot) -> Kernel:
+    """A guest whose programs run on its second CPU, which has no part in anything else."""
+    kernel = shared_boot(cpus=2)
+    kernel.program = ProgramElsewhere(kernel, 1)
+    return kernel
 
 
 def used_frames(kernel: Kernel) -> list[tuple[Paddr, SlotValues]]:

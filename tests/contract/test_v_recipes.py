@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, paddr_to_pfn
+from frame_harness.concurrency.elsewhere import ProgramElsewhere
 from frame_harness.contract.methods import Case, SlotValues
-from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.functions import ALLOCATE
@@ -274,6 +275,19 @@ def test_each_purpose_begins_its_life_behind_the_pci_hole(shared_kernel: Kernel,
     expect_each_new_life(shared_kernel, promise, plain_recipes(), high=True)
 
 
+@pytest.fixture
+def second_cpu(shared_boot: Boot) -> Kernel:
+    """A guest whose programs run on its second CPU, which has no part in anything else."""
+    kernel = shared_boot(cpus=2)
+    kernel.program = ProgramElsewhere(kernel, 1)
+    return kernel
+
+
+@of_clauses(*FIELDS, *PAYLOADS, "ALLOC-08")
+def test_each_purpose_begins_its_life_on_another_cpu(second_cpu: Kernel, promise: str) -> None:
+    expect_each_new_life(second_cpu, promise, plain_recipes(), high=False)
+
+
 def expect_refusals(kernel: Kernel, clause: str, *, high: bool) -> None:
     """Offer frames in use, one to each recipe: refused by name, and left to their holders."""
     rng, block, recipes = random.Random(clause), block_of(kernel, high=high), list(builder_calls())
@@ -305,6 +319,11 @@ def expect_refusal(about: str, reply: Reply, frame: Paddr, count: int) -> None:
 @of_clauses("ALLOC-10", "ALLOC-15")
 def test_no_recipe_gets_or_spoils_a_frame_in_use(shared_kernel: Kernel, promise: str) -> None:
     expect_refusals(shared_kernel, promise, high=False)
+
+
+@of_clauses("ALLOC-10", "ALLOC-15")
+def test_no_recipe_gets_or_spoils_a_frame_in_use_on_another_cpu(second_cpu: Kernel, promise: str) -> None:
+    expect_refusals(second_cpu, promise, high=False)
 
 
 @of_clauses("ALLOC-10", "ALLOC-15")
@@ -347,6 +366,11 @@ def expect_passed_over(kernel: Kernel, *, high: bool) -> None:
 @pytest.mark.clause("GUARD-08", at=ALLOCATE)
 def test_no_recipe_heals_a_frame(kernel: Kernel) -> None:
     expect_passed_over(kernel, high=False)
+
+
+@pytest.mark.clause("GUARD-08", at=ALLOCATE)
+def test_no_recipe_heals_a_frame_on_another_cpu(second_cpu: Kernel) -> None:
+    expect_passed_over(second_cpu, high=False)
 
 
 @pytest.mark.clause("GUARD-08", at=ALLOCATE)

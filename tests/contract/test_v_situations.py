@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 
 import numpy as np
 import pytest
 
-from frame_harness.base.units import Paddr, pfn_to_paddr
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
 from frame_harness.frame_guest.kernel import Boot, Kernel
-from frame_harness.guest.checks import expect, expect_panic
+from frame_harness.guest.checks import OtherClauseViolated, expect, expect_panic
 
 pytestmark = pytest.mark.one_machine
 
@@ -172,6 +172,43 @@ def last_frame_of(kernel: Kernel) -> Paddr:
     return Paddr(
         [int(row["paddr"], 0) for row in kernel.call("buddy.log").rows() if row["op"] == "alloc"][-1]
     )
+
+
+@pytest.mark.level("sequence")
+@pytest.mark.clause("ALLOC-04", at=ALLOCATE)
+def test_every_frame_of_memory_begins_a_life_like_any_other(boot: Boot) -> None:
+    """Where a frame lies decides nothing: all of them are asked for, and all are looked at."""
+    kernel = boot(ram=SMALL_RAM)
+    kernel.call("buddy.drain")
+    dirty_free_memory(kernel)
+    before, free = kernel.slots().copy(), free_frames(kernel)
+    kernel.call("alloc.all", "new", "zeroed=1")
+    after = kernel.slots()
+    new = {"flags": KERNEL | ALLOCATED, "refcount": 1, "order": 0, "vtable": 0, "guard": 0}
+    wanted = {name: np.full(len(free), value) for name, value in new.items()}
+    wanted |= {"generation": before["generation"][free] + 1, "meta_aux": before["meta_aux"][free]}
+    for name, values in wanted.items():
+        expect_same(name, free, after[name][free], values)
+    runs = np.split(np.array(free), np.flatnonzero(np.diff(free) != 1) + 1)
+    payloads = [kernel.payload(pfn_to_paddr(Pfn(int(run[0]))), frames=len(run)) for run in runs]
+    dirty = [count for one in payloads for count in np.count_nonzero(one.reshape(-1, PAGE_SIZE), axis=1)]
+    expect_same("payload", free, np.array(dirty), np.zeros(len(free)))
+
+
+def expect_same(name: str, pfns: Sequence[int], found: np.ndarray, wanted: np.ndarray) -> None:
+    """Require that all new lives are as they must be; of a payload, bytes that are not zero are counted."""
+    wrong = np.flatnonzero(found != wanted)
+    if wrong.size:
+        first, known = wrong[0], (id_ for id_, fields in FIELDS.items() if name in fields)
+        raise OtherClauseViolated(
+            next(known, "ALLOC-04"),
+            f"{name} of a new life, of {wrong.size} frames among {len(pfns)}",
+            expected=f"{int(wanted[first]):#x}",
+            got=f"{int(found[first]):#x}",
+            frame=pfn_to_paddr(Pfn(pfns[first])),
+            field=name,
+            function=ALLOCATE,
+        )
 
 
 def words(situation: Callable[[Kernel], None]) -> str:

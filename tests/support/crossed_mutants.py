@@ -9,6 +9,7 @@ ZEROES = "if self.zeroed || self.purpose.requires_zero() {"
 LOOK = "        let found = slot.get_refcount();\n        if found != REFCOUNT_UNUSED {\n"
 POISONED = "        if slot.is_guard_poisoned() {\n            // The buddy"
 SECOND_LOOK = "        if found & meta_guard::POISONED != 0 {\n            return false;\n"
+FIRST_CPU = "core::arch::x86_64::__cpuid(1).ebx >> 24 == 0"
 IS_HIGH = "frame.start_address.as_u64() >> 32 != 0"
 GENERATION = "    expected == get_meta(phys).generation()\n"
 
@@ -220,7 +221,35 @@ HIGH = [
     ),
 ]
 
-CROSSED = [*RECIPES, *OTHERS, *IN_USE, *HIGH]
+ELSEWHERE = [
+    mutant(
+        "the second CPU keeps the vtable of an earlier life",
+        "GUARD-05",
+        (
+            "unless_poisoned(&self) -> bool {\n        self.set_vtable_bits(0);\n",
+            "unless_poisoned(&self) -> bool {\n"
+            f"        if {FIRST_CPU} {{\n            self.set_vtable_bits(0)\n        }}\n",
+        ),
+        where="another_cpu",
+    ),
+    mutant(
+        "the second CPU shares nothing",
+        "FRAME-07",
+        (
+            "self.has_flag(frame_flags::COW)\n",
+            f"self.has_flag(frame_flags::COW) && {FIRST_CPU}\n",
+        ),
+        where="another_cpu",
+    ),
+    mutant(
+        "the second CPU spoils what it is refused",
+        "ALLOC-15",
+        (LOOK, f"        if !({FIRST_CPU}) {{\n            slot.set_order(0)\n        }}\n" + LOOK),
+        where="another_cpu",
+    ),
+]
+
+CROSSED = [*RECIPES, *OTHERS, *IN_USE, *HIGH, *ELSEWHERE]
 
 ENABLES_INTERRUPTS: tuple[Edit, ...] = (
     (

@@ -130,17 +130,22 @@ class Program:
         self._given[: len(given)] = given
         self._record["begun"] = 0
         try:
-            done = self.kernel.call("run", len(given))["done"]
+            done = self._carry_out(len(given))
         except GuestFailure:
             begun = self.begun - self._before
             self.kernel.log.broke_off([ask.line for ask in asks[:begun]])
             self.tell([Reply(ask.line, ReplyLine(0, "ok")) for ask in asks], begun - 1)
             raise
-        self.kernel.commands.pop()  # it says nothing; see `tell`
         said = self._said[: int(self._record["n_said"])].tobytes()
         replies = list(_replies(said, [ask.line for ask in asks[:done]]))
         self.kernel.log.was_several(replies)
         return replies
+
+    def _carry_out(self, n_bytes: int) -> int:
+        """Let the guest run what was written; returns how many commands it ran."""
+        done = self.kernel.call("run", n_bytes)["done"]
+        self.kernel.commands.pop()  # it says nothing; see `tell`
+        return int(done)
 
     def tell(self, replies: Sequence[Reply], index: int) -> None:
         """Show a command, with those just before it, as the last commands of the guest."""

@@ -1,0 +1,48 @@
+"""Proves that a program can run on another CPU than the one that serves the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from frame_harness.base.units import Paddr
+from frame_harness.concurrency.elsewhere import ProgramElsewhere
+from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.program import Ask
+from frame_harness.image.build import build
+from frame_harness.machine.definition import load_machine
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    with Kernel.boot(build(frame_module(), "release"), load_machine("microvm"), cpus=2) as kernel:
+        yield kernel
+
+
+def cached_by(kernel: Kernel, paddr: Paddr) -> list[str]:
+    rows = kernel.call("buddy.cache").rows()
+    return [row["cpu"] for row in rows if int(row["paddr"], 0) == paddr]
+
+
+def test_commands_of_a_program_run_on_the_cpu_that_it_was_given_to(kernel: Kernel) -> None:
+    for program, cpu in ((kernel.program, "0"), (ProgramElsewhere(kernel, 1), "1")):
+        paddr = kernel.alloc()
+        (released,) = program.run([Ask(f"release {paddr:#x} 0")]).replies
+        assert (released.status, cached_by(kernel, paddr)) == ("ok", [cpu])
+
+
+def test_a_panic_elsewhere_is_the_reply_of_its_command_alone(kernel: Kernel) -> None:
+    program, paddr = ProgramElsewhere(kernel, 1), kernel.alloc()
+    asks = [Ask(f"inject buddy.next {paddr:#x}"), Ask("alloc new"), Ask(f"slot.get_refcount {paddr:#x}")]
+    for _ in range(2):
+        _, refused, count = program.run(asks).replies
+        assert (refused.status, f"{paddr:#x}" in refused.outcome.text) == ("panic", True)
+        assert (count.status, count["v"]) == ("ok", 1)
+
+
+def test_the_commands_of_a_guest_show_nothing_of_how_a_program_was_run(kernel: Kernel) -> None:
+    kernel.commands.clear()
+    ProgramElsewhere(kernel, 1).run([Ask("buddy.drain")])
+    assert list(kernel.commands) == []
