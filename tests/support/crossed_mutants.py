@@ -179,6 +179,17 @@ IN_USE = [
     ),
 ]
 
+SCATTERED = mutant(
+    "some frames, none of them at a border, are not zeroed",
+    "ALLOC-04",
+    (
+        ZEROES,
+        "let pfn = frame.start_address.as_u64() / PAGE_SIZE;\n"
+        "        if pfn & 0x3ff != 0x155 && (self.zeroed || self.purpose.requires_zero()) {",
+    ),
+    where="every_frame",
+)
+
 HIGH = [
     mutant(
         "high memory has a flag of its own",
@@ -249,7 +260,7 @@ ELSEWHERE = [
     ),
 ]
 
-CROSSED = [*RECIPES, *OTHERS, *IN_USE, *HIGH, *ELSEWHERE]
+CROSSED = [*RECIPES, *OTHERS, *IN_USE, *HIGH, *ELSEWHERE, SCATTERED]
 
 ENABLES_INTERRUPTS: tuple[Edit, ...] = (
     (
