@@ -60,6 +60,11 @@ def make_way(
                 detail="the run itself reads that file, or keeps evidence there",
                 next_step="name another file",
             )
+        if place.is_fifo():  # one of a shell's, as `>(…)`, has no place in the file system
+            raise UsageError(
+                "report", str(report), detail="a pipe with a name, whose reader would not wait for the run",
+                next_step="name a file, or write to a command: >(…)",
+            )  # fmt: skip
         if place in named and (report.is_file() or not report.exists()):
             raise UsageError(
                 "report", str(report), detail="named twice", next_step="name a file for each report"

@@ -181,6 +181,22 @@ def test_report_never_replaces_the_evidence_of_the_run(name: str, tmp_path: Path
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_report_to_a_pipe_with_a_name_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="a pipe with a name"):
+        files.make_way([tmp_path / "pipe"], ())
+
+
+def test_a_report_to_a_pipe_of_a_shell_is_written() -> None:
+    reads, writes = os.pipe()
+    pipe = Path(f"/dev/fd/{writes}")
+    files.make_way([pipe], ())
+    files.write({pipe: "text"})
+    os.close(writes)
+    assert os.read(reads, 100) == b"text"
+    os.close(reads)
+
+
 def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="named twice"):
         check_command.check(
