@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from frame_harness.base.record import decode_json
 from frame_harness.base.text import plural, printable
 from frame_harness.coverage.lines import Coverage, LineState, SourceCoverage
 from frame_harness.coverage.words import total
+from frame_harness.image.subject import BUILTIN_NAME
 
 _MARKS = {LineState.NOT_HIT: "not hit", LineState.NOT_IN_KERNEL: "no code"}
 _WIDTH = 10
@@ -26,6 +28,8 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class _Subject(msgspec.Struct, frozen=True):
+    name: str = ""
+    path: str = ""
     files: tuple[_File, ...] = ()
 
 
@@ -40,25 +44,37 @@ def shown(report: Path, line: int | None) -> Iterator[str]:
     """Return the source, each line with how many checks ran it; or the checks that ran one line.
 
     Raises:
-        UsageError: it is no report with coverage; the line has no code; the text of a source that was judged
-            is not there any more.
+        UsageError: it is no report with coverage; no source has code in that line; the text of a source that
+            was judged is not there any more.
     """
-    coverage, digests = _read(report)
-    for source in coverage.sources:
+    coverage, subject = _read(report)
+    sources = coverage.sources if line is None else _with_code(coverage, line)
+    for source in sources:
         yield total(source)
         if line is None:
-            yield from _annotated(source, _text(source, digests.get(source.path), report))
+            yield from _annotated(source, _text(source, subject, report))
         else:
             yield from _checks(source, line)
 
 
-def _read(report: Path) -> tuple[Coverage, dict[str, str]]:
-    """The coverage in a report, and by path the SHA-256 of what was judged."""
+def _with_code(coverage: Coverage, line: int) -> tuple[SourceCoverage, ...]:
+    found = tuple(source for source in coverage.sources if source.state_of(line) is not None)
+    if not found:
+        raise UsageError(
+            "coverage", ", ".join(f"{source.path}:{line}" for source in coverage.sources),
+            expected="a line with code", actual="one without",
+            next_step="leave the number away to see which lines have code",
+        )  # fmt: skip
+    return found
+
+
+def _read(report: Path) -> tuple[Coverage, _Subject]:
+    """The coverage in a report, and what was judged."""
     coverage, actual = None, "one without coverage"
-    digests: dict[str, str] = {}
+    subject = _Subject()
     try:
         read = decode_json(bytes_of(report), _Report)
-        coverage, digests = read.coverage, {one.path: one.sha256 for one in read.subject.files}
+        coverage, subject = read.coverage, read.subject
     except (OSError, msgspec.MsgspecError) as error:
         actual = str(error.strerror if isinstance(error, OSError) else error)
     if coverage is None:
@@ -66,15 +82,13 @@ def _read(report: Path) -> tuple[Coverage, dict[str, str]]:
             "coverage", str(report), expected="a JSON report of frame-harness with coverage", actual=actual,
             next_step="name a file that `frame-harness check --cov --json FILE` wrote",
         )  # fmt: skip
-    return coverage, digests
+    return coverage, subject
 
 
-def _text(source: SourceCoverage, sha256: str | None, report: Path) -> str:
-    """The text that was judged: the file's as it is now, or a copy in the archive that the report lies in.
-
-    Args:
-        sha256: of that text; None for a report that does not say it.
-    """
+def _text(source: SourceCoverage, subject: _Subject, report: Path) -> str:
+    """The text that was judged: the file's as it is now, or a copy in the archive that the report lies in."""
+    # A report may not say it.
+    sha256 = next((one.sha256 for one in subject.files if one.path == source.path), None)
     actual: str | None = "another one"
     copies = sorted((report.parent / files.SOURCES).rglob("*"))
     for file in (Path(source.path), *(one for one in copies if sha256 and one.is_file())):
@@ -85,9 +99,11 @@ def _text(source: SourceCoverage, sha256: str | None, report: Path) -> str:
             continue
         if sha256 is None or hashlib.sha256(content).hexdigest() == sha256:
             return content.decode("utf-8", errors="replace")
+    named = ["--frame-rs", subject.path] if subject.path and subject.name != BUILTIN_NAME else []
+    again = shlex.join(["frame-harness", "check", *named, "--cov", "--json", str(report)])
     raise UsageError(
         "coverage", source.path, expected="the text that was judged", actual=actual,
-        next_step=f"make the report again: frame-harness check --cov --json {report}",
+        next_step=f"make the report again: {again}",
     )  # fmt: skip
 
 
@@ -107,10 +123,5 @@ def _mark(source: SourceCoverage, line: int) -> str:
 
 
 def _checks(source: SourceCoverage, line: int) -> Iterator[str]:
-    state = source.state_of(line)
-    if state is None:
-        raise UsageError(
-            "coverage", f"{source.path}:{line}", expected="a line with code", actual="one without"
-        )
-    yield f"{source.path}:{line} {state}"
+    yield f"{source.path}:{line} {source.state_of(line)}"
     yield from (f"  {name}" for name in source.checks_of(line))

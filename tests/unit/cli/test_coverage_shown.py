@@ -13,7 +13,7 @@ from frame_harness.coverage.lines import Coverage, LineCoverage, LineState, Sour
 from frame_harness.judge.evidence import SourceFile, SubjectInfo, encode
 
 
-def report_of(folder: Path, source: Path) -> Path:
+def report_of(folder: Path, source: Path, *others: SourceCoverage, name: str = "x") -> Path:
     """A report with the coverage of four lines: two checks ran the first, the last one has no code."""
     lines = (
         LineCoverage(line=1, state=LineState.HIT, checks=(0, 1)),
@@ -24,10 +24,12 @@ def report_of(folder: Path, source: Path) -> Path:
     report = folder / "report.json"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     judged = encode(
-        SubjectInfo(name="x", path="", sha256="", files=(SourceFile(path=str(source), sha256=digest),))
+        SubjectInfo(
+            name=name, path=str(source), sha256="", files=(SourceFile(path=str(source), sha256=digest),)
+        )
     )
     report.write_text(
-        f'{{"other": 1, "subject": {judged}, "coverage": {encode(Coverage(sources=(found,)))}}}'
+        f'{{"other": 1, "subject": {judged}, "coverage": {encode(Coverage(sources=(found, *others)))}}}'
     )
     return report
 
@@ -54,8 +56,19 @@ def test_the_checks_of_one_line_are_named(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_line_without_code_is_refused(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a line with code"):
+    with pytest.raises(UsageError, match="a line with code") as caught:
         list(shown(report_of(tmp_path, source), 4))
+    assert "leave the number away" in caught.value.next_step
+
+
+@pytest.mark.parametrize("line", [1, 7])
+def test_of_several_sources_those_with_code_in_that_line_are_shown(
+    line: int, source: Path, tmp_path: Path
+) -> None:
+    ran = LineCoverage(line=7, state=LineState.HIT, checks=(0,))
+    other = SourceCoverage(path="frame/other.rs", lines=(ran,), functions=(), checks=("test_three",))
+    places = [one for one in shown(report_of(tmp_path, source, other), line) if one.endswith(f":{line} hit")]
+    assert places == [f"{source if line == 1 else 'frame/other.rs'}:{line} hit"]
 
 
 def test_a_source_that_is_gone_is_named(source: Path, tmp_path: Path) -> None:
@@ -65,12 +78,23 @@ def test_a_source_that_is_gone_is_named(source: Path, tmp_path: Path) -> None:
         list(shown(report, None))
 
 
+@pytest.mark.parametrize("name", ["x", "built-in"])
+def test_the_advice_to_judge_again_names_the_module(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "my frame.rs"
+    source.write_text("ran();\n")
+    report = report_of(tmp_path, source, name=name)
+    source.unlink()
+    with pytest.raises(UsageError) as caught:
+        list(shown(report, None))
+    assert (f"--frame-rs '{source}'" in caught.value.next_step) is (name == "x")
+
+
 def test_marks_are_not_put_beside_lines_of_another_text(source: Path, tmp_path: Path) -> None:
     report, judged = report_of(tmp_path, source), source.read_bytes()
     source.write_bytes(b"// a new first line\n" + judged)
     with pytest.raises(UsageError, match="expected the text that was judged, got another one") as caught:
         list(shown(report, None))
-    assert "check --cov --json" in caught.value.next_step
+    assert f"--cov --json {report}" in caught.value.next_step
     assert list(shown(report, 1))[1] == f"{source}:1 hit", "what ran a line of then is known all the same"
 
 
