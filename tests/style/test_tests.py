@@ -31,7 +31,7 @@ BY_NEIGHBORS = {
     "campaigns": "executors",
     "cli": (
         "archive_commands cluster_commands console coverage_command debug_commands "
-        "explain fuzz_commands judge mutate_command orderings show_text storm_command"
+        "explain fuzz_commands judge mutate_command orderings storm_command"
     ),
     "frame_metadata": (
         "invariants.accounting invariants.blocks invariants.free_frames invariants.history "

@@ -117,6 +117,11 @@ def minimize(folder: Path, frame_rs: Path | None, machine_name: str, profile: st
     """
     if not folder.is_dir():
         raise UsageError("corpus", str(folder), expected="a folder", next_step="fuzz --corpus DIR fills one")
+    if not _histories(folder):
+        raise UsageError(
+            "corpus", str(folder), expected=f"histories that fuzz kept, {PREFIX}*", actual="none",
+            next_step="name the folder that `fuzz --corpus` named",
+        )  # fmt: skip
     machine = load_machine(machine_name)
     require_host(machine)
     subject = frame_module(frame_rs)
@@ -126,6 +131,10 @@ def minimize(folder: Path, frame_rs: Path | None, machine_name: str, profile: st
     with Player(OwnHost(judged, machine), OwnHost(counting, machine)) as player:
         click.echo(minimized_in_words(folder, player, lambda text: click.echo(text, err=True)))
     return ExitCode.PASS
+
+
+def _histories(folder: Path) -> list[Path]:
+    return [path for path in scripts(folder) if path.name.startswith(PREFIX)]
 
 
 def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
@@ -141,7 +150,7 @@ def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
     entries: dict[int, Path] = {}
     found: list[CorpusEntry] = []
     stayed = 0
-    files = [path for path in scripts(folder) if path.name.startswith(PREFIX)]
+    files = _histories(folder)
     with SlowStep(f"playing {plural(len(files), 'script')}", say):
         for path in files:
             try:

@@ -44,7 +44,8 @@ def explained_of(ids: Sequence[str]) -> list[Explained]:
         HarnessError: the suite cannot be collected.
     """
     both = FRAME_METADATA.clauses.joined(MEMORY_CORE.clauses)
-    wanted = list(both) if ALL in map(str.lower, ids) else [both.known(id_.upper()).id for id_ in ids]
+    named = [both.known(id_.upper()).id for id_ in ids if id_.lower() != ALL]
+    wanted = named if len(named) == len(ids) else list(both)
     titles = {id_: clause.title for id_, clause in both.items()}
     found: list[Explained] = []
     for contract in (FRAME_METADATA, MEMORY_CORE):

@@ -84,7 +84,7 @@ def entry_parts(entry: ShownText, archive: Archive) -> Iterator[RenderableType]:
     if failure is None:
         yield Text("  no guest of it was at hand: nothing more is kept", style=LABEL)
         return
-    yield from _where(failure, archive)
+    yield from _where(failure, archive, of_another=entry.result.key not in failure.record.keys)
     for guest in failure.guests[-1:]:
         yield _section("commands", _commands(guest))
         if guest.backtrace:
@@ -99,9 +99,11 @@ def entry_parts(entry: ShownText, archive: Archive) -> Iterator[RenderableType]:
         yield _section("not kept", failure.notes)
 
 
-def _where(failure: FailureFolder, archive: Archive) -> Iterator[RenderableType]:
+def _where(failure: FailureFolder, archive: Archive, *, of_another: bool) -> Iterator[RenderableType]:
     guest = failure.guests[-1] if failure.guests else None
     lines = [f"check   {failure.record.check} on {failure.record.run}", f"folder  {_shown(failure.folder)}"]
+    if of_another:
+        lines.insert(1, "        another one that shows it: it left more than the one above")
     if guest is not None and guest.script:
         lines.append(f"again   sh {_shown(failure.folder / guest.script)}")
     if guest is not None and guest.end_words:

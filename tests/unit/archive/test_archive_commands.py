@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import shutil
 import sys
@@ -16,19 +17,21 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from frame_harness.archive import files, writing
+from frame_harness.archive.folder import Archive
 from frame_harness.archive.memory import Life, Payload, save, save_life
 from frame_harness.archive.records import FailureRecord, GuestRecord, SentCommand
 from frame_harness.base.units import Paddr
 from frame_harness.cli.main import cli
 from frame_harness.cli.reporting import show as print_again
-from frame_harness.cli.show import show
+from frame_harness.cli.show import entries_of, show
+from frame_harness.cli.show_text import entry_parts
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Outcome
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.publishing.run_archive import Contents, archive_of_a_run
-from frame_harness.report.terminal import console_for
+from frame_harness.report.terminal import console_for, print_parts
 from tests.support.synthetic import SMALL, healthy_state
 from tests.unit.evidence_samples import DEV, LIFE, TABLE, healthy, with_outcome
 
@@ -140,6 +143,17 @@ def test_show_tells_all_of_a_finding(kept: Path) -> None:
     ):  # fmt: skip
         assert words in run.output, words
     assert "XMM00" not in run.output and "old → ok" not in run.output
+
+
+@pytest.mark.parametrize("check", [TABLE, "test_simpler"])
+def test_what_the_guest_of_another_check_left_is_told_as_such(check: str, kept: Path) -> None:
+    archive = Archive.open(kept)
+    first, *_ = entries_of(archive, archive.verdict(FRAME_METADATA))
+    shown = dataclasses.replace(first, result=replace(first.result, check=check))
+    out = io.StringIO()
+    print_parts(entry_parts(shown, archive), Console(file=out, width=200))
+    assert f"check   {TABLE} on {DEV}" in out.getvalue()
+    assert ("another one that shows it" in out.getvalue()) is (check != TABLE)
 
 
 def test_show_tells_of_a_guest_that_left_little(kept: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from frame_harness.base.errors import HarnessError
-from frame_harness.cli.corpus import SavedCorpus
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.cli import corpus
+from frame_harness.cli.corpus import SavedCorpus, minimize
 from frame_harness.frame_histories.boot_configs import ISLANDS
 from frame_harness.frame_histories.commands import Command, Op
 from frame_harness.frame_histories.scripts import Script
@@ -58,3 +59,12 @@ def test_a_script_that_cannot_be_played_is_left_out_and_said(tmp_path: Path) -> 
     assert told(tmp_path) == [BEGUN]
     [line] = told(tmp_path, plays=False)
     assert "left out" in line and "no such command" in line
+
+
+def test_a_folder_without_histories_is_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(corpus, "build")
+    (tmp_path / "REF-07-dev.txt").write_text(SCRIPT.text)  # a finding is none
+    with pytest.raises(UsageError, match=r"expected histories that fuzz kept, history-\*, got none"):
+        minimize(tmp_path, None, "q35", "dev")

@@ -216,6 +216,7 @@ def test_clauses_of_both_contracts_can_be_asked_for_at_once_in_any_case() -> Non
     assert "cases[CORE-04]" in shown and "--kernel-src KERNEL_SRC -k CORE-04" in shown
 
 
+@pytest.mark.parametrize("others", [["ALLOC-07"], ["all"]])
 @pytest.mark.parametrize(
     ("id_", "said"),
     [
@@ -224,8 +225,8 @@ def test_clauses_of_both_contracts_can_be_asked_for_at_once_in_any_case() -> Non
         ("nothing", "use an id from CONST-01 to CORE-39"),
     ],
 )
-def test_an_unknown_id_is_refused_with_the_nearest_one(id_: str, said: str) -> None:
-    refused = asked("ALLOC-07", id_).exception
+def test_an_unknown_id_is_refused_with_the_nearest_one(id_: str, said: str, others: list[str]) -> None:
+    refused = asked(*others, id_).exception
     assert said in str(refused) and id_.upper() in str(refused)
 
 
