@@ -175,7 +175,7 @@ IN_USE = [
             "    get_meta(phys).meta_aux_store(0);\n"
             "    if let Some(hook) = get_meta(phys).vtable_ref().on_unmap {\n",
         ),
-        where="slots_in_use",
+        where="slots_in_use or test_functions_of_an_address",
     ),
 ]
 
