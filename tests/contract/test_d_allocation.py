@@ -174,36 +174,24 @@ def test_unzeroed_frame_keeps_its_payload(shared_kernel: Kernel) -> None:
         )
 
 
-def stale_bytes_of_a_page_table(kernel: Kernel, **builder_calls: bool | str) -> tuple[Paddr, int]:
+def expect_no_stale_bytes(kernel: Kernel, how: str, **builder_calls: bool | str) -> None:
+    """Require that a page table that is asked for so holds nothing of what its frame held before."""
     paddr = unclaimed(kernel)
     kernel.payload(paddr)[:] = 0xDE
     kernel.offer(paddr)
     kernel.alloc(default=False, **builder_calls)
-    return paddr, int(np.count_nonzero(kernel.payload(paddr)))
+    stale = int(np.count_nonzero(kernel.payload(paddr)))
+    expect(f"stale bytes in a page table after {how}", stale, 0, frame=paddr, field="payload")
 
 
 @pytest.mark.clause("ALLOC-06", at="FrameAllocOptions::purpose")
 def test_page_table_is_zeroed_though_zeroed_false_came_first(kernel: Kernel) -> None:
-    paddr, stale = stale_bytes_of_a_page_table(kernel, zeroed=False, purpose="pagetable")
-    expect(
-        "stale bytes in a page table after .zeroed(false).purpose(PageTable)",
-        stale,
-        0,
-        frame=paddr,
-        field="payload",
-    )
+    expect_no_stale_bytes(kernel, ".zeroed(false).purpose(PageTable)", zeroed=False, purpose="pagetable")
 
 
 @pytest.mark.clause("ALLOC-07", at="FrameAllocOptions::zeroed")
 def test_page_table_is_zeroed_though_zeroed_false_came_last(kernel: Kernel) -> None:
-    paddr, stale = stale_bytes_of_a_page_table(kernel, purpose="pagetable", zeroed=False)
-    expect(
-        "stale bytes in a page table after .purpose(PageTable).zeroed(false)",
-        stale,
-        0,
-        frame=paddr,
-        field="payload",
-    )
+    expect_no_stale_bytes(kernel, ".purpose(PageTable).zeroed(false)", purpose="pagetable", zeroed=False)
 
 
 @pytest.mark.clause("ALLOC-08", at="FrameAllocOptions::allocate")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -56,6 +57,20 @@ def expect_at(
         )
 
 
+@contextlib.contextmanager
+def on_one_frame(boot: Boot, first: str, second: str) -> Iterator[tuple[Turns[Kernel], Paddr]]:
+    """Let two CPUs begin a step each on a live frame."""
+    frames: list[Paddr] = []
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        frames.append(kernel.alloc(zeroed=False))
+        cpus.frames(frames)
+        return first, second
+
+    with interleaved(boot, prepare) as both:
+        yield both, frames[0]
+
+
 def clash(
     boot: Boot, first: str, second: str, before: dict[str, int], after: dict[str, int], function: str = ""
 ) -> int:
@@ -64,16 +79,9 @@ def clash(
     Args:
         function: the one that the first step calls, where the check's marker does not say it.
     """
-    frames: list[Paddr] = []
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        frames.append(kernel.alloc(zeroed=False))
-        cpus.frames(frames)
-        return first, second
-
     turns = 0
-    with interleaved(boot, prepare) as both:
-        slot = slot_of(both.kernel, frames[0])
+    with on_one_frame(boot, first, second) as (both, frame):
+        slot = slot_of(both.kernel, frame)
 
         def reset() -> None:
             for field, value in before.items():
@@ -84,7 +92,7 @@ def clash(
             for field, value in after.items():
                 what = f"{field} after {first} and {second}"
                 got = int(slot[field][0])
-                expect_at(turn, what, got, value, frame=frames[0], field=field, function=function)
+                expect_at(turn, what, got, value, frame=frame, field=field, function=function)
     assert turns > 1
     return turns
 
@@ -142,15 +150,8 @@ def test_what_is_overtaken_again_and_again_is_still_done(
     boot: Boot, step: str, before: dict[str, int], by_step: dict[str, int]
 ) -> None:
     """A step that gives up after some attempts loses its change without a word."""
-    frames: list[Paddr] = []
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        frames.append(kernel.alloc(zeroed=False))
-        cpus.frames(frames)
-        return step, "nothing"
-
-    with interleaved(boot, prepare) as both:
-        slot, done = slot_of(both.kernel, frames[0]), Counter[str]()
+    with on_one_frame(boot, step, "nothing") as (both, frame):
+        slot, done = slot_of(both.kernel, frame), Counter[str]()
 
         def reset() -> None:
             for field, value in before.items():
@@ -164,22 +165,15 @@ def test_what_is_overtaken_again_and_again_is_still_done(
             )
             what = f"{field} after {step}, with another CPU's change ahead of each of {n_others} attempts"
             wanted = value + others + by_step[field]
-            expect(what, got, wanted, base=16, frame=frames[0], field=field)
+            expect(what, got, wanted, base=16, frame=frame, field=field)
         assert done
 
 
 def expect_one_of_two(boot: Boot, what: str, step: str, count: int) -> None:
     """Run a step on two CPUs, on one frame with this reference count: one of them comes away with it."""
-    frames: list[Paddr] = []
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        frames.append(kernel.alloc(zeroed=False))
-        cpus.frames(frames)
-        return step, step
-
     turns = 0
-    with interleaved(boot, prepare) as both:
-        slot = slot_of(both.kernel, frames[0])
+    with on_one_frame(boot, step, step) as (both, frame):
+        slot = slot_of(both.kernel, frame)
 
         def reset() -> None:
             slot["refcount"] = count
@@ -188,7 +182,7 @@ def expect_one_of_two(boot: Boot, what: str, step: str, count: int) -> None:
         for turn in both.every_preemption(slot.view(np.uint8), reset):
             turns += 1
             tally = int(both.cpus.table["tally"])
-            expect_at(turn, what, tally, 1, frame=frames[0], field="refcount")
+            expect_at(turn, what, tally, 1, frame=frame, field="refcount")
     assert turns > 1
 
 
@@ -238,15 +232,8 @@ def test_no_reference_forges_the_sentinel_behind_the_back_of_a_look(
     boot: Boot, step: str, count: int
 ) -> None:
     """Both CPUs look at a count that allows one more step; the one that comes second must see it gone."""
-    frames: list[Paddr] = []
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        frames.append(kernel.alloc(zeroed=False))
-        cpus.frames(frames)
-        return step, step
-
-    with expect_loud(), interleaved(boot, prepare) as both:
-        slot = slot_of(both.kernel, frames[0])
+    with expect_loud(), on_one_frame(boot, step, step) as (both, frame):
+        slot = slot_of(both.kernel, frame)
 
         def reset() -> None:
             slot["refcount"] = count
@@ -256,7 +243,7 @@ def test_no_reference_forges_the_sentinel_behind_the_back_of_a_look(
             forged = int(slot["refcount"][0]) == UNUSED
             what = f"{step} twice, from {count:#x}: the count is the free sentinel"
             function = f"MetaSlot::{step.partition('@')[0]}_ref"
-            expect_at(turn, what, int(forged), 0, frame=frames[0], field="refcount", function=function)
+            expect_at(turn, what, int(forged), 0, frame=frame, field="refcount", function=function)
 
 
 def count_of(slot: NDArray[np.void]) -> NDArray[np.uint8]:
