@@ -232,9 +232,10 @@ def _ending(tallies: Sequence[_Tally], request: StormRequest) -> ExitCode:
     if not request.again:
         return ExitCode.PASS
     guests = sum(tally.guests for tally in tallies)
+    more = "a longer --time shows" if request.steps is None else "more --steps show"
     click.echo(
-        f"not shown: nothing broke in {guests} guests. A race depends on chance: a longer --time shows it "
-        "more likely; that it did not show does not mean that it is gone"
+        f"not shown: nothing broke in {plural(guests, 'guest')}. A race depends on chance: {more} it more "
+        "likely; that it did not show does not mean that it is gone"
     )
     return ExitCode.NOT_SHOWN
 

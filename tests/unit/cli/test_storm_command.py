@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
 
 from frame_harness.base.errors import UsageError
-from frame_harness.cli import storm_turns
+from frame_harness.base.text import plural
+from frame_harness.cli import storm, storm_turns
 from frame_harness.cli.main import cli
 from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.guest.checks import ClauseViolated
@@ -71,9 +73,10 @@ def test_race_that_does_not_show_again_has_a_status_of_its_own(monkeypatch: pyte
         guests.append(seed)
 
     monkeypatch.setattr(storm_turns, "run_storm", held)
-    run = CliRunner().invoke(cli, ["storm", "poison", "--again", "--seed", "7", "--time", "0.5"], env=ENV)
+    words = ["storm", "poison", "--again", "--seed", "7"]
+    run = CliRunner().invoke(cli, [*words, "--time", "0.5"], env=ENV)
     assert run.exit_code == ExitCode.NOT_SHOWN, run.output
-    assert f"not shown: nothing broke in {len(guests)} guests" in run.output
+    assert f"not shown: nothing broke in {plural(len(guests), 'guest')}. " in run.output
     assert set(guests) == {7}, "it is played as it was"
 
 
@@ -111,3 +114,16 @@ def test_names_of_storms_are_shown_as_a_shell_takes_them() -> None:
     run = CliRunner().invoke(cli, ["storm", "nosuch"], env=ENV)
     assert isinstance(run.exception, UsageError)
     assert "'balanced references', claims, " in run.exception.next_step
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [(None, "in 1 guest. A race depends on chance: a longer --time shows it"), (10, "more --steps show it")],
+)
+def test_the_advice_of_a_race_that_does_not_show_names_what_was_asked_for(
+    steps: int | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tally = cast("Any", SimpleNamespace(broken="", lost=0, absent="", guests=1))
+    asked = cast("Any", SimpleNamespace(again=True, steps=steps))
+    assert storm._ending([tally], asked) is ExitCode.NOT_SHOWN
+    assert words in capsys.readouterr().out
