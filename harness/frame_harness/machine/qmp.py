@@ -126,7 +126,8 @@ class Qmp:
 
         async def hang_up() -> None:
             # A connection that was cut off ends with the error that cut it: that is the normal end here.
-            with contextlib.suppress(QMPError, OSError, EOFError):
+            # Ctrl-C may have ended its reader: that was heard when it came.
+            with contextlib.suppress(QMPError, OSError, EOFError, KeyboardInterrupt):
                 await self._client.disconnect()
 
         self._run(hang_up())
