@@ -99,6 +99,7 @@ fn keep(info: &PanicInfo<'_>) {
 
 /// Leaves the command or the program that panicked.
 fn abandon_command() -> ! {
+    interrupts::disable(); // it may have panicked where they were enabled on purpose
     // SAFETY: the callers of `recovery::call` free the allocators' locks by their `unlock_after_panic_of`; nobody frees another one
     // that the command held, so it stays locked. What outlives the command is its caller's or static, and safe code lends
     // neither a borrow of a command's frames. Slots, lists and the reply are read as they are, whatever they hold.
@@ -111,12 +112,13 @@ fn taken(info: &PanicInfo<'_>) -> bool {
     panics::takes(format_args!("panic {file}:{line} {}", info.message()))
 }
 
-/// Reports an exception and ends the guest. An exception of a program's command is the answer of that command.
+/// Reports an exception and ends the guest. One of a program's command is the answer of that command, unless that runs others.
 pub fn exception(frame: &TrapFrame, name: &str) -> ! {
     let TrapFrame { vector, error_code, rip, .. } = *frame;
     let cr2 = Cr2::read_raw();
     if recovers()
         && recovery::is_armed()
+        && KEEPS_NEXT.load(Ordering::Relaxed) != cpu::index()
         && panics::takes(format_args!("fault {name} rip={rip:#x} error={error_code:#x} cr2={cr2:#x}"))
     {
         abandon_command();
@@ -128,10 +130,8 @@ pub fn exception(frame: &TrapFrame, name: &str) -> ! {
     );
     name_cpu();
     // #DF as well: a page fault without room on its own stack becomes one, and cr2 stays.
-    if let 8 | 14 = vector {
-        if let Some(Overflow { cpu, name, guard }) = overflowed(cr2, frame.rsp) {
-            crash_line(kind::CRASH_DETAIL, format_args!("stack cpu={cpu} name={name} guard={guard:#x}"));
-        }
+    if let (8 | 14, Some(Overflow { cpu, name, guard })) = (vector, overflowed(cr2, frame.rsp)) {
+        crash_line(kind::CRASH_DETAIL, format_args!("stack cpu={cpu} name={name} guard={guard:#x}"));
     }
     registers(frame);
     return_addresses(Backtrace::from_frame_pointer(frame.rbp));

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.concurrency.elsewhere import programs_on
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed
+from frame_harness.guest.program import Ask
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode, VerdictKind
@@ -36,6 +38,12 @@ LEAVES: dict[int, tuple[str, str]] = {
         "another CR0 or CR4",
     ),
     106: ('core::arch::asm!("pushfq", "cli", "popfq")', ""),
+    107: ('core::arch::asm!("ud2")', ""),
+    108: (
+        '{ core::arch::asm!("mov {0}, cr4", "bts {0}, 2", "mov cr4, {0}", out(reg) _); panic!("no") }',
+        "another CR0 or CR4",
+    ),
+    109: ('{ core::arch::asm!("sti"); panic!("no") }', ""),
 }
 BY_ORDER: Edit = (
     IS_STORED,
@@ -84,6 +92,29 @@ def test_a_call_that_puts_the_flags_back_is_as_good_as_any(image_of_leaves: Imag
     with Kernel.boot(image_of_leaves, load_machine(write_machine(tmp_path))) as kernel:
         kernel.call("slot.set_order 0x1060000 106")
         assert kernel.call("slot.get_order 0x1060000")["v"] == 106
+
+
+def test_a_panic_where_interrupts_are_enabled_is_its_command_s_alone(
+    image_of_leaves: Image, tmp_path: Path
+) -> None:
+    with Kernel.boot(image_of_leaves, load_machine(write_machine(tmp_path))) as kernel:
+        for command in ("slot.set_order 0x1060000 109", "batch slot.set_order 0x1060000 109"):
+            kernel.request(command)
+            assert kernel.call("slot.get_order 0x1060000")["v"] == 109
+
+
+def test_an_exception_of_a_program_on_another_cpu_ends_the_guest(
+    image_of_leaves: Image, tmp_path: Path
+) -> None:
+    """There is no answer of the command that it came in: one before it may stand in its place."""
+    machine = load_machine(write_machine(tmp_path))
+    with (
+        Kernel.boot(image_of_leaves, machine, cpus=2) as kernel,
+        programs_on(kernel, 1),
+        pytest.raises(GuestCrashed) as crash,
+    ):
+        kernel.program.run([Ask("slot.set_order 0x1060000 107"), Ask("slot.get_order 0x1060000")])
+    assert "#UD" in crash.value.summary
 
 
 def test_a_module_that_enables_interrupts_in_a_call_never_passes(tmp_path: Path) -> None:

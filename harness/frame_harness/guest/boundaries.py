@@ -80,7 +80,7 @@ def play(
     """Call a method once for each of its cases, on a slot of its own; returns how many there were.
 
     The slots are written and read by the host, so that no other method has a say. Nobody in the guest may
-    use them: boot with `init="array"`.
+    use them: boot with `init="array"`, or take a block of frames and name its first one.
 
     Args:
         cases: instead of those that the method declares.

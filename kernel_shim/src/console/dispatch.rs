@@ -70,14 +70,12 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
         args.end()
     };
     let returned = if report::recovers() { recovery::call(call) } else { Some(call()) };
+    if let Some(left) = cpu::left_behind(controls) {
+        report::set_recovers(false); // nobody may take this for an answer
+        panic!("`{request}` came back with {left}");
+    }
     match returned {
-        Some(result) => match cpu::left_behind(controls) {
-            None => Outcome::Returned(result),
-            Some(left) => {
-                report::set_recovers(false); // nobody may take this for an answer
-                panic!("`{request}` came back with {left}");
-            }
-        },
+        Some(result) => Outcome::Returned(result),
         None => {
             if let Some(after_panic) = AFTER_PANIC.get() {
                 // SAFETY: the code that panicked on this CPU never runs again: `recovery::call` returned `None`, so it was abandoned.

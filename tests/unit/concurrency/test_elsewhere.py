@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from frame_harness.base.errors import ProtocolError
 from frame_harness.base.units import Paddr
-from frame_harness.concurrency.elsewhere import ProgramElsewhere
+from frame_harness.concurrency.elsewhere import ProgramElsewhere, programs_on
+from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.program import Ask
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
@@ -40,6 +44,31 @@ def test_a_panic_elsewhere_is_the_reply_of_its_command_alone(kernel: Kernel) -> 
         _, refused, count = program.run(asks).replies
         assert (refused.status, f"{paddr:#x}" in refused.outcome.text) == ("panic", True)
         assert (count.status, count["v"]) == ("ok", 1)
+
+
+def test_a_reply_says_on_which_cpu_its_command_ran(kernel: Kernel) -> None:
+    with programs_on(kernel, 1):
+        (drained,) = kernel.program.run([Ask("buddy.drain")]).replies
+    assert drained.request == "buddy.drain (on CPU 1)"
+    (drained,) = kernel.program.run([Ask("buddy.drain")]).replies
+    assert drained.request == "buddy.drain"
+
+
+def test_an_end_of_a_program_that_is_no_success_is_never_its_replies(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = ProgramElsewhere(kernel, 1)
+    # What the CPU answered last stays there.
+    monkeypatch.setattr(Cpus, "run", lambda *_: kernel.commands.extend(["smp.job", "smp.run"]))
+    program._answer[:5] = np.frombuffer(b"panic", np.uint8)
+    with pytest.raises(ProtocolError, match="its end on CPU 1"):
+        program.run([Ask("buddy.drain")])
+
+
+def test_where_somebody_follows_command_by_command_no_program_runs_elsewhere(kernel: Kernel) -> None:
+    kernel.before = lambda _: None
+    with pytest.raises(NotEvaluated, match="followed command by command"), programs_on(kernel, 1):
+        pass
 
 
 def test_the_commands_of_a_guest_show_nothing_of_how_a_program_was_run(kernel: Kernel) -> None:
