@@ -18,7 +18,7 @@ from frame_harness.concurrency.turn import Turn
 from frame_harness.concurrency.two_cpus import FIRST, SECOND
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.bookkeeping import BookkeepingCopy
-from frame_harness.guest.checks import Call, ClauseViolated, Values, expect, expect_loud, number
+from frame_harness.guest.checks import Call, ClauseViolated, Values, expect, expect_loud, number, says
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 
@@ -302,7 +302,7 @@ class Offer:
 def expect_refusal(what: str, call: Call, offer: Offer, words: str) -> None:
     """Require that a call panicked, with one of some words, as `number` writes them."""
     said = "no panic" if call.panic is None else call.panic.message
-    if not any(word in said.lower() for word in words.split("|")):
+    if not says(said, words):
         raise ClauseViolated(
             what,
             expected=f"a panic that names {words.partition('|')[0]}",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr, paddr_to_pfn
-from frame_harness.concurrency.elsewhere import ProgramElsewhere
+from frame_harness.concurrency.elsewhere import programs_on
 from frame_harness.contract.methods import Case, SlotMethod, SlotValues
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.constants import C
@@ -89,11 +89,10 @@ def test_slot_method_on_another_cpu(second_cpu: Kernel, method: SlotMethod) -> N
 
 
 @pytest.fixture
-def second_cpu(shared_boot: Boot) -> Kernel:
+def second_cpu(shared_boot: Boot) -> Iterator[Kernel]:
     """A guest whose programs run on its second CPU, which has no part in anything else."""
-    kernel = shared_boot(cpus=2)
-    kernel.program = ProgramElsewhere(kernel, 1)
-    return kernel
+    with programs_on(shared_boot(cpus=2), 1) as kernel:
+        yield kernel
 
 
 def used_frames(kernel: Kernel) -> list[tuple[Paddr, SlotValues]]:
@@ -120,6 +119,20 @@ def poison(slot: SlotValues) -> Iterator[Asked]:
 def hooks(_: SlotValues) -> Iterator[Asked]:
     yield "array.lastref {}", {}
     yield "array.unmap {}", {}
+
+
+def changed_slot(before: np.ndarray, after: np.ndarray, commands: set[str]) -> OtherClauseViolated:
+    """The first field that changed, where nothing may; of several functions none can be named."""
+    pfn = int(np.flatnonzero(before != after)[0])
+    names = [name for name in META_SLOT.widths if before[name][pfn] != after[name][pfn]]
+    field = names[0] if names else ""
+    expected, got = ((f"{int(table[field][pfn]):#x}" if field else "others") for table in (before, after))
+    what = f"{field or 'reserved bytes'} of a slot after {' and '.join(sorted(commands))}, which only ask"
+    function = FUNCTIONS.named_by(*commands) if len(commands) == 1 else ""
+    return OtherClauseViolated(
+        "LAYOUT-07", what, expected=expected, got=got, frame=Paddr(pfn * C.page_size), field=field,
+        function=function,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -157,11 +170,7 @@ def test_functions_of_an_address_on_slots_in_use(
             tell(bare_kernel, replies, index)
         expect(f"`{line}` on a slot with {slot}", got, wanted, frame=paddr)
     if (before != after).any():
-        changed = Paddr(int(np.flatnonzero(before != after)[0]) * C.page_size)
-        what, function = f"slots after questions about {questions.__name__}", FUNCTIONS.named_by(asked[-1][0])
-        raise OtherClauseViolated(
-            "LAYOUT-07", what, expected="as before", got="changed", frame=changed, function=function
-        )
+        raise changed_slot(before, after, {line.split()[0] for line, *_ in asked})
     called = [(row["hook"], int(row["paddr"], 0)) for row in bare_kernel.call("vt.log").rows()]
     due = [
         (hook, at) for line, at, slot, _ in asked if slot["vtable"] for hook in HOOKS.get(line.split()[0], ())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from frame_harness.base.units import Paddr
 from frame_harness.guest.boot_options import BootOptions
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.judge.diagrams import Diagram
+
+_NUMBER: Final = re.compile(r"0x[0-9a-f]+|\d+")
 
 
 class Shows(Protocol):
@@ -219,14 +222,25 @@ def expect_panic(what: str, *words: str, function: str = "") -> Iterator[None]:
     try:
         yield
     except SubjectPanic as panic:
-        message = panic.message.lower()
-        missing = [word for word in words if not any(text.lower() in message for text in word.split("|"))]
+        missing = [word for word in words if not says(panic.message, word)]
         if missing:
             wish, got = f"a panic that names {_named(missing)}", f'the panic "{panic.message}"'
             raise ClauseViolated(what, expected=wish, got=got, function=function) from panic
     else:
         named = f" that names {_named(words)}" if words else ""
         raise ClauseViolated(what, expected=f"a panic{named}", got="no panic", function=function)
+
+
+def says(message: str, words: str) -> bool:
+    """Whether a message has one of some texts, `0x40|64`, whatever their case; a number stands by itself."""
+    return any(_is_in(text.lower(), message.lower()) for text in words.split("|"))
+
+
+def _is_in(text: str, message: str) -> bool:
+    if not _NUMBER.fullmatch(text):
+        return text in message
+    prefix, digits = ("0x", text[2:]) if text.startswith("0x") else ("", text)
+    return bool(re.search(rf"(?<![0-9a-fx]){prefix}0*{digits}(?![0-9a-fx])", message))
 
 
 def _named(words: Sequence[str]) -> str:
