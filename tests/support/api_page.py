@@ -22,7 +22,8 @@ Made from the docstrings by `.venv/bin/python -m tests.support.api_page`; do not
 """
 CLASSES = (
     ("frame_guest/kernel.py", "Kernel"), ("guest/programmed.py", "ProgrammedGuest"),
-    ("guest/booted.py", "BootedGuest"), ("frame_guest/slot.py", "Slot"),
+    ("guest/booted.py", "BootedGuest"), ("guest/boot_options.py", "BootOptions"),
+    ("frame_guest/slot.py", "Slot"),
     ("guest/reply.py", "Reply"), ("guest/view.py", "Region"),
     ("guest/view.py", "GuestAddresses"), ("image/image.py", "Image"),
 )  # fmt: skip
@@ -88,12 +89,15 @@ def _markers() -> Iterator[str]:
 
 def _class(node: Node) -> Iterator[str]:
     yield f"{_doc(node)}\n"
+    fields = [member for member in node.body if isinstance(member, ast.AnnAssign)]
+    shown = [f"- `{ast.unparse(field)}`" for field in fields if not ast.unparse(field).startswith("_")]
+    if shown:
+        yield from (*shown, "")
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
             yield _entry(member)
-        elif isinstance(member, ast.AnnAssign) and not ast.unparse(member.target).startswith("_"):
-            yield f"- `{ast.unparse(member.target)}: {ast.unparse(member.annotation)}`"
-    yield ""
+    if not shown:
+        yield ""
 
 
 def _entry(node: Node) -> str:
