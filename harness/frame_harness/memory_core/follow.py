@@ -20,7 +20,7 @@ from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.children import BuildJob, in_processes
 from frame_harness.memory_core.core_build import build_core
 from frame_harness.memory_core.following import (
-    ClauseAndCause,
+    ContentAndProfile,
     VersionSpread,
     VersionTask,
     asked_of,
@@ -95,13 +95,13 @@ class Follower:
     machine: Machine
     say: Say
     spread: VersionSpread | None = None
-    _seen: dict[tuple[ClauseAndCause, str, Fault], CaseSighting] = field(default_factory=dict)
+    _seen: dict[tuple[ContentAndProfile, str, Fault], CaseSighting] = field(default_factory=dict)
     """What a case showed in a build when it was played for a fault."""
-    _unbuilt: dict[ClauseAndCause, str] = field(default_factory=dict)
+    _unbuilt: dict[ContentAndProfile, str] = field(default_factory=dict)
     """Why there is no build, or nothing that can be played on it."""
-    _surveys: dict[ClauseAndCause, Mapping[Fault, str]] = field(default_factory=dict)
+    _surveys: dict[ContentAndProfile, Mapping[Fault, str]] = field(default_factory=dict)
     """The faults that a survey of a build showed, each with a case."""
-    _cut: dict[ClauseAndCause, str] = field(default_factory=dict)
+    _cut: dict[ContentAndProfile, str] = field(default_factory=dict)
     """Why a survey ended early: what it did not show may be there."""
     _elusive: set[Fault] = field(default_factory=set)
     """Faults that a survey showed where their case did not: by its case alone no version counts as good."""
@@ -153,7 +153,7 @@ class Follower:
 
     def _asked(self, steps: Sequence[tuple[WantedFault, Question | FollowAnswer]]) -> AskedVersions:
         """What to play on each build, the newest version first."""
-        asked: dict[ClauseAndCause, VersionTask] = {}
+        asked: dict[ContentAndProfile, VersionTask] = {}
         for one, step in steps:
             if isinstance(step, FollowAnswer):
                 continue
@@ -198,7 +198,7 @@ class Follower:
         ):
             yield of_name[job.name], outcome if isinstance(outcome, Sightings) else outcome.message
 
-    def _unseen_by_their_cases(self, place: ClauseAndCause) -> set[Fault]:
+    def _unseen_by_their_cases(self, place: ContentAndProfile) -> set[Fault]:
         return {
             fault
             for (where, _, fault), seen in self._seen.items()

@@ -30,7 +30,7 @@ TOLD_EVERY = 10
 """Cases between two words about how far a build is."""
 LIMIT_S = 1800.0
 """Of CPU time, for the cases of a version with a survey: they take a minute."""
-ClauseAndCause = tuple[str, str]
+ContentAndProfile = tuple[str, str]
 """What is built: the content of a version, the profile."""
 
 
@@ -44,7 +44,7 @@ class VersionTask:
     survey: bool = False
 
     @property
-    def place(self) -> ClauseAndCause:
+    def place(self) -> ContentAndProfile:
         """The build that it needs: the content of the folder, the profile."""
         return self.version.content, self.profile
 
