@@ -87,10 +87,11 @@ def touched(path: Path) -> None:
         lambda tmp, _: replaced(tmp / "bin" / "rustc"),
         lambda tmp, _: replaced(tmp / "bin" / "cargo"),
         lambda tmp, _: touched(tmp / "first" / "rustc"),
+        lambda tmp, _: touched(tmp / "first" / "cargo"),
     ],
     ids=[
         "rustc", "cargo", "ld", "a library", "a target", "rustup's settings", "a toolchain", "no rustc",
-        "another rustc", "another cargo", "a rustc ahead of it",
+        "another rustc", "another cargo", "a rustc ahead of it", "a cargo ahead of it",
     ],
 )  # fmt: skip
 def test_what_decides_about_a_toolchain_makes_it_be_looked_for_again(
