@@ -27,10 +27,10 @@ from frame_harness.image.store import built_name, content_of
 from frame_harness.image.subject import Subject
 
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
-_PARTS = "FRAME_HARNESS_PARTS"  # the library of the shim reads it
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise
 _ADAPTER = "FRAME_HARNESS_ADAPTER"  # likewise
 _TREE = "FRAME_HARNESS_TREE"  # likewise
+_PARTS = "FRAME_HARNESS_PARTS"  # the library of the shim reads it
 _CALLS_THE_TREE = ("src/tree", "src/frame_module.rs")
 """Where the shim calls a tree's files: what is wrong there is that these are made for another kernel."""
 _FLAGS = "CARGO_ENCODED_RUSTFLAGS"
