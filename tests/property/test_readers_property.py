@@ -83,12 +83,12 @@ def test_the_number_of_a_cpu_may_have_any_length() -> None:
     assert parse_registers(f"CPU#{'9' * LONG}\nRIP=0 RFL=2 HLT=1\n") == ()
 
 
-@given(st.integers(), st.lists(st.text(max_size=12), max_size=2).map(tuple), st.tuples(*[st.booleans()] * 3))
+@given(st.integers(), st.lists(st.text(max_size=12), max_size=2).map(tuple), st.tuples(*[st.booleans()] * 4))
 def test_any_end_of_qemu_is_told_in_words(
-    returncode: int, reasons: tuple[str, ...], flags: tuple[bool, bool, bool]
+    returncode: int, reasons: tuple[str, ...], flags: tuple[bool, bool, bool, bool]
 ) -> None:
-    ran, timed_out, killed = flags
-    kind = classify(returncode, reasons, ran=ran, timed_out=timed_out, killed=killed)
+    ran, timed_out, killed, complained = flags
+    kind = classify(returncode, reasons, ran=ran, timed_out=timed_out, killed=killed, complained=complained)
     words = ExitStatus(kind, returncode, reasons, "").describe()
     assert words.startswith(kind.words) and "shutdown reason" in words
 

@@ -58,7 +58,7 @@ def classify(
     ran: bool,
     timed_out: bool,
     killed: bool,
-    complained: bool = True,
+    complained: bool,
 ) -> GuestEnd:
     """Decide what happened; whatever is not understood is an error, never a pass.
 

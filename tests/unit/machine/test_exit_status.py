@@ -18,7 +18,7 @@ REASONS: list[tuple[str, ...]] = [
 def ended(
     returncode: int, *reasons: str, ran: bool = True, timed_out: bool = False, killed: bool = False
 ) -> GuestEnd:
-    return classify(returncode, reasons, ran=ran, timed_out=timed_out, killed=killed)
+    return classify(returncode, reasons, ran=ran, timed_out=timed_out, killed=killed, complained=True)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,12 @@ def test_what_qemu_warns_of_is_no_failure() -> None:
 
 
 def test_only_one_status_may_pass_in_the_two_ways_that_qemu_says_it() -> None:
-    flags = list(itertools.product((False, True), repeat=3))
+    names = "ran", "timed_out", "killed", "complained"
+    facts = [dict(zip(names, each, strict=True)) for each in itertools.product((False, True), repeat=4)]
     passing = [
-        (code, reasons, ran, timed_out)
-        for code, reasons, (ran, timed_out, killed) in itertools.product(range(-64, 256), REASONS, flags)
-        if classify(code, reasons, ran=ran, timed_out=timed_out, killed=killed) is GuestEnd.PASS
+        (code, reasons, each["ran"], each["timed_out"])
+        for code, reasons, each in itertools.product(range(-64, 256), REASONS, facts)
+        if classify(code, reasons, **each) is GuestEnd.PASS
     ]
     assert set(passing) == {(33, (), True, False), (33, ("guest-shutdown",), True, False)}
 
