@@ -160,7 +160,7 @@ class BootedGuest:
             if self.failure is error:
                 raise
             raise self.failure from error
-        except BaseException:
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
             # Its answer is still to come: the guest cannot be asked anything else, not even to exit.
             self.failure = HarnessError("guest", command, detail="nobody waited for the answer")
             raise

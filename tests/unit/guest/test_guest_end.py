@@ -101,6 +101,18 @@ def test_a_stop_in_the_middle_of_a_command_is_no_crash_of_its_guest(tmp_path: Pa
     assert kernel.end[0] is not GuestEnd.PASS
 
 
+def test_a_mistake_of_the_harness_in_the_middle_of_a_command_is_not_taken_for_a_stop(tmp_path: Path) -> None:
+    def mistaken(_: Watch) -> Watch:
+        raise ZeroDivisionError
+
+    kernel = guest_that_leaves(tmp_path, b"=1 ok\n=2 ok\n")
+    with pytest.raises(ZeroDivisionError):
+        kernel.request("stats", watching=mistaken)
+    assert kernel.alive
+    kernel.finish()
+    assert kernel.end[0] is not GuestEnd.PASS
+
+
 def test_success_that_nobody_asked_for_is_a_crash(tmp_path: Path) -> None:
     kernel = guest_that_leaves(tmp_path, b"# busy\n")
     with pytest.raises(
