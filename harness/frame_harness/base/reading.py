@@ -18,17 +18,14 @@ def bytes_of(path: Path) -> bytes:
         OSError: it cannot be read; a pipe without a writer or a device would be waited for, maybe for ever.
     """
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(number, "rb") as file:
-        status = os.fstat(number)
-        if stat.S_ISFIFO(status.st_mode):
-            begins = _begin_of(number)
-            os.set_blocking(number, True)
-            return begins + file.read()
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(status.st_mode) and status.st_rdev != Path(os.devnull).stat().st_rdev:
-            raise OSError(errno.EINVAL, "it is a device, not a file")
-        return file.read()
+    try:
+        begins = _begin_of(number)
+        file = os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
+    with file:
+        return begins + file.read()
 
 
 def text_of(path: Path) -> str:
@@ -42,11 +39,24 @@ def text_of(path: Path) -> str:
 
 
 def _begin_of(number: int) -> bytes:
-    """What a pipe holds by now, which is open and not waited for."""
+    """What a pipe holds by now, which is open and is waited for from here on; nothing of a file."""
+    status = os.fstat(number)
+    if stat.S_ISFIFO(status.st_mode):
+        begins = _in_pipe(number)
+        os.set_blocking(number, True)
+        return begins
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode) and status.st_rdev != Path(os.devnull).stat().st_rdev:
+        raise OSError(errno.EINVAL, "it is a device, not a file")
+    return b""
+
+
+def _in_pipe(number: int) -> bytes:
     try:
         begins = os.read(number, _AT_ONCE)
     except BlockingIOError:
         return b""  # its writer has not written yet
-    if not begins:
-        raise OSError(errno.ENXIO, "it is a pipe that nobody writes to")
+    if not begins:  # whether it had a writer, which ended, or never had one
+        raise OSError(errno.ENXIO, "nothing was written to the pipe")
     return begins

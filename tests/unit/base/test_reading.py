@@ -38,7 +38,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("what", READERS)
 def test_a_pipe_without_a_writer_is_refused_in_one_message(what: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(HarnessError, match=r"a pipe that nobody writes to|something else"):
+    with pytest.raises(HarnessError, match=r"nothing was written to the pipe|something else"):
         READERS[what](tmp_path / "pipe")
 
 
@@ -78,3 +78,23 @@ def test_a_folder_and_nothing_are_told_as_ever(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         bytes_of(tmp_path / "none")
     assert bytes_of(Path(os.devnull)) == b""
+
+
+def test_what_is_refused_is_closed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    free = os.dup(0)  # the least number that nobody uses
+    os.close(free)
+    for refused in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match=r"."):
+            bytes_of(refused)
+        number = os.dup(0)
+        os.close(number)
+        assert number == free, refused
+
+
+def test_a_pipe_whose_writer_ended_without_a_word_is_not_told_as_one_without_a_writer() -> None:
+    reads, writes = os.pipe()
+    os.close(writes)
+    with pytest.raises(OSError, match="nothing was written to the pipe"):
+        bytes_of(Path(f"/dev/fd/{reads}"))
+    os.close(reads)
