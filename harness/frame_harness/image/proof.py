@@ -29,6 +29,7 @@ CodeShapes = dict[str, machine_code.CodeShape]
 # Sources of the core library, and of crates.
 _LIBRARY: Final = re.compile(r"/library/(?:core|alloc)/src/|/registry/src/")
 _LEVELS: Final = ("0", "1", "2", "3", "s", "z")
+_MADE_BY: Final = (Path(evidence.__file__), Path(machine_code.__file__))
 _SHOWN: Final = 3  # of the instructions that the target's CPU lacks
 
 
@@ -77,8 +78,9 @@ def _note(shapes: CodeShapes, wanted: Asked, toolchain: Toolchain) -> None:
 
 
 def _place(wanted: Asked, toolchain: Toolchain) -> Path:
-    source = evidence.path().read_text(encoding="utf-8")
-    asked_for = [toolchain.key, source, *wanted.flags, *shim_flags(), *toolchain.rustflags]
+    # Beside what is compiled also how, and how the code is read: these change with the harness.
+    sources = [path.read_text(encoding="utf-8") for path in (evidence.path(), *_MADE_BY)]
+    asked_for = [toolchain.key, *sources, *wanted.flags, *shim_flags(), *toolchain.rustflags]
     return store.note_path(f"evidence-{_digest(json.dumps(asked_for))}")
 
 

@@ -116,6 +116,20 @@ def test_the_evidence_is_compiled_once_for_a_compiler_and_a_profile(
     assert asked_for[-1] == "dev"
 
 
+def test_what_is_known_of_the_evidence_holds_for_the_harness_that_compiled_it(
+    toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {proof._place(asked("dev"), toolchain)}
+    made_by = proof._MADE_BY
+    assert [path.name for path in made_by] == ["evidence.py", "machine_code.py"]
+    for at, path in enumerate(made_by):
+        other = tmp_path / path.name
+        other.write_bytes(path.read_bytes() + b"# another line\n")
+        monkeypatch.setattr(proof, "_MADE_BY", (*made_by[:at], other, *made_by[at + 1 :]))
+        places.add(proof._place(asked("dev"), toolchain))
+    assert len(places) == 3
+
+
 @pytest.mark.parametrize(
     ("profile", "flag", "what", "got"),
     [
