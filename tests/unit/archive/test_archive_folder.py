@@ -205,6 +205,17 @@ def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(folder: Path, name: 
         Archive.open(folder)
 
 
+@pytest.mark.parametrize("name", [files.HEADER, files.BEGUN])
+def test_what_is_read_ahead_of_the_sums_is_no_link_to_elsewhere(folder: Path, name: str) -> None:
+    elsewhere = folder.parent / "elsewhere.json"
+    elsewhere.write_text('{"schema": "a word of somebody else"}')
+    (folder / files.HEADER).unlink()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(elsewhere)
+    with pytest.raises(DamagedArchive, match=rf"{name}: expected a regular file, got a link"):
+        Archive.open(folder)
+
+
 def test_a_later_version_s_archive_is_refused_by_its_schema(folder: Path) -> None:
     (folder / files.HEADER).write_text('{"schema": 99, "more": 1}')
     with pytest.raises(NoArchive, match="expected schema 1, got 99"):
