@@ -60,7 +60,7 @@ def make_way(
                 detail="the run itself reads that file, or keeps evidence there",
                 next_step="name another file",
             )
-        if place.is_fifo():  # one of a shell's, as `>(…)`, has no place in the file system
+        if place.is_fifo() and not _is_open_here(report):
             raise UsageError(
                 "report", str(report), detail="a pipe with a name, whose reader would not wait for the run",
                 next_step="name a file, or write to a command: >(…)",
@@ -84,6 +84,12 @@ def make_way(
             ) from error  # fmt: skip
         named.append(place)
         _drop(report)
+
+
+def _is_open_here(report: Path) -> bool:
+    """Whether a path names a file that this process holds open, as `>(…)` of a shell and /dev/stdout do."""
+    given = str(report)
+    return given.startswith(("/dev/fd/", "/dev/std", "/proc/"))
 
 
 def _is_of(read: Path, report: Path) -> bool:

@@ -187,6 +187,16 @@ def test_a_report_to_a_pipe_with_a_name_is_refused_and_not_waited_for(tmp_path: 
         files.make_way([tmp_path / "pipe"], ())
 
 
+def test_a_report_to_a_pipe_with_a_name_that_this_process_holds_open_is_written(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    held = os.open(tmp_path / "pipe", os.O_RDWR)
+    pipe = Path(f"/dev/fd/{held}")
+    files.make_way([pipe], ())
+    files.write({pipe: "text"})
+    assert os.read(held, 100) == b"text"
+    os.close(held)
+
+
 def test_a_report_to_a_pipe_of_a_shell_is_written() -> None:
     reads, writes = os.pipe()
     pipe = Path(f"/dev/fd/{writes}")
