@@ -49,6 +49,7 @@ class Qmp:
         self._client = QMPClient("frame-harness")
         self._events: list[dict[str, Any]] = []
         self._closed = False
+        self._stopped = False  # by Ctrl-C, which may have ended the connection's reader
 
     def guarded_by(self, guard: Guard) -> None:
         """Set the guard of waits that bring none of their own."""
@@ -116,7 +117,7 @@ class Qmp:
 
         with contextlib.suppress(TimeoutError):
             # A child of a dead QEMU may hold the connection open; what came until then is the evidence.
-            self._loop.run_until_complete(asyncio.wait_for(until_end(), DRAIN_LIMIT_S))
+            self._run(asyncio.wait_for(until_end(), DRAIN_LIMIT_S), _no_guard)
         self._collect()
 
     def close(self) -> None:
@@ -126,8 +127,9 @@ class Qmp:
 
         async def hang_up() -> None:
             # A connection that was cut off ends with the error that cut it: that is the normal end here.
-            # Ctrl-C may have ended its reader: that was heard when it came.
-            with contextlib.suppress(QMPError, OSError, EOFError, KeyboardInterrupt):
+            # So is Ctrl-C that ended the connection's reader, which was heard when it came; a new one is not.
+            heard = (KeyboardInterrupt,) if self._stopped else ()
+            with contextlib.suppress(QMPError, OSError, EOFError, *heard):
                 await self._client.disconnect()
 
         self._run(hang_up())
@@ -140,7 +142,7 @@ class Qmp:
 
     def _collect(self) -> None:
         while not self._client.events.empty():
-            event = self._loop.run_until_complete(self._client.events.get())
+            event = self._run(self._client.events.get(), _no_guard)
             self._events.append(dict(cast("dict[str, Any]", event)))
 
     def _run(self, work: Coroutine[Any, Any, T], guard: Guard | None = None) -> T:
@@ -151,10 +153,13 @@ class Qmp:
                 if done:
                     return task.result()
                 (guard or self._guard)()
-        except BaseException:
+        except BaseException as error:
+            self._stopped |= isinstance(error, KeyboardInterrupt)
             if not task.done():
                 task.cancel()
                 self._loop.run_until_complete(asyncio.wait({task}))
+            elif not task.cancelled():
+                task.exception()  # seen: else asyncio prints what ended it
             raise
         finally:
             # A task keeps its exception, that its traceback, that this frame: they would outlive the guest.

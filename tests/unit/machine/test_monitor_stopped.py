@@ -1,4 +1,4 @@
-"""Ctrl-C that comes while QEMU's monitor is read is heard once, not again when the guest is ended."""
+"""Ctrl-C that comes while QEMU's monitor is read, or is left, is heard once."""
 
 from __future__ import annotations
 
@@ -25,4 +25,20 @@ def test_ctrl_c_that_ended_the_reader_is_not_raised_again_by_the_end(
             monitor.execute("query-status")
     guest.kill()
     assert guest.process.ended()
+    guest.close()
+
+
+def test_ctrl_c_that_comes_while_the_monitor_is_left_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = Guest.start(load_machine("microvm"), tiny.write_kernel(tmp_path, tiny.HALT))
+
+    async def stopped() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as leaving:
+        leaving.setattr(guest._monitor._client, "disconnect", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            guest.kill()
+    guest._monitor.close()
     guest.close()
