@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Unpack
+from typing import Any, Unpack
 
 import pytest
 
@@ -98,22 +98,13 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
     if not found:
         return
     first, diagram = found[0], found[0].diagram
+    told = [race.diagram.what for race in found[1:SHOWN] if race.clause == clause]
+    facts: dict[str, Any] = {
+        "expected": diagram.expected, "got": diagram.got, "frame": first.frame, "field": diagram.hold.field,
+        "exhibit": "\n".join([*why_not_recorded(first), *told]),
+        "at": first.at, "function": first.function, "diagram": diagram, "slot": first.slot,
+    }  # fmt: skip
     if first.clause != clause:
         # Two that come to no end break one clause, whichever of their clauses is looked at.
-        raise OtherClauseViolated(
-            first.clause, diagram.what, expected=diagram.expected, got=diagram.got, frame=first.frame,
-            field=diagram.hold.field, at=diagram.hold.at, function=first.play.held.function, diagram=diagram,
-        )  # fmt: skip
-    others = [race.diagram.what for race in found[1:SHOWN] if race.clause == clause]
-    raise ClauseViolated(
-        diagram.what,
-        expected=diagram.expected,
-        got=diagram.got,
-        frame=first.frame,
-        field=diagram.hold.field,
-        exhibit="\n".join([*why_not_recorded(first), *others]),
-        at=diagram.hold.at,
-        function=first.play.held.function,
-        diagram=diagram,
-        slot=first.slot,
-    )
+        raise OtherClauseViolated(first.clause, diagram.what, **facts)
+    raise ClauseViolated(diagram.what, **facts)

@@ -108,6 +108,7 @@ class OtherClauseViolated(ClauseViolated):
         got: str,
         frame: Paddr | None = None,
         field: str = "",
+        exhibit: str = "",
         at: str = "",
         function: str = "",
         diagram: Diagram | None = None,
@@ -115,8 +116,8 @@ class OtherClauseViolated(ClauseViolated):
         slot: bytes = b"",
     ) -> None:
         super().__init__(
-            what, expected=expected, got=got, frame=frame, field=field, at=at, function=function,
-            breaks=(clause,), diagram=diagram, values=values, slot=slot,
+            what, expected=expected, got=got, frame=frame, field=field, exhibit=exhibit, at=at,
+            function=function, breaks=(clause,), diagram=diagram, values=values, slot=slot,
         )  # fmt: skip
         self.clause = clause
 

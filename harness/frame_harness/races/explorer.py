@@ -9,7 +9,7 @@ from msgspec import structs
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
-from frame_harness.concurrency.two_cpus import FIRST
+from frame_harness.concurrency.two_cpus import FIRST, SECOND
 from frame_harness.contract.versions import lacking
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
@@ -56,10 +56,6 @@ class Play:
         """The same for each clause that it can break, and in each guest of one image."""
         return self.scene, self.held, self.at, self.meanwhile
 
-    def standing(self, line: str) -> Operation:
-        """The operation that does not come to its end, by its line."""
-        return self.meanwhile if line == self.meanwhile.line else self.held
-
 
 @dataclass(frozen=True)
 class Race:
@@ -77,11 +73,23 @@ class Race:
     frame: Paddr
     clause: str
     unordered: str = ""
+    standing: Operation | None = None
+    """The one of the two that did not come to its end; None where both did."""
     slot: bytes = b""
     """The bytes of the frame's slot behind it; empty where the guest did not come so far."""
 
     remembered: bool = False
     """Whether it was not played in this guest: an earlier one did not survive it."""
+
+    @property
+    def function(self) -> str:
+        """The subject's function to blame: of the one that did not come to its end, else of the held one."""
+        return (self.standing or self.play.held).function
+
+    @property
+    def at(self) -> str:
+        """Where the held operation was held; empty where it is the other one that is to blame."""
+        return "" if self.standing not in (None, self.play.held) else self.diagram.hold.at
 
     @property
     def fatal(self) -> bool:
@@ -212,8 +220,10 @@ class Explorer:
             got = self._interleaved(play)
         except GuestFailure as failure:
             orders = ("both come to their end",) * 2
-            clause = self._clause(play.standing(failure.what)) if play.apart else play.clause
-            race = self._race(play, END, orders, failure.summary, clause=clause)
+            standing = play.meanwhile if self.stage.failed == SECOND else play.held
+            clause = self._clause(standing) if play.apart else play.clause
+            race = self._race(play, END, orders, failure.summary)
+            race = replace(race, clause=clause, standing=standing)
             self.endless[play.key] = race
             return race
         got = self._judged(play, got)
@@ -265,9 +275,7 @@ class Explorer:
         same = _shown(self._judged(play, outcome), diagram.part) == diagram.got
         return recording.added_to(diagram) if same else None
 
-    def _race(
-        self, play: Play, part: str, orders: tuple[str, str], got: str, slot: bytes = b"", clause: str = ""
-    ) -> Race:
+    def _race(self, play: Play, part: str, orders: tuple[str, str], got: str, slot: bytes = b"") -> Race:
         hold = Hold(
             cpu=FIRST, instructions=play.at.instruction, at=self.stage.place(play.trace, play.at),
             inside=play.at.inside, field=play.field,
@@ -275,7 +283,7 @@ class Explorer:
         diagram = Interleaving(
             operations=play.operations, hold=hold, state=play.scene.name, part=part, orders=orders, got=got
         )
-        return Race(play, diagram, self.stage.frame, clause or play.clause, slot=slot)
+        return Race(play, diagram, self.stage.frame, play.clause, slot=slot)
 
     def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
         key = play.scene, play.held, play.meanwhile, swapped

@@ -21,7 +21,7 @@ from frame_harness.guest.boot_options import Boots
 from frame_harness.guest.booted import BootedGuest, gone
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import SlotAccess
-from frame_harness.machine.debugger import Debugger, GuestEnded, NoStop
+from frame_harness.machine.debugger import Debugger, DebuggerError, GuestEnded, NoStop
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.outcome import OF_OTHER, RaceResult, answer_parts
 from frame_harness.races.rules import RacedFrame
@@ -45,6 +45,7 @@ class Stage:
         watched: its slot, and the statics of the module.
         known: addresses by the names that operations and scenes use.
         table: the guest's commands, as the lines of `help`.
+        failed: the CPU whose command did not come to its end, where one did not.
     """
 
     def __init__(self, kernel: BootedGuest, cpus: Cpus, raced: RacedFrame) -> None:
@@ -56,6 +57,7 @@ class Stage:
         self.frame, self.other, self.known = raced.paddr, raced.other, raced.known
         self._pfn, self._other = paddr_to_pfn(self.frame), paddr_to_pfn(self.other)
         self._written: set[str] = set()
+        self.failed = FIRST
         self.watched = Watched(kernel, self.frame, lambda _: True)
         self._table: NDArray[Any] = kernel.slots()
         self._slot = self._table[self._pfn : self._pfn + 1]
@@ -252,19 +254,20 @@ class Stage:
             yield
         except NoStop as error:
             raise self._hangs(cpu) from error
-        except GuestEnded as error:
-            raise gone(self.kernel, self._line(cpu)) from error
         except MachineError as error:
-            if not self.dead:
+            if not isinstance(error, GuestEnded) and not self.dead:
                 raise
+            self.failed = cpu
             raise gone(self.kernel, self._line(cpu)) from error
 
     def _hangs(self, cpu: int) -> GuestTimeout:
-        """For a command that does not come to its end though nobody holds the other CPU."""
-        detail = f"it does not come to its end: it stands at {self._stands_at(cpu)}"
-        other = FIRST + SECOND - cpu
-        if self._debugger.rip(self._both.threads[other]) not in (self._idle, self._begins):
-            detail += f"; {self._line(other)} waits, too, at {self._stands_at(other)}"
+        """What to say of a command that does not come to its end; where it stands, if that can be read."""
+        self.failed = cpu
+        detail, other = "it does not come to its end", FIRST + SECOND - cpu
+        with contextlib.suppress(DebuggerError):  # QEMU may end, or fall silent, while it is asked
+            detail += f": it stands at {self._stands_at(cpu)}"
+            if self._debugger.rip(self._both.threads[other]) not in (self._idle, self._begins):
+                detail += f"; {self._line(other)} waits, too, at {self._stands_at(other)}"
         return GuestTimeout(self._line(cpu), detail=detail)
 
     def _stands_at(self, cpu: int) -> str:

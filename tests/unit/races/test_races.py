@@ -12,6 +12,7 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recording
+from frame_harness.concurrency.two_cpus import FIRST, SECOND
 from frame_harness.guest.errors import GuestTimeout, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving, SlotAccess
 from frame_harness.races.accesses import Access, Trace
@@ -133,7 +134,7 @@ class TinyStage:
     ) -> None:
         self._traces = traces
         self.table, self.known, self.frame = TABLE, {"frame": 0x7000}, Paddr(0x7000)
-        self.other, self.watched = Paddr(0x9000), SlotAndStatic()
+        self.other, self.watched, self.failed = Paddr(0x9000), SlotAndStatic(), FIRST
         subject = SimpleNamespace(contract=TINY)
         self.kernel = SimpleNamespace(image=SimpleNamespace(lacks=lacks, subject=subject))
         self._outcomes, self.asked = outcomes, list[object]()
@@ -259,11 +260,11 @@ def test_two_allocations_meet_though_they_are_given_two_frames_and_one_order_has
 class OnePlay(TinyStage):
     """A stage on which two that are interleaved come to no end; each play counts."""
 
-    plays = 0
+    plays, ends = 0, SECOND
 
     def interleaved(self, *_: object) -> RaceResult:
-        self.plays += 1
-        raise GuestTimeout("slot.take two", detail="it does not come to its end: it stands at slot.rs:1")
+        self.plays, self.failed = self.plays + 1, self.ends
+        raise GuestTimeout("guest gone", detail="it does not come to its end: it stands at slot.rs:1")
 
 
 def test_two_on_two_frames_that_come_to_no_end_break_one_clause_and_cost_one_guest() -> None:
@@ -281,6 +282,24 @@ def test_two_on_two_frames_that_come_to_no_end_break_one_clause_and_cost_one_gue
         assert again is not None and (again.clause, again.fatal) == (LIFE[""], False)
         assert again.diagram == race.diagram
     assert (first.plays, second.plays) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "clause", "line", "at"),
+    [(FIRST, "TINY-04", "slot.take one", "slot.rs:1"), (SECOND, "TINY-06", "slot.take two", "")],
+)
+def test_the_one_of_two_that_ended_the_guest_is_to_blame(cpu: int, clause: str, line: str, at: str) -> None:
+    stage = OnePlay(traces=ALLOCATES_THROUGH_A_STATIC)
+    stage.ends = cpu
+    by_line = {"slot.take one": "TINY-04", "slot.take two": "TINY-06"}
+    explorer = explored(stage, replace(ALLOCATING, clause_of_life=lambda line, _: by_line[line]))
+    play = next(one for one in explorer.plays("TINY-03") if one.apart and one.held.line == "slot.take one")
+    race = explorer.judge(play)
+    assert race is not None and race.standing is not None
+    assert (race.clause, race.standing.line, race.at) == (clause, line, at)
+    assert race.function == race.standing.function
+    again = Explorer.of(cast("Stage", stage), explorer.rules, explorer.endless).judge(play)
+    assert again is not None and (again.clause, again.standing) == (clause, race.standing)
 
 
 def test_a_clause_that_nobody_asks_for_is_an_error() -> None:
