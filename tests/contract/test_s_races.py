@@ -70,7 +70,10 @@ def guests(frame_run: Run) -> Iterator[Guests]:
 
 
 def races(guests: Guests, clause: str) -> Iterator[Race]:
-    """Those that break a clause; the first one, which a report shows, with all accesses."""
+    """Those that break a clause; the first one, which a report shows, with all accesses.
+
+    Ahead of it may come some that break another one: an earlier guest came to no end there.
+    """
     shown = False
     for play in guests.explorer().plays(clause):
         race = guests.explorer().judge(play)
@@ -78,6 +81,8 @@ def races(guests: Guests, clause: str) -> Iterator[Race]:
             if not shown:
                 race = guests.explorer().recorded(race)
             yield race
+            if race.remembered and race.clause != clause:
+                continue  # it costs no guest, and tells nothing of this clause
             shown = True
             if race.fatal:
                 guests.end()
@@ -97,14 +102,15 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
     found = list(races(guests, clause))
     if not found:
         return
-    first, diagram = found[0], found[0].diagram
-    told = [race.diagram.what for race in found[1:SHOWN] if race.clause == clause]
+    own = [race for race in found if race.clause == clause]
+    first, *others = own or found[:1]
+    diagram, told = first.diagram, [race.diagram.what for race in others[: SHOWN - 1]]
     facts: dict[str, Any] = {
         "expected": diagram.expected, "got": diagram.got, "frame": first.frame, "field": diagram.hold.field,
         "exhibit": "\n".join([*why_not_recorded(first), *told]),
         "at": first.at, "function": first.function, "diagram": diagram, "slot": first.slot,
     }  # fmt: skip
-    if first.clause != clause:
+    if not own:
         # Two that come to no end break one clause, whichever of their clauses is looked at.
         raise OtherClauseViolated(first.clause, diagram.what, **facts)
     raise ClauseViolated(diagram.what, **facts)

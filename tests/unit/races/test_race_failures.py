@@ -121,8 +121,14 @@ def raised_by(*found: SimpleNamespace | None) -> ClauseViolated:
     return raised.value
 
 
+def test_an_end_that_is_remembered_of_another_clause_hides_no_race_of_this_one() -> None:
+    error = raised_by(race(OTHER, "first", remembered=True), None, race(OWN, "second"), race(OWN, "third"))
+    assert not isinstance(error, OtherClauseViolated)
+    assert error.what == "second" and "third" in error.exhibit and "first" not in error.exhibit
+
+
 def test_an_end_of_another_clause_is_told_with_all_that_is_known_of_it() -> None:
-    error = raised_by(race(OTHER, "first", remembered=True))
+    error = raised_by(race(OTHER, "first", remembered=True), None)
     assert isinstance(error, OtherClauseViolated) and error.clause == OTHER
     assert (error.function, error.at, error.slot) == ("Slot::b", "", b"s")
     assert "the accesses were not recorded: QEMU ended" in error.exhibit
