@@ -19,7 +19,10 @@ def named(path: Path) -> Iterator[tuple[str, str]]:
         match node:
             case ast.ClassDef(name=name):
                 yield name, f"class in {path}"
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if is_type_name(name):
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if is_type_name(name):
                 if not is_type_variable(value):
                     yield name, ast.unparse(value)
 
@@ -52,10 +55,12 @@ def test_no_two_types_have_one_name() -> None:
 def test_a_second_type_of_a_name_is_seen(tmp_path: Path) -> None:
     first, second = tmp_path / "first.py", tmp_path / "second.py"
     first.write_text(
-        "class Kind: pass\nclass _Row: pass\nclass Part: pass\nSay = Callable[[str], None]\nSpan = int\n",
+        "class Kind: pass\nclass _Row: pass\nclass Part: pass\nSay = Callable[[str], None]\nSpan = int\n"
+        "class Tag: pass\n",
         encoding="utf-8",
     )
     inside = "class Own:\n    class Part: pass\n"
-    aliases = "Say = Callable[[str], None]\nclass Span: pass\nT = TypeVar('T')\n"
-    second.write_text(f"class Kind: pass\nclass _Row: pass\n{inside}{aliases}", encoding="utf-8")
-    assert homonyms([*named(first), *named(second)]).keys() == {"Kind", "Span"}
+    aliases = "Say: TypeAlias = Callable[[str], None]\nclass Span: pass\nT = TypeVar('T')\n"
+    annotated = "Tag: TypeAlias = str\n"
+    second.write_text(f"class Kind: pass\nclass _Row: pass\n{inside}{aliases}{annotated}", encoding="utf-8")
+    assert homonyms([*named(first), *named(second)]).keys() == {"Kind", "Span", "Tag"}
