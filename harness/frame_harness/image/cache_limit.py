@@ -9,7 +9,7 @@ import shutil
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -122,7 +122,7 @@ def trim(*keep: Path) -> None:
         keep: files, and files in folders, that are needed now.
     """
     now = time.time()
-    if _had_much_room(now):
+    if _has_much_room(now, keep):
         return
     entries = sorted(_entries(BUILT), key=lambda entry: entry.used)
     noted = list(_entries(NOTED))
@@ -137,21 +137,34 @@ def trim(*keep: Path) -> None:
         needed = any(path == entry.path or path.is_relative_to(entry.path) for path in keep)
         if (old or excess > 0) and not needed and _remove(entry.path):
             excess -= entry.n_bytes
-    with contextlib.suppress(Unwritable):  # then the next build looks again
-        write_whole(_size_when_looked_at(), str(n_bytes).encode())
+    _note_size(now, n_bytes)
 
 
-def _had_much_room(now: float) -> bool:
-    """Tell whether somebody looked a short while ago and found less than half of what may be there."""
-    found = _size_when_looked_at()
+def _has_much_room(now: float, added: Iterable[Path]) -> bool:
+    """Tell whether what was found a short while ago, and written since, is less than half of the limit.
+
+    Args:
+        added: is taken for what was written now, and is noted with what was found.
+    """
     try:
-        looked, n_bytes = found.stat().st_mtime, int(found.read_bytes())
+        looked, found = _size_file().read_text(encoding="ascii").split()
+        at, n_bytes = float(looked), int(found)
     except (OSError, ValueError):
         return False
-    return 0 <= now - looked < LOOK_AGAIN_S and n_bytes < limit_bytes() / 2
+    n_bytes += sum(_measured(path)[1] for path in added)
+    if not (0 <= now - at < LOOK_AGAIN_S and n_bytes < limit_bytes() / 2):
+        return False
+    _note_size(at, n_bytes)
+    return True
 
 
-def _size_when_looked_at() -> Path:
+def _note_size(looked: float, n_bytes: int) -> None:
+    """Note when somebody looked, and how much there is by what is known since."""
+    with contextlib.suppress(Unwritable):  # then the next build looks again
+        write_whole(_size_file(), f"{looked} {n_bytes}".encode("ascii"))
+
+
+def _size_file() -> Path:
     return resources.build_dir() / LOCKS / "size"
 
 

@@ -198,15 +198,24 @@ def test_a_folder_with_much_room_is_looked_at_once_in_a_while(
     trim()
     assert old.exists()
     looked = cache / "locks" / "size"
-    at = looked.stat().st_mtime
     for before in (cache_limit.LOOK_AGAIN_S + 1, -3600):  # long ago, or by a clock that was ahead
-        os.utime(looked, (at - before, at - before))
+        looked.write_text(f"{time.time() - before} 0")
         trim()
         assert not old.exists()
         made(cache, "images/a/kernel_shim", used=week, n_bytes=1)
-    looked.write_text("?")
+    for damaged in ("?", "0", f"{time.time()} nothing", f"nan {MIB}"):
+        looked.write_text(damaged)
+        trim()
+        assert not old.exists()
+        made(cache, "images/a/kernel_shim", used=week, n_bytes=1)
     trim()
-    assert not old.exists()
+    at = looked.read_text().split()[0]
+    for name in ("b", "c"):  # each by itself is below half of what may be there
+        assert old.exists() and looked.read_text().split()[0] == at
+        trim(made(cache, f"images/{name}/kernel_shim", used=0, n_bytes=MIB), cache / "notes" / "none")
+    assert not old.exists() and looked.read_text().split()[0] != at
+    (cache / "images/c/kernel_shim").unlink()
+    trim()
     made(cache, "images/a/kernel_shim", used=week, n_bytes=1)
     made(cache, "images/b/kernel_shim", used=0, n_bytes=MIB)
     trim()
