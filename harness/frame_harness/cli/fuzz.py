@@ -104,7 +104,7 @@ def fuzz(request: FuzzRequest) -> ExitCode:
             fuzzed = played_in_rounds(asked, campaign, saved, say.script, _say)
         else:
             fuzzed = _played_here(request, campaign, saved, say, seed, began)
-        fuzzed.say(time.monotonic() - began)
+        fuzzed.say()
         if counting is not None and not request.where.asked:
             saved.summary(campaign.corpus)
         _minimize(request, player)
@@ -127,7 +127,7 @@ def _played_here(
     saved.forget_surpassed(campaign.corpus)
     return Fuzzed(
         seed, frozenset(tally.clauses), len(tally.found), tally.histories, tally.commands,
-        again=sum(tally.again.values()), unconfirmed=tally.unconfirmed_words,
+        time.monotonic() - began, again=sum(tally.again.values()), unconfirmed=tally.unconfirmed_words,
     )  # fmt: skip
 
 

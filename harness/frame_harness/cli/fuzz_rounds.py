@@ -79,11 +79,12 @@ def played_in_rounds(
 
     with campaign(plan, asked.where.settings("fuzz", note)) as running:
         rounds.run(running, go_on, say)
+    seconds = time.monotonic() - began  # the corpus, whose commands are not counted, was played before
     _keep(rounds, saved)
     causes = {*rounds.scripts, *((cause.clause, cause.text) for cause in begun.tally.found)}
     return Fuzzed(
         asked.seed, frozenset(clause for clause, _ in causes), len(causes), rounds.histories, rounds.commands,
-        again=sum(begun.tally.again.values()), lost=rounds.lost,
+        seconds, again=sum(begun.tally.again.values()), lost=rounds.lost,
         unconfirmed=(*begun.tally.unconfirmed_words, *rounds.unconfirmed),
     )  # fmt: skip
 

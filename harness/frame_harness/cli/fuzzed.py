@@ -19,6 +19,7 @@ class Fuzzed:
     Attributes:
         causes: how many there are of the clauses.
         again: how often a history ended at a cause that was known by then.
+        seconds: that it took to play the commands.
         lost: rounds that came to no result.
         unconfirmed: by clause and line what the image with counted branches alone shows.
     """
@@ -28,6 +29,7 @@ class Fuzzed:
     causes: int
     histories: int
     commands: int
+    seconds: float
     again: int = 0
     lost: int = 0
     unconfirmed: tuple[str, ...] = ()
@@ -41,19 +43,19 @@ class Fuzzed:
             return ExitCode.ERROR
         return ExitCode.PASS if self.commands else ExitCode.NO_TESTS
 
-    def say(self, seconds: float) -> None:
-        """Print what took so long."""
-        for line in self._lines(seconds):
+    def say(self) -> None:
+        """Print it."""
+        for line in self._lines():
             click.echo(line)
 
-    def _lines(self, seconds: float) -> Iterator[str]:
+    def _lines(self) -> Iterator[str]:
         names = ", ".join(CLAUSES.in_order(self.clauses)) or "nothing"
         causes = f" ({plural(self.causes, 'cause')})" if self.causes > len(self.clauses) else ""
         again = f", seen again {self.again} times" if self.again else ""
         lost = f", {plural(self.lost, 'round')} lost" if self.lost else ""
         yield (
             f"\nfuzz: found {names}{causes}{again}: {self.histories} histories, {self.commands} commands "
-            f"compared with the model ({self.commands / seconds:.0f} a second){lost}, seed {self.seed}"
+            f"compared with the model ({self.commands / self.seconds:.0f} a second){lost}, seed {self.seed}"
         )
         for words in self.unconfirmed:
             yield f"not confirmed: it shows in the build that counts branches alone: {words}"
@@ -63,4 +65,4 @@ class Fuzzed:
                 "is not known; next: go on with --resume, which plays them again"
             )
         if self.status is ExitCode.NO_TESTS:
-            yield "not judged: no round was played; next: give it more time (--time), or --commands"
+            yield "not judged: nothing was played; next: give it more time (--time), or --commands"

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def play(
     with Player(judged, counting) as player:
         saved, begun = SavedCorpus(corpus, player), Campaign(player, seed)
         fuzzed = played_in_rounds(asked, begun, saved, lambda *_: None, lambda _: None)
-        fuzzed.say(1.0)
+        fuzzed.say()
         return fuzzed.status
 
 
@@ -126,7 +127,7 @@ def test_a_campaign_that_played_nothing_does_not_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert play(Workers([]), tmp_path, monkeypatch, seconds=0.0) is ExitCode.NO_TESTS
-    assert "\nnot judged: no round was played; next: give it more time (--time)" in capsys.readouterr().out
+    assert "\nnot judged: nothing was played; next: give it more time (--time)" in capsys.readouterr().out
 
 
 def test_a_campaign_whose_rounds_all_held_passes(
@@ -134,6 +135,15 @@ def test_a_campaign_whose_rounds_all_held_passes(
 ) -> None:
     assert play(Workers([HELD, HELD]), tmp_path, monkeypatch) is ExitCode.PASS
     assert "not judged" not in capsys.readouterr().out
+
+
+def test_the_rate_of_rounds_is_that_of_the_time_in_which_they_were_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter((100.0, 104.0))
+    monkeypatch.setattr(fuzz_rounds, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    play(Workers([HELD, HELD]), tmp_path, monkeypatch)
+    assert f"({2 * ROUND_COMMANDS / 4:.0f} a second)" in capsys.readouterr().out
 
 
 def identity(folder: Path, monkeypatch: pytest.MonkeyPatch, **circumstances: Any) -> str:
@@ -181,8 +191,8 @@ def test_a_campaign_of_rounds_may_be_made_longer(tmp_path: Path, monkeypatch: py
 
 
 def test_what_was_found_counts_before_what_was_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    fuzzed = Fuzzed(1, frozenset({"ALLOC-07"}), 2, 3, 40, lost=1, unconfirmed=("REF-01: x",))
-    fuzzed.say(2.0)
+    fuzzed = Fuzzed(1, frozenset({"ALLOC-07"}), 2, 3, 40, 2.0, lost=1, unconfirmed=("REF-01: x",))
+    fuzzed.say()
     out = capsys.readouterr().out
     assert fuzzed.status is ExitCode.FAIL and "not judged" not in out
     assert "fuzz: found ALLOC-07 (2 causes): 3 histories, 40 commands" in out
