@@ -99,7 +99,8 @@ fn keep(info: &PanicInfo<'_>) {
 
 /// Leaves the command or the program that panicked.
 fn abandon_command() -> ! {
-    interrupts::disable(); // it may have panicked where they were enabled on purpose
+    // It may have panicked where they were enabled on purpose.
+    interrupts::disable();
     // SAFETY: the callers of `recovery::call` free the allocators' locks by their `unlock_after_panic_of`; nobody frees another one
     // that the command held, so it stays locked. What outlives the command is its caller's or static, and safe code lends
     // neither a borrow of a command's frames. Slots, lists and the reply are read as they are, whatever they hold.
