@@ -107,7 +107,9 @@ def found(request: DebugRequest, asked: SessionRequest) -> FailedCheck | ExitCod
     failure = made.failure
     if failure is None:
         others = ", ".join(
-            f"{count} {outcome}" for outcome, count in made.outcomes.items() if outcome is not Outcome.PASSED
+            f"{count} {outcome}" + (f" ({made.reasons[outcome]})" if outcome in made.reasons else "")
+            for outcome, count in made.outcomes.items()
+            if outcome is not Outcome.PASSED
         )
         if not (passed := made.outcomes.get(Outcome.PASSED, 0)):
             click.echo(f"{request.check}: nothing was looked at: {others or 'no check was made'}")

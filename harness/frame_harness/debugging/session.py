@@ -60,10 +60,12 @@ class MadeChecks:
     Attributes:
         failure: None where none failed.
         outcomes: of those that did not fail, how often each came; many of them may have looked at nothing.
+        reasons: what the first check of an outcome said, where it said anything.
     """
 
     failure: FailedCheck | None
     outcomes: Mapping[Outcome, int]
+    reasons: Mapping[Outcome, str]
 
 
 def first_failure(
@@ -92,7 +94,7 @@ def first_failure(
         raise HarnessError("suite", detail=f"pytest ended with status {status}", evidence=making.trouble)
     if not making.made:
         raise _no_such(check, making.names)
-    return MadeChecks(making.failure, making.outcomes)
+    return MadeChecks(making.failure, making.outcomes, making.reasons)
 
 
 def again(
@@ -124,6 +126,7 @@ class _Making:
         self.names: set[str] = set()
         self.made = False
         self.outcomes = Counter[Outcome]()
+        self.reasons: dict[Outcome, str] = {}
         self._check, self._guests, self._on_failure = check, guests, on_failure
         self._failed_at: Position | None = None
 
@@ -176,6 +179,8 @@ class _Making:
     def _take(self, result: CheckResult) -> None:
         if result.outcome not in FAILED:
             self.outcomes[result.outcome] += 1
+            if result.message:
+                self.reasons.setdefault(result.outcome, result.message)
             return
         at = self._guests.here if self._failed_at is None else self._failed_at
         commands = tuple(map(tuple, self._guests.commands))

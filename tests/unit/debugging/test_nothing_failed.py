@@ -19,13 +19,13 @@ from tests.unit.evidence_samples import healthy
 class Suite:
     """Ends with some outcomes, a check each."""
 
-    def __init__(self, *outcomes: Outcome) -> None:
-        self._outcomes = outcomes
+    def __init__(self, *outcomes: Outcome, says: str = "") -> None:
+        self._outcomes, self._says = outcomes, says
 
     def __call__(self, *_: Any, listener: Any, **__: Any) -> tuple[pytest.ExitCode, object]:
         for outcome in self._outcomes:
             listener.made = True
-            listener._take(replace(healthy().checks[0], outcome=outcome))
+            listener._take(replace(healthy().checks[0], outcome=outcome, message=self._says))
         return pytest.ExitCode.OK, SimpleNamespace()
 
 
@@ -55,3 +55,12 @@ def test_a_check_that_looked_at_nothing_is_no_pass(
     assert debug(request(), "", before_last=False, vscode=None) is status
     assert capsys.readouterr().out == words
     assert make_recording(request()) is status
+
+
+def test_why_a_check_was_not_evaluated_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = Suite(Outcome.NOT_EVALUATED, Outcome.NOT_EVALUATED, says="it is followed")
+    monkeypatch.setattr(session, "run_suite", suite)
+    assert debug(request(), "", before_last=False, vscode=None) is ExitCode.NO_TESTS
+    assert capsys.readouterr().out == "REF-01: nothing was looked at: 2 not-evaluated (it is followed)\n"
