@@ -162,7 +162,7 @@ def examine(
     evidence = msgspec.structs.replace(
         made.evidence, duration_s=time.monotonic() - began, selection=selection
     )
-    if request.measures_coverage and evidence.coverage is None:
+    if request.measures_coverage and evidence.coverage is None and not evidence.interrupted:
         progress.note("which lines run was not measured: no check ran in the build for that")
     # A whole run must have looked at every clause; a chosen part need not.
     required = () if request.select or request.machines or only else tuple(FRAME_METADATA.clauses)
