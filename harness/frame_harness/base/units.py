@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final, NewType
+from collections.abc import Sequence
+from typing import Final, NewType, cast
 
 from frame_harness.base.errors import UsageError
 
@@ -66,9 +66,9 @@ def vaddr_to_paddr(vaddr: Vaddr, hhdm_base: Vaddr) -> Paddr:
     return Paddr(vaddr - hhdm_base)
 
 
-def frames_from(pfn: Pfn, count: int) -> Iterator[Pfn]:
+def frames_from(pfn: Pfn, count: int) -> Sequence[Pfn]:
     """So many frames one after another, this one first."""
-    return map(Pfn, range(pfn, pfn + count))
+    return cast(Sequence[Pfn], range(pfn, pfn + count))
 
 
 def frames_touched(first: Paddr, end: Paddr) -> tuple[Pfn, Pfn]:

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,8 +46,7 @@ class Mismatch:
     prediction: Prediction | None = None
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """A command as the model carried it out, with what the guest must show behind it."""
 
     command: Command

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cached_property
+from typing import NamedTuple
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
@@ -182,8 +183,7 @@ WRITES_SLOT = frozenset(
 FOLLOWS_VTABLE = frozenset({Op.RELEASE, Op.UNMAP, Op.LAST_REF, Op.TRY_VTABLE_REF, Op.VTABLE_REF})
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """One command of a history."""
 
     op: Op
@@ -201,6 +201,8 @@ class Command:
 
     def on(self, vtables: Mapping[str, int]) -> Command:
         """The same for a build with these vtables."""
+        if not any(isinstance(each, VtableAt) for each in self.operands):
+            return self
         known = [each.address(vtables) if isinstance(each, VtableAt) else each for each in self.operands]
         return Command(self.op, tuple(known))
 

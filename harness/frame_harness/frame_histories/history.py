@@ -18,7 +18,8 @@ from frame_harness.frame_histories.steps import Step
 from frame_harness.frame_metadata.model import Model
 
 JUDGE_EVERY = 100
-MOST_IN_BATCH = 100
+"""Behind so many commands all invariants are judged, and at the end of a history."""
+MOST_IN_BATCH = 200
 STEPS_AFTER_ABUSE = 24
 """Once its user broke the lists, a history is soon over: there is less and less left to be right or wrong."""
 
@@ -167,11 +168,14 @@ def _play_ahead(
     steps: list[Step] = []
     commands: list[Command] = []
     batch = Ahead(lockstep)
+    judged = 0
 
-    def ended() -> HistoryFailure | None:
+    def ended(*, for_good: bool) -> HistoryFailure | None:
+        nonlocal judged
         before = len(commands) - len(batch)
         wrong = batch.run()
-        if wrong is None:
+        if wrong is None and (for_good or len(commands) - judged >= JUDGE_EVERY):
+            judged = len(commands)
             difference = lockstep.judge()
             wrong = Mismatch(difference) if difference else None
         lockstep.payload_unknown = lockstep.payload_unknown or wrong is not None
@@ -192,9 +196,9 @@ def _play_ahead(
             watcher.command(command, batch.planned[-1].prediction)
         note(step, results[step.number])
         full = command.op is Op.ALLOC_ALL or len(batch) >= most
-        if full and (failure := ended()):
+        if full and (failure := ended(for_good=False)):
             return steps, failure
-    return steps, ended()
+    return steps, ended(for_good=True)
 
 
 def _only_in_batch(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
 from frame_harness.frame_histories.commands import (
@@ -35,8 +36,7 @@ from frame_harness.frame_metadata.model.outcome import Panicked
 LAST_GENERATION = 2**32 - 1
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What one command must come to.
 
     Args:
@@ -53,7 +53,7 @@ class Prediction:
     """
 
     outcome: ModelResult
-    payload: Mapping[Pfn, int] = field(default_factory=dict)
+    payload: Mapping[Pfn, int] = MappingProxyType({})
     frames: frozenset[Pfn] = frozenset()
     wrapped: frozenset[Pfn] = frozenset()
     poison_met: frozenset[Pfn] = frozenset()
@@ -196,6 +196,7 @@ class Interpreter:
         self.rewound = False
         """Whether a generation was set by hand, or poison cleared, since somebody last asked."""
         self._aged: set[Pfn] = set()
+        self._quarantined = frozenset(model.buddy.quarantined)
 
     def follow(self, command: Command) -> Prediction:
         """Carry a command out on the model; returns what a guest must make of it.
@@ -204,30 +205,30 @@ class Interpreter:
             command: with the addresses of this build's vtables.
         """
         op, model = command.op, self.model
-        named = set(command.frames)
+        frames = command.frames
         misaligned = op in FOLLOWS_VTABLE and any(
-            model.slots[pfn].vtable % 8 for pfn in named if pfn < model.slots.n_frames
+            model.slots[pfn].vtable % 8 for pfn in frames if pfn < model.slots.n_frames
         )
-        quarantined, aged = set(model.buddy.quarantined), self._about_to_wrap(command)
-        self._notice_abuse(command)
-        named |= self._offered(op)
-        model.payload.clear()
+        aged = self._about_to_wrap(command)
+        self._notice_abuse(command, frames)
+        named = {*frames, *self._offered(op)}
+        model.payload = {}
         try:
             outcome = self._carry_out(command)
         except Panicked as panicked:  # of what only looks at a slot
             outcome = Panic(panicked.kind)
         self.claim_rejected |= isinstance(outcome, Panic) and outcome.kind is PanicKind.CLAIM
-        fresh = model.buddy.quarantined - quarantined
-        met = fresh if op in ALLOCATES else set()
+        fresh = self._newly_quarantined()
+        met = fresh if op in ALLOCATES else frozenset()
         if isinstance(outcome, Done) and "paddr" in outcome.values:
             named |= {paddr_to_pfn(Paddr(outcome.values["paddr"]))}
         return Prediction(
             outcome=outcome,
-            payload=dict(model.payload),
+            payload=model.payload,
             frames=frozenset(named | met),
             wrapped=frozenset(pfn for pfn in aged if model.slots[pfn].generation != LAST_GENERATION),
-            poison_met=frozenset(met),
-            quarantined=frozenset(fresh if op in GIVES_BACK else ()),
+            poison_met=met,
+            quarantined=fresh if op in GIVES_BACK else frozenset(),
             follows_misaligned=misaligned,
             hooks=tuple(model.hook_calls) if op is Op.HOOK_LOG else None,
             sound=self.sound,
@@ -239,6 +240,14 @@ class Interpreter:
             case Command(Op.ALLOC_ALL, (Recipe() as recipe,)):
                 return self.model.alloc_all(recipe.options, orderly=self.sound)
         return HANDLERS[command.op](self.model, *command.operands)
+
+    def _newly_quarantined(self) -> frozenset[Pfn]:
+        """The frames that went into quarantine since the last command; none ever leaves it."""
+        before, quarantined = self._quarantined, self.model.buddy.quarantined
+        if len(quarantined) == len(before):
+            return frozenset()
+        self._quarantined = frozenset(quarantined)
+        return self._quarantined - before
 
     def _offered(self, op: Op) -> set[Pfn]:
         """The frames that the buddy may offer first; a claim must not spoil one that it rejects."""
@@ -256,12 +265,15 @@ class Interpreter:
             return set()
         return {pfn for pfn in self._aged if self.model.slots[pfn].generation == LAST_GENERATION}
 
-    def _clears_poison(self, command: Command) -> bool:
+    def _clears_poison(self, op: Op, frames: Sequence[Pfn]) -> bool:
         """Whether a holder takes poison away; the buddy may have handed out what was poisoned while free."""
         slots = self.model.slots
-        return command.op in CLEARS_GUARD and any(
-            pfn < slots.n_frames and slots[pfn].is_poisoned for pfn in command.frames
-        )
+        return op in CLEARS_GUARD and any(pfn < slots.n_frames and slots[pfn].is_poisoned for pfn in frames)
+
+    def _is_free(self, frames: Sequence[Pfn]) -> bool:
+        """Whether a frame is nobody's: it says free, or lies in quarantine."""
+        slots, quarantined = self.model.slots, self.model.buddy.quarantined
+        return any(pfn in quarantined or (pfn < slots.n_frames and slots[pfn].says_free) for pfn in frames)
 
     def _flags_contradict(self, command: Command) -> bool:
         """Whether a holder writes flags of another owner than the rest of the slot shows.
@@ -289,18 +301,15 @@ class Interpreter:
         order = command.operands[0] if command.operands else 0
         return order == 0 and self.model.slots[faults.next_pfn].says_free
 
-    def _notice_abuse(self, command: Command) -> None:
+    def _notice_abuse(self, command: Command, frames: Sequence[Pfn]) -> None:
         """A user who frees twice, offers frames in use or writes to free frames breaks the lists himself."""
-        slots, quarantined = self.model.slots, self.model.buddy.quarantined
-        free = any(
-            pfn in quarantined or (pfn < slots.n_frames and slots[pfn].says_free) for pfn in command.frames
-        )
-        abused = command.op in OF_THE_OWNER and (free or C.refcount_unused in command.operands[1:])
+        op = command.op
+        abused = op in OF_THE_OWNER and (self._is_free(frames) or C.refcount_unused in command.operands[1:])
         # A frame in quarantine has the count 0, from which a reference leads back into use.
-        abused |= command.op is Op.INC_REF and not quarantined.isdisjoint(command.frames)
+        abused |= op is Op.INC_REF and not self.model.buddy.quarantined.isdisjoint(frames)
         abused |= self._flags_contradict(command) or self._takes_what_says_free(command)
-        self.rewound = self.rewound or command.op is Op.SET_GENERATION or self._clears_poison(command)
-        self.sound = self.sound and not (abused or command.op in BREAKS_LISTS)
+        self.rewound = self.rewound or op is Op.SET_GENERATION or self._clears_poison(op, frames)
+        self.sound = self.sound and not (abused or op in BREAKS_LISTS)
 
 
 def is_refusal(outcome: ModelResult) -> bool:

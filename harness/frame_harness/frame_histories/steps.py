@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, pfn_to_paddr
 from frame_harness.frame_histories.commands import GIVES_BACK, Command, CommandOperand, Op, Recipe
@@ -77,8 +78,7 @@ class Listed:
 OperandOrigin = Got | Cached | Listed
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One command whose frames may be named by where they come from."""
 
     number: int
@@ -101,21 +101,21 @@ class Step:
     def instead(self) -> list[Step]:
         """Steps that do something else, which may make another step unnecessary."""
         if self.op is Op.ALLOC:
-            return [replace(self, operands=(Recipe(calls=(call,)),)) for call in (False, custom(1))]
+            return [self._replace(operands=(Recipe(calls=(call,)),)) for call in (False, custom(1))]
         if self.op in GIVES_BACK and self.operands[1] == 0:
             # Offering a frame that is held takes fewer steps than freeing it twice, and shows the same.
             return [Step(self.number, Op.OFFER, self.operands[:1])]
         return []
 
     def _shorter_recipes(self) -> list[Step]:
-        single = [replace(self, op=Op.ALLOC)] if self.op is Op.ALLOC_ALL else []
+        single = [self._replace(op=Op.ALLOC)] if self.op is Op.ALLOC_ALL else []
         recipes = [each for each in self.operands if isinstance(each, Recipe)]
-        return single + [replace(self, operands=(less,)) for each in recipes for less in each.shorter()]
+        return single + [self._replace(operands=(less,)) for each in recipes for less in each.shorter()]
 
     def _plainer_operands(self) -> list[Step]:
         plainer = []
         for at, operand in enumerate(self.operands):
             for instead in operand.simpler() if isinstance(operand, OperandOrigin) else ():
                 operands = (*self.operands[:at], instead, *self.operands[at + 1 :])
-                plainer.append(replace(self, operands=operands))
+                plainer.append(self._replace(operands=operands))
         return plainer

@@ -145,7 +145,7 @@ def _of_another(step: Step, turn: int) -> Step:
     """Of steps that are repeated, one that gives a frame back gives another one back each time."""
     match step.operands:
         case (Got() as got, *rest) if step.op in GIVES_BACK:
-            return replace(step, operands=(replace(got, index=got.index + turn), *rest))
+            return step._replace(operands=(replace(got, index=got.index + turn), *rest))
     return step
 
 
@@ -209,7 +209,7 @@ _ANY_FRAME = frozenset({Op.INC_REF, Op.DEC_REF, Op.MARK_POISONED, Op.SET_GENERAT
 def _other_operand(step: Step, rng: random.Random) -> Step:
     """The same step with one operand changed, within what a user of the module may ask for."""
     at = rng.randrange(len(step.operands))
-    return replace(step, operands=(*step.operands[:at], _other(step, at, rng), *step.operands[at + 1 :]))
+    return step._replace(operands=(*step.operands[:at], _other(step, at, rng), *step.operands[at + 1 :]))
 
 
 def _other(step: Step, at: int, rng: random.Random) -> CommandOperand | OperandOrigin:

@@ -22,7 +22,7 @@ STEP = Step(0, Op.ALLOC, (Recipe(),))
 FAILURE = HistoryFailure(
     Blame("ALLOC-02", "", frozenset()),
     HistoryDifference("slot", "slot", "1", "2", field="flags"),
-    (STEP, replace(STEP, number=1)),
+    (STEP, STEP._replace(number=1)),
     (Command(Op.ALLOC, (Recipe(),)),) * 2,
     Look.AT_THE_END,
 )

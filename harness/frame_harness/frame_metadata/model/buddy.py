@@ -9,7 +9,7 @@ from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import ModelSlot, SlotTable
+from frame_harness.frame_metadata.model.slots import SlotTable
 from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, ModelBlock, ZoneModel, block_at
 
 N_CPUS = 8
@@ -123,9 +123,7 @@ class BuddyModel:
         """Let slots say what they do from where a block is handed out until it is claimed."""
         movable = self.zone_of(block.pfn).home(block.pfn) is Migratetype.MOVABLE
         flags = C.flag_allocated | (C.flag_movable if movable else 0)
-        for pfn in block.pfns:
-            slot = self.slots[pfn]
-            self.slots.replace(pfn, ModelSlot(*slot[:3], flags, block.order, *slot[5:]))
+        self.slots.write_flags_and_order(block.pfns, flags, block.order)
 
     def take_chosen(self, paddr: Paddr, order: int) -> ModelBlock | str:
         """The block that a guest with a policy of its own chose, or why it may not hand that out."""
@@ -217,18 +215,18 @@ class BuddyModel:
             self.slots[pfn][:2] == (NONE, NONE) and not self.slots[pfn].order for pfn in cached
         )
         if not orderly:
-            known = known and sum(slot.says_free for slot in self.slots.values()) == len(frames)
-        return frames if known and all(map(self._is_as_free, frames)) else None
+            free = C.flag_free
+            known = known and sum(slot.flags & free != 0 for slot in self.slots.values()) == len(frames)
+        free, unused = C.flag_free, C.refcount_unused
+        found = map(self.slots.__getitem__, frames)
+        return (
+            frames if known and all(slot.refcount == unused and slot.flags & free for slot in found) else None
+        )
 
-    def _is_as_free(self, pfn: Pfn) -> bool:
-        slot = self.slots[pfn]
-        return slot.refcount == C.refcount_unused and slot.says_free
-
-    def hand_out_all(self, frames: list[Pfn]) -> None:
-        """Empty lists and caches of all that `free_frames` found."""
-        for pfn in frames:
-            self.zone_of(pfn).allocated += 1
+    def hand_out_all(self) -> None:
+        """Empty lists and caches, which `free_frames` found in order."""
         for zone in self.zones:
+            zone.allocated += zone.free + zone.cached
             zone.forget_lists()
             zone.cached = 0
         for cached in self.caches.values():

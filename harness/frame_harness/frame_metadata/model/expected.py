@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,20 +74,21 @@ class ExpectedTable:
     def copied(self, model: Model) -> ExpectedTable:
         """A table of its own that follows a copy of the model, which nothing was done to since."""
         twin = copy.copy(self)
-        twin._model, twin.slots = model, self.slots.copy()
+        twin._model, twin.slots = model, self.slots.view(np.uint8).copy().view(self.slots.dtype)
         return twin
 
-    def _store(self, slots: dict[Pfn, ModelSlot]) -> None:
-        if not slots:
-            return
-        pfns = np.fromiter(slots, dtype=np.int64, count=len(slots))
-        for name, column in zip(ModelSlot._fields, zip(*slots.values(), strict=True), strict=True):
-            self.slots[name][pfns] = np.array(column, dtype=self.slots.dtype[name])
+    def _store(self, pfns: Collection[Pfn]) -> None:
+        if pfns:
+            of_model = self._model.slots
+            raw = f"V{self.slots.dtype.itemsize}"
+            packed = b"".join([self.packed(of_model[pfn]) for pfn in pfns])
+            at = np.fromiter(pfns, dtype=np.int64, count=len(pfns))
+            self.slots.view(raw)[at] = np.frombuffer(packed, raw)
 
     def follow(self) -> set[Pfn]:
         """Take over what the model's operations changed since; returns the pfns that they wrote to."""
         touched = set(self._model.slots.touched)
-        self._store({pfn: self._model.slots[pfn] for pfn in touched})
+        self._store(touched)
         self._model.slots.touched.clear()
         return touched
 

@@ -22,7 +22,7 @@ from frame_harness.frame_metadata.model.outcome import (
     Panicked,
     PanicKind,
 )
-from frame_harness.frame_metadata.model.slots import U32, ModelSlot, SlotTable
+from frame_harness.frame_metadata.model.slots import U32, ModelSlot, SlotTable, slot_of
 from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, ModelBlock
 
 P = ParamSpec("P")
@@ -151,8 +151,9 @@ class Model:
             orderly: nobody broke the lists, for sure.
         """
         frames = self.buddy.free_frames(orderly=orderly)
-        if frames is not None and sum(self.slots[pfn].is_poisoned for pfn in frames) <= 1:
-            return self._claim_all(frames, options, cpu)
+        poisoned = [] if frames is None else self._poisoned_of(frames)
+        if frames is not None and len(poisoned) <= 1:
+            return self._claim_all(frames, poisoned, options, cpu)
         count = 0
         while True:
             outcome = self.alloc(options, cpu=cpu)
@@ -162,11 +163,16 @@ class Model:
                 return outcome
             count += 1
 
-    def _claim_all(self, frames: list[Pfn], options: AllocOptions, cpu: int) -> ModelResult:
+    def _poisoned_of(self, frames: list[Pfn]) -> list[Pfn]:
+        slots, poisoned = self.slots, C.guard_poisoned
+        return [pfn for pfn in frames if slots[pfn].guard & poisoned]
+
+    def _claim_all(
+        self, frames: list[Pfn], poisoned: list[Pfn], options: AllocOptions, cpu: int
+    ) -> ModelResult:
         """Hand out all that can be, claim it; what is poisoned goes back, into quarantine."""
         slots, flags = self.slots, options.purpose.flags(self.movable)
-        self.buddy.hand_out_all(frames)
-        poisoned = [pfn for pfn in frames if slots[pfn].is_poisoned]
+        self.buddy.hand_out_all()
         for pfn in poisoned:
             self.buddy.mark_handed_out(ModelBlock(pfn, 0))
             slots.write_links(pfn, NONE, NONE)
@@ -175,7 +181,8 @@ class Model:
         frames = [pfn for pfn in frames if pfn not in poisoned] if poisoned else frames
         for pfn in frames:
             old = slots[pfn]
-            slots[pfn] = ModelSlot(NONE, NONE, 0, flags, 0, 1, (old.generation + 1) % U32, 0, old.meta_aux)
+            life = (old.generation + 1) % U32
+            slots[pfn] = slot_of((NONE, NONE, 0, flags, 0, 1, life, 0, old.meta_aux))
         slots.touched.update(frames)
         if options.zeroes:
             self.payload.update(dict.fromkeys(frames, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, frames_from, paddr_t
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import PAGEBLOCK_SHIFT, Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import ModelSlot, SlotTable
+from frame_harness.frame_metadata.model.slots import SlotTable, slot_of
 
 NONE = C.link_none
 MAX_ORDER = C.max_order
@@ -30,7 +30,7 @@ class ModelBlock(NamedTuple):
         return range(self.pfn, self.pfn + (1 << self.order))
 
     @property
-    def pfns(self) -> Iterator[Pfn]:
+    def pfns(self) -> Sequence[Pfn]:
         """Each of the frames, by its number."""
         return frames_from(self.pfn, 1 << self.order)
 
@@ -101,13 +101,13 @@ class ZoneModel:
         """Make every slot of a block that of a free frame (FREE-02, GUARD-04)."""
         movable = self.home(block.pfn) is MOVABLE
         flags = C.flag_free | (C.flag_movable if movable else 0)
+        self.slots.touched.update(block.pfns)
         for pfn in block.pfns:
             slot = self.slots[pfn]
             refcount = C.refcount_unused if sentinel else slot.refcount
             guard = slot.guard & C.guard_poisoned
-            self.slots.replace(
-                pfn,
-                ModelSlot(NONE, NONE, 0, flags, block.order, refcount, slot.generation, guard, slot.meta_aux),
+            self.slots[pfn] = slot_of(
+                (NONE, NONE, 0, flags, block.order, refcount, slot.generation, guard, slot.meta_aux)
             )
 
     def stamp_order(self, block: ModelBlock) -> None:
