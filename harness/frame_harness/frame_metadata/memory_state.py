@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.tables import copy_of
 from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C, Constants
 
@@ -182,7 +183,7 @@ class MemoryState:
 
     def copied(self) -> MemoryState:
         """The same moment with a private slot table, to keep while the guest runs on."""
-        return replace(self, slots=self.slots.copy())
+        return replace(self, slots=copy_of(self.slots))
 
 
 def mask_of_ranges(ranges: PfnRanges, n_frames: int) -> NDArray[np.bool_]:

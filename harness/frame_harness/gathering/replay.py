@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from frame_harness.archive.memory import Life, Payload
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.tables import copy_of, differing_rows
 from frame_harness.base.units import Paddr
 from frame_harness.frame_guest.kernel import Kernel
-from frame_harness.frame_guest.memory_view import memory_in_ram
+from frame_harness.frame_guest.memory_view import memory_in_ram, with_all_fields
 from frame_harness.frame_metadata.frame_states import free_frames_by_order
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS, MemoryState
 from frame_harness.gathering.frames import payload_of
@@ -148,16 +149,32 @@ class CommandReplayer:
             kernel.finish()
 
 
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """What a command changed in the slots.
+
+    Attributes:
+        pfns: shape (k,), of the slots.
+        before: shape (k,), what they were.
+    """
+
+    line: str
+    pfns: NDArray[np.int64]
+    before: NDArray[Any]
+
+
 class _Steps:
     """What is seen after each command."""
 
     def __init__(self, kernel: Kernel, regions: Sequence[Region], pfns: NDArray[np.int64]) -> None:
         self._kernel, self._regions, self._pfns = kernel, regions, pfns
+        self._slots = copy_of(kernel.slots())
+        """As they were seen last."""
         self._before = self._now = self._moment()
-        self._changed_by = ""
+        self._last: _Change | None = None
         self._commands: list[str] = []
-        self._rows = [self._row()]
-        self._free = [free_frames_by_order(kernel.slots())]
+        self._rows = [self._slots[pfns]]
+        self._free = [free_frames_by_order(self._slots)]
 
     def play(self, one: Sent) -> None:
         """Send a command, look at memory."""
@@ -169,29 +186,41 @@ class _Steps:
         if self._kernel.guest.cpu_time_s() > MOST_CPU_S:
             raise NotReplayed("replay", detail=f"more than {MOST_CPU_S:g} s of QEMU's CPU time")
         self._commands.append(f"{one.line} → {reply}")
-        self._rows.append(self._row())
-        self._free.append(free_frames_by_order(self._kernel.slots()))
-        if not _equal(self._now[0].slots, self._kernel.slots()):
-            self._before, self._now, self._changed_by = self._now, self._moment(), one.line
+        self._look(one.line)
+
+    def _look(self, line: str) -> None:
+        """Learn what a command changed; most change a few slots of many thousands, or none."""
+        free, slots = self._free[-1], self._kernel.slots()
+        if len(pfns := differing_rows(self._slots, slots)):
+            before, after = self._slots[pfns], slots[pfns]
+            self._slots[pfns] = after
+            self._last = _Change(line, pfns, before)
+            self._before, self._now = self._now, self._moment()
+            free = free - free_frames_by_order(before) + free_frames_by_order(after)
+        self._rows.append(self._slots[self._pfns])
+        self._free.append(free)
 
     def played(self, fatal: Sent | None) -> PlayedAgain:
         """All of it, once everything was played."""
-        (before, payload), changed_by = (
-            (self._moment(), fatal.line) if fatal else (self._before, self._changed_by)
-        )
+        slots = copy_of(self._slots)
         # Lists and counters may have changed without a slot.
-        end = self._state()
+        now = self._moment()
+        end = _with_slots(now[0], slots)
         life = Life(self._pfns, np.array(self._rows), tuple(self._commands), np.array(self._free))
-        return PlayedAgain(before, payload, changed_by, end, life)
+        if fatal:
+            return PlayedAgain(end, now[1], fatal.line, end, life)
+        before, line = copy_of(slots), ""
+        if self._last is not None:
+            before[self._last.pfns], line = self._last.before, self._last.line
+        return PlayedAgain(_with_slots(self._before[0], before), self._before[1], line, end, life)
 
     def _moment(self) -> tuple[MemoryState, Payload]:
-        return self._state(), payload_of(self._kernel, self._pfns)
+        """Memory as it is, but for its slots, which are live."""
+        return memory_in_ram(self._kernel, self._regions), payload_of(self._kernel, self._pfns)
 
-    def _state(self) -> MemoryState:
-        return memory_in_ram(self._kernel, self._regions).copied()
 
-    def _row(self) -> NDArray[np.void]:
-        return self._kernel.slots()[self._pfns]
+def _with_slots(state: MemoryState, slots: NDArray[Any]) -> MemoryState:
+    return replace(state, slots=with_all_fields(slots))
 
 
 def require_same(played: PlayedAgain, seen: MemoryState) -> None:
@@ -212,14 +241,6 @@ def require_same(played: PlayedAgain, seen: MemoryState) -> None:
             "replay", detail=f"{count} slots differ from those seen, the first that of frame {first:#x}000: "
             "the check writes to memory by itself",
         )  # fmt: skip
-
-
-def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether tables hold the same bytes."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    left, right = (np.ascontiguousarray(table).view(np.uint8) for table in (one, other))
-    return bool(np.array_equal(left, right))
 
 
 def _short(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from frame_harness.guest.booted import BootedGuest
 
@@ -15,12 +14,10 @@ class BookkeepingCopy:
     """Slots and statics of the memory modules as they were; the guest must stand at its prompt."""
 
     def __init__(self, kernel: BootedGuest) -> None:
-        # As bytes: of slots as such numpy copies field after field.
+        # As bytes, since numpy copies records field after field.
         slots = kernel.slots().view(np.uint8)
         statics = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(STATICS)]
-        self._kept: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = [
-            (live, live.copy()) for live in (slots, *statics)
-        ]
+        self._kept = [(live, live.copy()) for live in (slots, *statics)]
 
     def restore(self) -> None:
         """Write everything back as it was."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.tables import copy_of
 from frame_harness.base.units import PAGE_SHIFT, Paddr, Pfn, paddr_to_pfn
 from frame_harness.frame_metadata.frame_states import FrameRuns, frame_states
 from frame_harness.frame_metadata.memory_state import N_MIGRATETYPES, MemoryState, Zone
@@ -98,7 +99,7 @@ def moment_of(
 def _windows(state: MemoryState, marked: Iterable[int], near: int, whole: int) -> Iterator[SlotWindow]:
     n_frames = state.n_frames
     if n_frames <= whole:
-        yield SlotWindow(Pfn(0), state.slots.copy())
+        yield SlotWindow(Pfn(0), copy_of(state.slots))
         return
     ends: list[list[int]] = []
     for pfn in sorted({pfn for pfn in marked if 0 <= pfn < n_frames}):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import MachineError, ProtocolError
+from frame_harness.base.tables import copy_of, differing_rows
 from frame_harness.base.units import Vaddr, paddr_to_pfn
 from frame_harness.concurrency.recording import Recorder, Recording, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
@@ -78,7 +79,7 @@ class Stage:
         self._in_use = BookkeepingCopy(self.kernel)
         self._carry_out(FIRST, self._raced.offering)
         self._offered = BookkeepingCopy(self.kernel)
-        self._kept = self._table.copy()
+        self._kept = copy_of(self._table)
 
     def _carry_out(self, cpu: int, line: str) -> None:
         """Let a CPU carry out a command whose answer does not matter."""
@@ -329,10 +330,9 @@ class Stage:
 
     def _changed(self) -> str:
         """Slots of yet other frames that the commands changed, with what they hold now."""
-        words, mine = self._layout.size // 8, (self._pfn, self._other)
-        now, before = (t.view("<u8").reshape(-1, words) for t in (self._table, self._kept))
-        pfns = np.flatnonzero((now != before).any(axis=1))
-        return ", ".join(f"{n:#x}: {now[n].tobytes().hex()}" for n in pfns.tolist() if n not in mine)
+        now, mine = self._table, (self._pfn, self._other)
+        pfns = differing_rows(now, self._kept).tolist()
+        return ", ".join(f"{n:#x}: {now[n].tobytes().hex()}" for n in pfns if n not in mine)
 
 
 def _text(cells: NDArray[np.uint8]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.tables import copy_of, differing_rows
 from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MemoryState, PfnRanges, Zone, cached_frames
@@ -74,7 +75,7 @@ class ExpectedTable:
     def copied(self, model: Model) -> ExpectedTable:
         """A table of its own that follows a copy of the model, which nothing was done to since."""
         twin = copy.copy(self)
-        twin._model, twin.slots = model, self.slots.view(np.uint8).copy().view(self.slots.dtype)
+        twin._model, twin.slots = model, copy_of(self.slots)
         return twin
 
     def _store(self, pfns: Collection[Pfn]) -> None:
@@ -104,7 +105,7 @@ class ExpectedTable:
             examples += self._fields_of(pfn, slots)
         return Differences(len(pfns), tuple(examples[:MAX_EXAMPLES]))
 
-    def differing(self, slots: NDArray[np.void]) -> NDArray[np.intp]:
+    def differing(self, slots: NDArray[np.void]) -> NDArray[np.int64]:
         """The pfns of a guest's slots that are not as predicted, after following the model.
 
         Args:
@@ -113,10 +114,7 @@ class ExpectedTable:
             Shape (k,), ascending.
         """
         self.follow()
-        words = f"<u{8 if slots.dtype.itemsize % 8 == 0 else 1}"
-        found = slots.view(words).reshape(len(slots), -1)
-        wrong = found != self.slots.view(words).reshape(len(slots), -1)
-        return np.flatnonzero(wrong.any(axis=1)) if wrong.any() else np.empty(0, np.intp)
+        return differing_rows(self.slots, slots)
 
     def _fields_of(self, pfn: Pfn, slots: NDArray[np.void]) -> list[SlotDifference]:
         differences = []
