@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 TRADED_AT_MOST = 10
@@ -39,14 +40,19 @@ def shrink(failure: F, play: PlaySteps[F], key: Callable[[F], Hashable] = _claus
     """The shortest history found that shows the same.
 
     Args:
-        play: carries a history out from the state after boot.
+        play: carries a history out from the state after boot; the same one always shows the same, so that
+            none is played twice.
         key: what a shorter history has to have in common with the failure; the clause unless it is given.
     """
     wanted = key(failure)
 
-    def played(steps: Sequence[Any]) -> F | None:
+    @cache
+    def shown(steps: tuple[Any, ...]) -> F | None:
         found = play(steps)
         return found if found is not None and key(found) == wanted else None
+
+    def played(steps: Sequence[Any]) -> F | None:
+        return shown(tuple(steps))
 
     best = failure
     while True:

@@ -214,13 +214,18 @@ def rounded_out(spans: Iterable[tuple[int, int]]) -> list[Span]:
 
 def merged(spans: Iterable[tuple[N, N]]) -> list[tuple[N, N]]:
     """The same addresses in order, each once."""
+    ordered = sorted(span for span in spans if span[0] < span[1])
+    if not ordered:
+        return []
     found: list[tuple[N, N]] = []
-    for first, end in sorted(span for span in spans if span[0] < span[1]):
-        if found and first <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
+    first, end = ordered[0]
+    for other, other_end in ordered:
+        if other > end:
             found.append((first, end))
-    return found
+            first, end = other, other_end
+        elif other_end > end:
+            end = other_end
+    return [*found, (first, end)]
 
 
 def without(spans: Iterable[tuple[N, N]], holes: Iterable[tuple[N, N]]) -> list[tuple[N, N]]:

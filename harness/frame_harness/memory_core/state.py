@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from frame_harness.base.units import Pfn, pfn_to_paddr
 from frame_harness.memory_core.maps import Span, merged
@@ -113,6 +114,10 @@ class CoreState:
 
     def population(self) -> list[Span]:
         """Where free frames are, in lists and caches."""
+        return self._population
+
+    @cached_property
+    def _population(self) -> list[Span]:
         listed = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in self.blocks]
         cached = ((pfn_to_paddr(pfn), pfn_to_paddr(Pfn(pfn + 1))) for pfn, _, _ in self.cached)
         return merged([*listed, *cached])

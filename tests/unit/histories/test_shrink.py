@@ -59,3 +59,18 @@ def test_shortening_keeps_to_the_cause_where_that_is_its_key() -> None:
     assert len(shrink(first, play).steps) == 1
     shortest = shrink(first, play, Cause.of)
     assert (len(shortest.steps), shortest.difference.kind) == (6, "slot")
+
+
+def test_no_history_is_played_twice_while_one_is_shortened() -> None:
+    played: list[tuple[Step, ...]] = []
+
+    def play(steps: Sequence[Step]) -> HistoryFailure | None:
+        played.append(tuple(steps))
+        return failure("A", steps) if sum(step.op is Op.RELEASE for step in steps) > 2 else None
+
+    release = [Step(number, Op.RELEASE, (Got(number, 3), 0)) for number in range(6)]
+    allocate = [Step(number, Op.ALLOC, (Recipe("new", (True,)),)) for number in range(6, 9)]
+    first = play([*release, *allocate])
+    assert first is not None
+    assert len(shrink(first, play).steps) == 3
+    assert len(set(played[1:])) == len(played[1:])
