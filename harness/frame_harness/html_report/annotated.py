@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from markupsafe import Markup
 
+from frame_harness.coverage.lines import LineCoverage, LineState, SourceCoverage
 from frame_harness.html_report.excerpt import highlighted
 
-HIT: Final = "hit"
-SIGNS: Final[Mapping[str, str]] = {HIT: "✓", "not-hit": "✗", "not-in-kernel": "–"}
+SIGNS: Final[Mapping[LineState, str]] = {
+    LineState.HIT: "✓", LineState.NOT_HIT: "✗", LineState.NOT_IN_KERNEL: "–",
+}  # fmt: skip
 """By what became of a line that has code; a line without code has none."""
-WORDS: Final[Mapping[str, str]] = {
-    HIT: "ran", "not-hit": "did not run", "not-in-kernel": "not in this kernel: nobody calls it",
+WORDS: Final[Mapping[LineState, str]] = {
+    LineState.HIT: "ran", LineState.NOT_HIT: "did not run",
+    LineState.NOT_IN_KERNEL: "not in this kernel: nobody calls it",
 }  # fmt: skip
 _CHECKS_NAMED = 3
-
-
-class CoveredLine(Protocol):
-    """A line that has code; `state` is a key of `SIGNS`, `checks` are places in its source's `checks`."""
-
-    @property
-    def line(self) -> int: ...
-
-    @property
-    def state(self) -> str: ...
-
-    @property
-    def checks(self) -> tuple[int, ...]: ...
-
-
-class CoveredSource(Protocol):
-    """One file; `checks` are the names of the checks that ran any of its lines."""
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def lines(self) -> Sequence[CoveredLine]: ...
-
-    @property
-    def checks(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -67,31 +43,25 @@ class AnnotatedSource:
     lines: tuple[AnnotatedLine, ...]
 
 
-def annotated(source: CoveredSource, sources: Mapping[str, str]) -> AnnotatedSource:
+def annotated(source: SourceCoverage, sources: Mapping[str, str]) -> AnnotatedSource:
     """A file's lines with what became of each; only those with code where its text is not known."""
-    covered = {int(one.line): one for one in source.lines}
+    covered = {one.line: one for one in source.lines}
     text = sources.get(source.path)
     shown = (
         {number: Markup() for number in sorted(covered)}
         if text is None
         else dict(enumerate(highlighted(text), start=1))
     )
-    counts = Counter(str(one.state) for one in source.lines)
-    return AnnotatedSource(
-        source.path,
-        counts[HIT],
-        len(source.lines),
-        tuple(_line(number, markup, covered.get(number), source) for number, markup in shown.items()),
-    )
+    lines = tuple(_line(number, markup, covered.get(number), source) for number, markup in shown.items())
+    return AnnotatedSource(source.path, source.n_hit, len(source.lines), lines)
 
 
-def _line(number: int, markup: Markup, found: CoveredLine | None, source: CoveredSource) -> AnnotatedLine:
+def _line(number: int, markup: Markup, found: LineCoverage | None, source: SourceCoverage) -> AnnotatedLine:
     if found is None:
         return AnnotatedLine(number, markup, "", "", "")
-    state = str(found.state)
-    words = WORDS[state]
+    words = WORDS[found.state]
     if found.checks:
         names = [source.checks[place] for place in found.checks[:_CHECKS_NAMED]]
         more = len(found.checks) - len(names)
         words += f", in {', '.join(names)}" + (f" and {more} more" if more > 0 else "")
-    return AnnotatedLine(number, markup, state, SIGNS[state], words)
+    return AnnotatedLine(number, markup, found.state, SIGNS[found.state], words)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frame_harness.base.text import printable
 from frame_harness.base.units import PAGE_SIZE, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.contract.layout import StructLayout
-from frame_harness.html_report.memory import CheckMemory
+from frame_harness.html_report.memory import CheckMemory, split_command
 from frame_harness.judge.diagrams import Interleaving, OrderingTrace, StormRates
 from frame_harness.judge.evidence import CheckResult, Level
 from frame_harness.pictures import (
@@ -194,12 +194,6 @@ def _outcome(result: CheckResult, rank: int) -> Figure:
         panicked=result.panicked, title="what should have happened, and what did",
     )  # fmt: skip
     return Figure("outcome", "What should have happened, and what did", _safe(picture), rank)
-
-
-def split_command(line: str) -> tuple[str, str]:
-    """A line of a result's commands as what was sent and what came back."""
-    command, _, reply = line.partition(" → ")
-    return command, reply
 
 
 def _on_frame(words: str, result: CheckResult) -> str:

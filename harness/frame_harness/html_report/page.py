@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from frame_harness.base.units import paddr_to_pfn
 from frame_harness.contract.contract import Contract
+from frame_harness.coverage.lines import SourceCoverage
 from frame_harness.html_report import excerpt, shell, tables
-from frame_harness.html_report.annotated import CoveredSource, annotated
-from frame_harness.html_report.figures import Figure, FigureScene, figures_of, split_command
-from frame_harness.html_report.memory import NOTHING, CheckMemory
+from frame_harness.html_report.annotated import annotated
+from frame_harness.html_report.figures import Figure, FigureScene, figures_of
+from frame_harness.html_report.memory import NOTHING, CheckMemory, split_command
 from frame_harness.html_report.packing import Packed
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence
@@ -88,7 +89,7 @@ def dumps(
     memories: Mapping[CheckInRun, CheckMemory] | None = None,
     *,
     sources: Mapping[str, str] | None = None,
-    coverage: Sequence[CoveredSource] = (),
+    coverage: Sequence[SourceCoverage] = (),
 ) -> str:
     """The whole page.
 

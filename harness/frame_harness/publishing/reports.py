@@ -39,7 +39,7 @@ def _text(archive: Archive, verdict: Verdict, contract: Contract) -> str:
 
 def _page(archive: Archive, verdict: Verdict, contract: Contract) -> str:
     from frame_harness.html_report import page  # noqa: PLC0415  most commands write no page
-    from frame_harness.html_report.from_archive import Memories, sources_in  # noqa: PLC0415
+    from frame_harness.html_report.memory import Memories, sources_in  # noqa: PLC0415
 
     covered = archive.evidence.coverage.sources if archive.evidence.coverage else ()
     return page.dumps(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,15 +15,15 @@ from msgspec.structs import replace
 from frame_harness.base.errors import HarnessError
 from frame_harness.cli.html_page import save_page
 from frame_harness.cli.reporting import Examined
+from frame_harness.coverage.lines import LineCoverage, LineState, SourceCoverage
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.html_report import from_archive
 from frame_harness.html_report.annotated import annotated
 from frame_harness.html_report.excerpt import excerpt, highlighted, sources_of
 from frame_harness.html_report.figures import FigureScene, figures_of
-from frame_harness.html_report.memory import NOTHING, CheckMemory
+from frame_harness.html_report.memory import NOTHING, CheckMemory, Memories
 from frame_harness.html_report.page import dumps
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.diagrams import Diagram
@@ -263,27 +262,20 @@ def test_a_place_that_is_none_has_no_lines(at: str) -> None:
 # ---- coverage -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Ran:
-    """A line of a file, as a measurement has it."""
-
-    line: int
-    state: str
-    checks: tuple[int, ...] = ()
+HIT, NOT_HIT = LineState.HIT, LineState.NOT_HIT
 
 
-@dataclass(frozen=True)
-class Covered:
-    """A file, as a measurement has it."""
+def ran(line: int, state: LineState, *checks: int) -> LineCoverage:
+    return LineCoverage(line=line, state=state, checks=checks)
 
-    path: str
-    lines: tuple[Ran, ...]
-    checks: tuple[str, ...]
+
+def covered(path: str, *lines: LineCoverage, checks: tuple[str, ...] = ()) -> SourceCoverage:
+    return SourceCoverage(path=path, lines=lines, functions=(), checks=checks)
 
 
 def test_coverage_is_shown_beside_each_line() -> None:
-    lines = (Ran(1, "hit", (0, 1, 2, 0)), Ran(3, "not-hit"), Ran(4, "not-in-kernel"))
-    source = Covered("x.rs", lines, ("test_<i>one</i>", "test_two", "test_three"))
+    lines = ran(1, HIT, 0, 1, 2, 0), ran(3, NOT_HIT), ran(4, LineState.NOT_IN_KERNEL)
+    source = covered("x.rs", *lines, checks=("test_<i>one</i>", "test_two", "test_three"))
     page = Read(written(healthy(), sources={"x.rs": "fn a() {\n// none\nb();\nc();\n}"}, coverage=[source]))
     rows = {one["class"]: one.get("title") for one in page.named("span") if "row" in (one.get("class") or "")}
     assert rows["row hit"] == "ran, in test_<i>one</i>, test_two, test_three and 1 more"
@@ -294,7 +286,7 @@ def test_coverage_is_shown_beside_each_line() -> None:
 
 
 def test_coverage_of_a_file_that_is_gone_has_its_numbers() -> None:
-    shown = annotated(Covered("gone.rs", (Ran(7, "hit"), Ran(9, "not-hit")), ()), {})
+    shown = annotated(covered("gone.rs", ran(7, HIT), ran(9, NOT_HIT)), {})
     assert [(line.number, line.sign) for line in shown.lines] == [(7, "✓"), (9, "✗")]
 
 
@@ -329,7 +321,7 @@ class Run:
 def test_memory_of_an_archive_is_read_when_it_is_asked_for() -> None:
     made = report_scene.memory(healthy_state(SMALL))
     archive: Any = Run(report_scene.broken(), Kept(report_scene.key_of(TABLE), made))
-    memories = from_archive.Memories(archive)
+    memories = Memories(archive)
     assert list(memories) == [report_scene.key_of(TABLE)]
     found = memories[report_scene.key_of(TABLE)]
     assert (found.before, found.after, found.notes) == (made.before, made.after, ("a note",))
@@ -338,7 +330,7 @@ def test_memory_of_an_archive_is_read_when_it_is_asked_for() -> None:
 def test_a_damaged_file_of_an_archive_costs_its_pictures_alone() -> None:
     key = report_scene.key_of(TABLE)
     archive: Any = Run(report_scene.broken(), Kept(key, NOTHING, wrong=True))
-    memories = from_archive.Memories(archive)
+    memories = Memories(archive)
     assert any("damaged" in note for note in memories[key].notes)
     assert "damaged" in written(report_scene.broken(), memories=memories)
 
