@@ -19,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 from frame_harness.base.units import KERNEL_VMA, Vaddr
 from frame_harness.image.demangle import demangle
 from frame_harness.image.dies import CompilationUnit, Units
-from frame_harness.image.dwarf import file_names, is_foreign
+from frame_harness.image.dwarf import is_foreign
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.image import Image
@@ -77,14 +77,13 @@ def _read(file: ELFFile) -> dict[str, _Table]:
     units = Units(dwarf)
     names = _Names(units)
     for unit in units:
-        told = unit.attributes(unit.first)
-        name = str(told.get("DW_AT_name", ""))
+        name = str(unit.attributes(unit.first).get("DW_AT_name", ""))
         if is_foreign(name) or _FOREIGN.search(name):
             continue
         program = dwarf.line_program_for_CU(unit.cu)
         if program is None:
             continue
-        files = file_names(program, str(told.get("DW_AT_comp_dir", "")))
+        files = units.files(unit)
         for number, line, vaddr in _statements(program):
             lines[f"{files[number]}:{line}"].add(vaddr)
         for path, place, vaddr in _code(unit, names, dwarf, files):

@@ -23,6 +23,7 @@ from frame_harness.image.abbreviations import (
     uleb,
 )
 from frame_harness.image.errors import ImageError
+from frame_harness.image.line_files import LineHeaders
 
 _REFERENCES = frozenset({"DW_FORM_ref1", "DW_FORM_ref2", "DW_FORM_ref4", "DW_FORM_ref8", "DW_FORM_ref_udata"})
 _STRX = frozenset({"DW_FORM_strx", "DW_FORM_strx1", "DW_FORM_strx2", "DW_FORM_strx3", "DW_FORM_strx4"})
@@ -59,6 +60,11 @@ class Sections:
             str_offsets=whole(dwarf.debug_str_offsets_sec),
             abbreviations=Abbreviations(whole(dwarf.debug_abbrev_sec)),
         )
+
+    @property
+    def line_headers(self) -> LineHeaders:
+        """What tells the files of a line program."""
+        return LineHeaders(self.line, self.line_str, self.str)
 
 
 class CompilationUnit:
@@ -192,6 +198,18 @@ class Units:
 
     def __iter__(self) -> Iterator[CompilationUnit]:
         return iter(self._units)
+
+    def files(self, unit: CompilationUnit, comp_dir: str | None = None) -> list[str]:
+        """Return the files of a unit, by the number that its entries use for them; none without lines.
+
+        Args:
+            comp_dir: instead of the folder that the unit names.
+        """
+        top = unit.attributes(unit.first)
+        if "DW_AT_stmt_list" not in top:
+            return []
+        folder = str(top.get("DW_AT_comp_dir", "")) if comp_dir is None else comp_dir
+        return self.sections.line_headers.files(int(top["DW_AT_stmt_list"]), folder)
 
     def naming(self, name: str) -> list[CompilationUnit]:
         """Return each unit with an entry of that name, and perhaps others.

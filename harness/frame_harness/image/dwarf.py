@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.errors import ImageError
-from frame_harness.image.line_files import LineHeaders
 from frame_harness.image.places import Place, Places
 
 _OF_A_NAME = frozenset({"structs", "variants"})
@@ -154,36 +152,13 @@ def _read_types(units: dies.Units, name: str) -> dict[str, Any]:
 
 def _read_functions(units: dies.Units) -> dict[str, tuple[str, int]]:
     """Return where every function of the kernel's own crates is declared, by full path."""
-    headers = LineHeaders(units.sections.line, units.sections.line_str, units.sections.str)
     functions: dict[str, tuple[str, int]] = {}
     for unit in units:
-        files = cache(partial(_files_of, headers, unit.attributes(unit.first)))
+        files = cache(partial(units.files, unit))
         for path, die, attributes in _named(unit):
             if die.tag == "DW_TAG_subprogram" and attributes.get("DW_AT_decl_line"):
                 _note_function(functions, path, attributes, files)
     return functions
-
-
-def _files_of(headers: LineHeaders, top: Mapping[str, Any]) -> list[str]:
-    if "DW_AT_stmt_list" not in top:
-        return []
-    return headers.files(int(top["DW_AT_stmt_list"]), str(top.get("DW_AT_comp_dir", "")))
-
-
-def file_names(program: Any, comp_dir: str) -> list[str]:
-    """Return the files of a line program, by the number that the debug information uses for them.
-
-    DWARF 5 counts from 0; DWARF 4 from 1, where 0 means "no file".
-    """
-    header = program.header
-    folders = [_text(folder) for folder in header.include_directory]
-    if header.version < 5:
-        folders.insert(0, comp_dir)
-    names = [] if header.version >= 5 else [""]
-    for entry in header.file_entry:
-        folder = folders[entry.dir_index] if entry.dir_index < len(folders) else ""
-        names.append(posixpath.normpath(posixpath.join(comp_dir, folder, _text(entry.name))))
-    return names
 
 
 def _named(unit: dies.CompilationUnit) -> Iterator[tuple[str, dies.Die, dict[str, Any]]]:
@@ -242,7 +217,3 @@ def is_foreign(unit_name: str) -> bool:
     """Whether a unit of this name is of the compiler's own crates."""
     # src/main.rs/@/kernel_shim.5a0ad1b2-cgu.0
     return unit_name.partition("/@/")[2].partition(".")[0] in _FOREIGN_CRATES
-
-
-def _text(raw: Any) -> str:
-    return raw.decode("utf-8", errors="replace") if isinstance(raw, bytes) else str(raw)

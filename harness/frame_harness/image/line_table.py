@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from elftools.elf.elffile import ELFFile
 
 from frame_harness.base.units import Vaddr
-from frame_harness.image.dwarf import file_names
+from frame_harness.image.dies import Sections
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.placed import is_part_of
 from frame_harness.image.places import Place, Places
@@ -101,11 +101,11 @@ def read_line_table(elf: Path, is_subject: IsSubject, compiled_in: Path) -> Line
 def sequences(file: ELFFile, is_subject: IsSubject, compiled_in: Path) -> Iterator[Sequence]:
     """Read the line programs that name a file, and of these each sequence, in the order of the file."""
     dwarf = file.get_dwarf_info()
-    for offset in _programs(dwarf):
-        program = dwarf._parse_line_program_at_offset(offset, dwarf.structs)
-        names = file_names(program, str(compiled_in))
+    sections = Sections.of(dwarf)
+    for offset in _programs(sections.line):
+        names = sections.line_headers.files(offset, str(compiled_in))
         if any(map(is_subject, names)):
-            yield from _sequences(program, names)
+            yield from _sequences(dwarf._parse_line_program_at_offset(offset, dwarf.structs), names)
 
 
 def own_function(name: str) -> str:
@@ -162,10 +162,9 @@ def _rows(sequence: Sequence, places: Places, is_subject: IsSubject) -> Iterator
             yield CodeRow(start, end, tuple(dict.fromkeys(spots)))
 
 
-def _programs(dwarf: Any) -> Iterator[int]:
+def _programs(data: bytes) -> Iterator[int]:
     """Walk the headers in `.debug_line`: of hundreds of units few have code of a subject."""
-    stream = dwarf.debug_line_sec.stream
-    data, at = stream.getvalue(), 0
+    at = 0
     while at + _WORD < len(data):
         length, wide = int.from_bytes(data[at : at + _WORD], "little"), _WORD
         if length == _LONG:

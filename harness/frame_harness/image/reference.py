@@ -18,7 +18,6 @@ from frame_harness.image import dies
 from frame_harness.image.asked import asked
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.demangle import demangle
-from frame_harness.image.dwarf import file_names
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.ir_build import compile_alone
 from frame_harness.image.line_table import IsSubject, Spot, files_of, own_function, sequences
@@ -83,10 +82,9 @@ def _names_by_section(symbols: Any) -> dict[int, str]:
 
 def _calls(elf: ELFFile, is_subject: IsSubject, folder: Path) -> Iterator[tuple[str, int]]:
     """Return (file, line) of each call that was inlined: all of its code may be somebody else's."""
-    dwarf = elf.get_dwarf_info()
-    for unit in dies.Units(dwarf):
-        program = dwarf.line_program_for_CU(unit.cu)
-        names = file_names(program, str(folder)) if program else []
+    units = dies.Units(elf.get_dwarf_info())
+    for unit in units:
+        names = units.files(unit, str(folder))
         for die in unit.entries():
             if die.tag == "DW_TAG_inlined_subroutine":
                 call = unit.attributes(die.offset)
