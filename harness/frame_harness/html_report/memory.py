@@ -1,4 +1,4 @@
-"""Memory behind failing checks, as the page shows it, and what else it takes from the folder that a run left."""
+"""Memory behind failing checks as the page shows it, taken from the folder that a run left."""
 
 from __future__ import annotations
 
