@@ -6,9 +6,10 @@ while Python ends a process would otherwise print the trace of a KeyboardInterru
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
@@ -17,8 +18,24 @@ from frame_harness.base.commands import GRACE_S
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end in good order."""
 
+Blocked = set[signal.Signals]
+"""Signals that a process does not hear for a while."""
 
-def until_interrupted(work: Callable[[], None], blocked: Iterable[int]) -> None:
+
+@contextlib.contextmanager
+def unstopped() -> Iterator[Blocked]:
+    """Put off Ctrl-C, and give the signals that were blocked before.
+
+    Python ignores what a handler raises while it forks, and half an end is none.
+    """
+    before = {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)}
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def until_interrupted(work: Callable[[], None], blocked: Blocked) -> None:
     """Do work that a signal interrupts; a second one within `GRACE_S` does not interrupt how it ends.
 
     Call it with the signals blocked, as last thing of a process; it returns with them blocked.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.interruption import unstopped
 from frame_harness.base.parent import adopt_orphans, end_children
 from frame_harness.base.pipes import heard
 from frame_harness.cli.check import CheckRequest
@@ -22,7 +23,7 @@ from frame_harness.report.terminal import console_for
 from frame_harness.watching.content import Content
 from frame_harness.watching.file_events import FileEvents
 from frame_harness.watching.loop import Before, Event, Loop, RoundEnded, Saved
-from frame_harness.watching.process import Round, unstopped
+from frame_harness.watching.process import Round
 from frame_harness.watching.screen import Screen
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Final, NamedTuple
 
 from frame_harness.base.commands import GRACE_S, Say, SlowStep, tell_through
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.interruption import STOPPING, until_interrupted
-from frame_harness.base.parent import die_with_parent
+from frame_harness.base.forking import forked
+from frame_harness.base.interruption import Blocked, unstopped, until_interrupted
 from frame_harness.base.pipes import value_heard
 from frame_harness.image.build import build, is_built
 from frame_harness.image.compiler import Toolchain
@@ -83,17 +83,8 @@ def _built_by_another(subject: Subject, profiles: Sequence[str], toolchain: Tool
     if not profiles:
         yield _Other([])
         return
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    # The process begins deaf, so that it is never interrupted where it would not end its compiler.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    try:
-        work = (subject, profiles, toolchain, theirs, os.getpid(), before)
-        process = context.Process(target=_build, args=work, daemon=True)
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    theirs.close()
+    with unstopped() as blocked:
+        ours, process = forked(partial(_build, subject, profiles, toolchain), blocked)
     other = _Other(list(profiles), ours)
     try:
         yield other
@@ -107,11 +98,9 @@ def _built_by_another(subject: Subject, profiles: Sequence[str], toolchain: Tool
 
 
 def _build(
-    subject: Subject, profiles: Sequence[str], toolchain: Toolchain, told: Connection, parent: int,
-    blocked: set[signal.Signals],
-) -> None:  # fmt: skip
+    subject: Subject, profiles: Sequence[str], toolchain: Toolchain, told: Connection, blocked: Blocked
+) -> None:
     """What the other process does. It says nothing: its parent asks for the same images, and says it all."""
-    die_with_parent(parent)
     tell_through(lambda _: None)
 
     def build_all() -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Final, Generic, TypeVar
 
 from frame_harness.base.errors import HarnessError, ImageError
-from frame_harness.base.interruption import STOPPING, until_interrupted
-from frame_harness.base.parent import die_with_parent
+from frame_harness.base.forking import forked
+from frame_harness.base.interruption import Blocked, unstopped, until_interrupted
 from frame_harness.base.pipes import heard
 from frame_harness.base.record import Record
 from frame_harness.judge.evidence import Outcome, RunKey, Trouble, decode, encode
@@ -52,24 +50,15 @@ def in_processes(
         say: is told the name of a job, and how far it is.
         most: at the same time.
     """
-    context = multiprocessing.get_context("fork")
-    parent = os.getpid()
     open_: dict[Connection, tuple[BuildJob[R], ForkProcess]] = {}
     ended: list[EndedJob[R]] = []
     try:
         for job in jobs:
             while len(open_) >= most:
                 ended += _next_messages(open_, kind, say)
-            ours, theirs = context.Pipe(duplex=False)
-            # Python ignores what a handler raises while it forks: Ctrl-C would be lost.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-            try:
-                process = context.Process(target=_work, args=(job, theirs, parent, before), daemon=True)
-                process.start()
+            with unstopped() as blocked:
+                ours, process = forked(partial(_work, job), blocked)
                 open_[ours] = (job, process)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            theirs.close()
         while open_:
             ended += _next_messages(open_, kind, say)
     finally:
@@ -114,15 +103,8 @@ def _heard(
     return None
 
 
-def _work(job: BuildJob[R], connection: Connection, parent: int, signals: set[signal.Signals]) -> None:
-    """What the process does; it ends with one last message.
-
-    Args:
-        signals: that are blocked while it works.
-    """
-    if os.getppid() != parent:
-        return  # it ended before this process began
-    die_with_parent(parent)
+def _work(job: BuildJob[R], connection: Connection, blocked: Blocked) -> None:
+    """What the process does; it ends with one last message."""
 
     def do() -> None:
         try:
@@ -131,7 +113,7 @@ def _work(job: BuildJob[R], connection: Connection, parent: int, signals: set[si
         except HarnessError as error:
             connection.send_bytes(_TROUBLE + encode(trouble_of_a_build(job.run, error)).encode())
 
-    until_interrupted(do, signals)
+    until_interrupted(do, blocked)
 
 
 def trouble_of_a_build(key: RunKey, error: HarnessError) -> Trouble:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import multiprocessing
-import os
 import signal
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any
 
 import pytest
 
-from frame_harness.base.interruption import STOPPING
-from frame_harness.base.parent import die_with_parent
+from frame_harness.base.forking import forked
+from frame_harness.base.interruption import Blocked, unstopped
 from frame_harness.base.pipes import value_heard
 from frame_harness.judge.evidence import RunKey, Trouble
 from frame_harness.session import results
@@ -134,18 +133,9 @@ class ForkedWorkers:
         self._assign()
 
     def _fork(self, number: int) -> None:
-        context = multiprocessing.get_context("fork")
-        ours, theirs = context.Pipe()
-        # Python ignores what a handler raises while it forks: Ctrl-C would be lost.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-        try:
-            work = (self, theirs, os.getpid(), before)
-            process = context.Process(target=_work, args=work, daemon=True)
-            process.start()
+        with unstopped() as blocked:
+            ours, process = forked(partial(_work, self), blocked, duplex=True)
             self._workers[ours] = _Worker(number, process, ours)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
 
     def _assign(self) -> None:
         """Give each worker that has none its next checks; let all go once none can come back."""
@@ -261,19 +251,12 @@ class _Reporter:
         self._connection.send(_Reported(data))
 
 
-def _work(workers: ForkedWorkers, connection: Connection, parent: int, signals: set[signal.Signals]) -> None:
-    """What a worker's process does.
-
-    Args:
-        signals: that are blocked while it works.
-    """
-    if os.getppid() != parent:
-        return  # it ended before this process began
-    die_with_parent(parent)
+def _work(workers: ForkedWorkers, connection: Connection, blocked: Blocked) -> None:
+    """What a worker's process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, too, and ends its workers
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     try:
         workers.work(connection)
     except EOFError:

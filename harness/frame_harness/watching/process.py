@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
+from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkProcess
 from typing import IO, Final
 
-from frame_harness.base.interruption import STOPPING, until_interrupted
-from frame_harness.base.parent import die_with_parent, end_children
+from frame_harness.base.forking import forked
+from frame_harness.base.interruption import Blocked, unstopped, until_interrupted
+from frame_harness.base.parent import end_children
 from frame_harness.base.pipes import heard
 from frame_harness.watching.messages import Tell, WatchMessage, read, written
 
@@ -37,16 +37,11 @@ class Round:
         """
         self._keep = keep
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the round
-        context = multiprocessing.get_context("fork")
-        self.said, theirs = context.Pipe(duplex=False)
-        with unstopped() as before:
-            self._process: ForkProcess = context.Process(
-                target=_work, args=(work, theirs, os.getpid(), before, self._log.fileno())
-            )
-            self._process.start()
+        with unstopped() as blocked:
+            doing = partial(_work, work, self._log.fileno())
+            self.said, self._process = forked(doing, blocked, daemon=False)
             with contextlib.suppress(OSError):  # whoever comes first does it
                 os.setpgid(self._process.pid or 0, self._process.pid or 0)
-        theirs.close()
 
     def next(self) -> WatchMessage | None:
         """What it says next; None once it ended."""
@@ -87,29 +82,12 @@ class Round:
         return self._log.read().decode("utf-8", "replace")
 
 
-@contextlib.contextmanager
-def unstopped() -> Iterator[set[signal.Signals]]:
-    """Put off Ctrl-C: Python ignores what a handler raises while it forks, and half an end is none."""
-    before = {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)}
-    try:
-        yield before
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(
-    work: Callable[[Tell], None], connection: Connection, parent: int, signals: set[signal.Signals], log: int
-) -> None:
-    """What the process does; what it prints is kept for the case that it breaks down.
-
-    Args:
-        signals: that are blocked while it works.
-    """
+def _work(work: Callable[[Tell], None], log: int, connection: Connection, blocked: Blocked) -> None:
+    """What the process does; what it prints is kept for the case that it breaks down."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
-    die_with_parent(parent)
     signal.set_wakeup_fd(-1)  # the parent's: a signal to a round is none to it
     nowhere = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nowhere, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    until_interrupted(lambda: work(lambda message: connection.send_bytes(written(message))), signals)
+    until_interrupted(lambda: work(lambda message: connection.send_bytes(written(message))), blocked)

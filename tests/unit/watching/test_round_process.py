@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.interruption import unstopped
 from frame_harness.base.parent import adopt_orphans
 from frame_harness.watching.messages import Doing, Noted, Tell
-from frame_harness.watching.process import Round, unstopped
+from frame_harness.watching.process import Round
 from tests.support.children import cut_off
 
 
