@@ -28,7 +28,6 @@ PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 # A module is tested when a file of tests names it, or a name of it that its package hands on. These are run
 # by the tests of a module beside them, which imports them; a new module is to be named by a test, not here.
 BY_NEIGHBORS = {
-    "campaigns": "executors",
     "cli": (
         "archive_commands cluster_commands console coverage_command debug_commands "
         "explain fuzz_commands judge mutate_command orderings storm_command"
@@ -38,11 +37,11 @@ BY_NEIGHBORS = {
         "invariants.links invariants.owners invariants.slots orderings.allocate "
         "orderings.array"
     ),
-    "gathering": "replay writing",
+    "gathering": "replay",
     "image": "ir_proof places",
     "judge": "explanation",
     "memory_core": "core_build leavings reading",
-    "mutation": "atomics base_build expressions names ranges statements values",
+    "mutation": "atomics expressions names ranges statements values",
     "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state",
     "session": "leavings",
     "steering": "lifting replaying",
@@ -56,7 +55,6 @@ DEEPER = {
     # Its cases are instructions in functions of a subject, judged as a whole.
     "tests/red/test_assembly.py": (
         "orderings.ir_asm_memory", "orderings.ir_x86", "orderings.x86_computing", "orderings.x86_operands",
-        "orderings.x86_strings", "orderings.x86_updates",
     ),
     "tests/red/test_debugging.py": ("cli.rewind", "debugging.holding", "debugging.recorder"),
 }  # fmt: skip
