@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.image.declarations import declaration_line
+from frame_harness.image.image import declaration_line
 
 TEXT = """\
 // const PAGE_SIZE: u64 = 1;

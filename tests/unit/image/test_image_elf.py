@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frame_harness.base.units import Vaddr
-from frame_harness.image.demangle import demangle
-from frame_harness.image.demangle_v0 import NotMangled, demangle_v0
+from frame_harness.image.demangle import NotMangled, demangle, demangle_v0
 from frame_harness.image.dwarf import Dwarf
 from frame_harness.image.elf import Elf
 from frame_harness.image.errors import ImageError

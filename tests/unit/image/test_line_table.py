@@ -8,7 +8,6 @@ import pytest
 
 from frame_harness.base.profiles import COVERAGE
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image import reference
 from frame_harness.image.asked import asked
 from frame_harness.image.build import build
 from frame_harness.image.code_lines import code_lines
@@ -96,7 +95,7 @@ def test_a_subject_that_compiles_in_the_kernel_alone_has_the_lines_of_the_kernel
         raise CompileError(subject="frame.rs", profile=COVERAGE, first="no such crate", rendered="")
 
     toolchain = find_toolchain()
-    monkeypatch.setattr(reference, "compile_alone", refuse)
+    monkeypatch.setattr("frame_harness.image.code_lines.compile_alone", refuse)
     monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))  # else it is known already
     lines = code_lines(image, toolchain)
     assert set(lines.spots) == {spot for row in lines.table.rows for spot in row.spots}
