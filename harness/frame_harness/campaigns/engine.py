@@ -3,30 +3,120 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, Protocol
 
 import msgspec
 
 from frame_harness.base.commands import SlowStep
 from frame_harness.base.digests import sha256_of
+from frame_harness.base.text import plural
+from frame_harness.campaigns import files
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.done import DoneTask, Lost
-from frame_harness.campaigns.executors import Executor, InThisProcess
 from frame_harness.campaigns.files import known
 from frame_harness.campaigns.journal import Journal
 from frame_harness.campaigns.plan import P, Plan, R, Settings
-from frame_harness.campaigns.progress import CampaignProgress
 from frame_harness.campaigns.tasks import Came, Raised, TaskOutcome, Work
 
 __all__ = ["DoneTask", "Lost", "Plan", "Running", "Settings", "campaign"]
 
 TRIES: Final = 2
 """A process that dies, hangs or runs out of memory may do so for what else the machine does."""
+
+
+class Executor(Protocol):
+    """Takes tasks, gives back what becomes of them."""
+
+    @property
+    def room(self) -> int:
+        """How many more tasks can be started without waiting in line for long."""
+        ...
+
+    def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:
+        """Begin a task; no name comes twice."""
+        ...
+
+    def offer(self, sha256: str, path: Path) -> None:
+        """Let tasks find a file by the sum of its bytes."""
+        ...
+
+    def ended(self) -> tuple[str, TaskOutcome]:
+        """Wait until a task ends; return its name with its outcome."""
+        ...
+
+
+class InThisProcess:
+    """One task after the other; one that dies or hangs takes the command with it."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._waiting: deque[tuple[str, bytes]] = deque()
+
+    @property
+    def room(self) -> int:
+        """One, or nothing while a task waits."""
+        return 1 - len(self._waiting)
+
+    def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:  # noqa: ARG002
+        """Put a task behind those that wait; it is done by `ended`, whatever it needs."""
+        self._waiting.append((name, payload))
+
+    def offer(self, sha256: str, path: Path) -> None:
+        """Remember where a file lies, without reading it."""
+        files.remember(sha256, path)
+
+    def ended(self) -> tuple[str, TaskOutcome]:
+        """Do the task that waits longest; what it raises is raised, IndexError where none waits."""
+        name, payload = self._waiting.popleft()
+        return name, Came(msgspec.json.encode(self._work.function(pickle.loads(payload))))
+
+
+class CampaignProgress:
+    """Counts what became of tasks."""
+
+    def __init__(self, *, open_ended: bool = False, has_findings: bool = True) -> None:
+        """Begin to count.
+
+        Args:
+            open_ended: nobody knows how many tasks are still to come.
+            has_findings: a result may be one.
+        """
+        self._open_ended, self._has_findings = open_ended, has_findings
+        self.submitted = self.kept = self.done = self.findings = self.lost = self.again = 0
+        self._began = time.monotonic()
+
+    @property
+    def words(self) -> str:
+        """Done, rate, findings, time left."""
+        ended = self.kept + self.done
+        of_all = "" if self._open_ended else f"{ended} of "
+        found = [of_all + plural(ended if self._open_ended else self.submitted, "task")]
+        took_s = time.monotonic() - self._began
+        if self.done and took_s > 0:
+            rate = self.done / took_s
+            found.append(f"{rate:.3g} a second" if rate >= 1 else f"{rate * 60:.3g} a minute")
+            if self._has_findings:
+                found.append(plural(self.findings, "finding"))
+            if not self._open_ended:
+                found.append(f"{_time((self.submitted - ended) / rate)} left")
+        if self.again:
+            found.append(f"{self.again} begun again")
+        if self.lost:
+            found.append(f"{self.lost} lost")
+        return ", ".join(found)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def require_cluster(settings: Settings) -> None:

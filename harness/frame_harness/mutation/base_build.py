@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,7 @@ import msgspec
 
 from frame_harness.base import resources
 from frame_harness.base.disk import write_whole
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, cargo, store
 from frame_harness.image.build import key_of
@@ -24,9 +27,56 @@ from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names
 from frame_harness.image.proof import prove_image
 from frame_harness.image.subject import Subject
-from frame_harness.mutation.command import CompilerCommand, command_of
 from frame_harness.mutation.same_code import METHOD, program_of
 from frame_harness.mutation.workplace import Workplace
+
+_RUNS: Final = "Running `"
+_VARIABLE: Final = re.compile(r"[A-Za-z_]\w*=")
+_INCREMENTAL: Final = "incremental="
+_EXTRA: Final = "extra-filename="
+
+
+class CompilerCommand(Record, frozen=True, kw_only=True):
+    """What compiles one crate: arguments, and the variables that cargo sets for it."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+    @property
+    def state(self) -> Path:
+        """The folder in which the compiler keeps what it can use again."""
+        return Path(self._value(_INCREMENTAL))
+
+    @property
+    def made(self) -> Path:
+        """The file that it makes. In another folder nothing of the state could be used again."""
+        folder, crate = (self.argv[self.argv.index(option) + 1] for option in ("--out-dir", "--crate-name"))
+        return Path(folder, crate + self._value(_EXTRA))
+
+    def _value(self, key: str) -> str:
+        return next(word for word in self.argv if word.startswith(key)).removeprefix(key)
+
+
+def command_of(told: str, crate: str) -> CompilerCommand:
+    """Find the command for the binary of a crate.
+
+    Args:
+        told: by `cargo -vv`.
+    Raises:
+        HarnessError: it is not there; this cargo tells its commands in another way.
+    """
+    for line in told.splitlines():
+        text = line.strip()
+        if text.startswith(_RUNS) and f"--crate-name {crate} " in text and "--crate-type bin " in text:
+            words = shlex.split(text.removeprefix(_RUNS).removesuffix("`"))
+            first = next(place for place, word in enumerate(words) if not _VARIABLE.match(word))
+            env = dict(word.split("=", 1) for word in words[:first])
+            return CompilerCommand(argv=tuple(words[first:]), env=env)
+    raise HarnessError(
+        "mutants", "cargo -vv", expected=f"the compiler's command for {crate}", actual="none",
+        next_step="report it with the version of cargo",
+    )  # fmt: skip
+
 
 # Nothing is optimized between codegen units: that took three quarters of the time. Each function is compiled
 # with the profile's level and checks all the same, which `prove_image` shows.

@@ -17,6 +17,7 @@ from frame_harness.image.errors import CompileError
 from frame_harness.image.store import content_of
 from frame_harness.image.subject import Subject
 from frame_harness.mutation import building
+from frame_harness.mutation.base_build import command_of
 from frame_harness.mutation.building import (
     Builder,
     BuiltMutant,
@@ -26,7 +27,6 @@ from frame_harness.mutation.building import (
     build_mutant,
     builder,
 )
-from frame_harness.mutation.command import command_of
 from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation.same_code import orderings_of
 from frame_harness.mutation.workplace import claimed

@@ -15,8 +15,7 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.machine.definition import load_machine
 from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation_testing import score
-from frame_harness.mutation_testing.hang_limits import with_hang_limits
-from frame_harness.mutation_testing.judging import told_once
+from frame_harness.mutation_testing.judging import told_once, with_hang_limits
 from frame_harness.mutation_testing.order import Candidate, Tier, in_order, tier
 from frame_harness.mutation_testing.records import How
 from frame_harness.mutation_testing.reference import KnownReason, kill_by_reasons
