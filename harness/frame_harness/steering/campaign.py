@@ -18,12 +18,45 @@ from frame_harness.frame_histories.history import HistoryFailure, play_random
 from frame_harness.frame_histories.lockstep import BootConfig
 from frame_harness.frame_histories.shortening import Shortened, script_of, shortest
 from frame_harness.frame_histories.steps import Step
-from frame_harness.steering.causes import Cause
 from frame_harness.steering.corpus import Corpus, CorpusEntry
 from frame_harness.steering.features import Feature
 from frame_harness.steering.lifting import Lifted
 from frame_harness.steering.player import BATCH, PlayedHistory, Player
 from frame_harness.steering.variation import MOST_STEPS, Varied, varied
+
+
+@dataclass(frozen=True, order=True)
+class Cause:
+    """What two findings share that one fix would end.
+
+    Args:
+        clause: that is broken.
+        function: to blame, by its path.
+        kind: of difference: `slot`, `payload`, `status`, …
+        field: of the slot or of the reply that differs.
+        got: the status of a reply that had to be another one.
+    """
+
+    clause: str
+    function: str
+    kind: str
+    field: str = ""
+    got: str = ""
+
+    @classmethod
+    def of(cls, failure: HistoryFailure) -> Cause:
+        """The cause of a failure, which does not depend on the frames that it shows on."""
+        difference = failure.difference
+        return cls(
+            failure.clause, failure.blame.function, difference.kind, difference.field, difference.got_status
+        )
+
+    @property
+    def text(self) -> str:
+        """In one line, without the clause."""
+        what = " ".join(filter(None, (self.kind, self.field, self.got)))
+        return f"{what} in {self.function}" if self.function else what
+
 
 BLIND_SHARE = 0.2
 """Of all commands so many are those of purely random histories on the image that is judged."""

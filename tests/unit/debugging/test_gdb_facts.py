@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base import resources
-from frame_harness.debugging.facts import facts_of
+from frame_harness.debugging.gdb_command import facts_of
 from frame_harness.frame_metadata.constants import C
 from frame_harness.image.errors import ImageError
 

@@ -15,9 +15,8 @@ from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_metadata.surface import ALONE
-from frame_harness.frame_races.blame import clause_of
 from frame_harness.frame_races.operations import ANY_VALUE, CALLS
-from frame_harness.frame_races.rules import RULES
+from frame_harness.frame_races.rules import RULES, clause_of
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.image.build import build
 from frame_harness.image.image import Image

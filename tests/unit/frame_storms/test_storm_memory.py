@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import Paddr
 from frame_harness.concurrency.smp import COUNTERS, ProgramResult
 from frame_harness.frame_guest.kernel import Kernel
-from frame_harness.frame_storms.memory import FrameMemory, growth_of
+from frame_harness.frame_storms.table import FrameMemory, growth_of
 from frame_harness.guest.checks import ClauseViolated
 
 FRAME = Paddr(0x2000)

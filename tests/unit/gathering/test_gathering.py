@@ -21,7 +21,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.gathering import gatherer
 from frame_harness.gathering.frames import frames_concerned
 from frame_harness.gathering.gatherer import Gatherer
-from frame_harness.gathering.qemu_script import script
+from frame_harness.gathering.writing import script
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.command_log import Sent
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout

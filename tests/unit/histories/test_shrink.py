@@ -11,7 +11,7 @@ from frame_harness.frame_histories.differences import HistoryDifference, Look
 from frame_harness.frame_histories.history import HistoryFailure
 from frame_harness.frame_histories.steps import Got, Step
 from frame_harness.histories.shrink import shrink
-from frame_harness.steering.causes import Cause
+from frame_harness.steering.campaign import Cause
 
 
 def failure(clause: str, steps: Sequence[Step]) -> HistoryFailure:

@@ -16,7 +16,7 @@ from frame_harness.frame_histories.history import HistoryFailure
 from frame_harness.frame_histories.scripts import Script, parse
 from frame_harness.frame_histories.steps import Got, Step
 from frame_harness.steering.about import place_about, steps_about
-from frame_harness.steering.causes import Cause
+from frame_harness.steering.campaign import Cause
 from frame_harness.steering.corpus import Corpus, CorpusEntry, fewest
 from frame_harness.steering.features import Feature, FeatureKind
 from frame_harness.steering.folder import is_script, name_of
