@@ -68,9 +68,7 @@ class Watcher(Protocol):
         """A batch was as predicted, and with it so many steps."""
 
 
-def play(
-    lockstep: Lockstep, choose: Choose, note: Callable[[Step, tuple[Paddr, ...]], None] | None = None
-) -> HistoryFailure | None:
+def play(lockstep: Lockstep, choose: Choose) -> HistoryFailure | None:
     """Carry out steps from the state after boot until one is not as predicted, or there are no more."""
     lockstep.reset()
     results: dict[int, tuple[Paddr, ...]] = {}
@@ -94,8 +92,6 @@ def play(
             return failure(command, difference)
         if lockstep.without_verdict:
             return None
-        if note is not None:
-            note(step, results[step.number])
         if len(commands) % JUDGE_EVERY == 0 and (difference := lockstep.judge()):
             return failure(Look.AT_THE_END, difference)
     if difference := lockstep.finish():
