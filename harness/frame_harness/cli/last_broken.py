@@ -17,8 +17,7 @@ from frame_harness.base.record import decode_json
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.subject import Subject
 from frame_harness.judge.difference import BrokenCheck
-from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey, Source
-from frame_harness.judge.groups import WELL
+from frame_harness.judge.evidence import WELL, CheckInRun, CheckResult, Outcome, RunKey, Source
 
 _FORMAT: Final = 3
 """Of the notes: those of another one are not found."""

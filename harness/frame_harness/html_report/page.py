@@ -17,9 +17,8 @@ from frame_harness.html_report.figures import Figure, FigureScene, figures_of
 from frame_harness.html_report.memory import NOTHING, CheckMemory, split_command
 from frame_harness.html_report.packing import Packed
 from frame_harness.judge.baseline import Baseline
-from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence
+from frame_harness.judge.evidence import ON_SEVERAL_CPUS, CheckInRun, CheckResult, Evidence
 from frame_harness.judge.findings import Finding
-from frame_harness.judge.groups import ON_SEVERAL_CPUS
 from frame_harness.judge.verdict import Verdict
 from frame_harness.pictures import frame_map, palette
 from frame_harness.pictures.moment import WHOLE_TABLE, Moment, moment_of

@@ -85,41 +85,37 @@ def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
             continue
         if planned[key] != 1 or happened[key] != 1:
             message = f"run: planned {planned[key]} times, happened {happened[key]} times"
-            yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.RUNS, message=message, run=key)
+            yield Reason.of_run(VerdictKind.ERROR, ReasonCode.RUNS, key, message)
 
 
 def run_is_identified(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
     """The image has a sha256 and a build-id, and was built of the subject that is judged."""
     if not _SHA256.fullmatch(run.image_sha256) or not _BUILD_ID.fullmatch(run.build_id):
         message = f"image: expected sha256 and build-id, got {run.image_sha256!r} and {run.build_id!r}"
-        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.IMAGE, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.IMAGE, run.run, message)
     if run.subject_sha256 != evidence.subject.sha256:
         built, now = run.subject_sha256[:12] or "nothing", evidence.subject.sha256[:12] or "nothing"
         message = f"subject: expected {now}, got {built}: the file changed while it was judged"
-        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.SUBJECT_CHANGED, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.SUBJECT_CHANGED, run.run, message)
 
 
 def guests_ended_as_expected(run: RunEvidence) -> Iterator[Reason]:
     """Some guest was booted, and each ended with the status that it was asked for."""
     if run.guests_booted < 1:
-        yield Reason(
-            kind=VerdictKind.ERROR, code=ReasonCode.NO_GUEST, message="guests: none booted", run=run.run
-        )
+        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.NO_GUEST, run.run, "guests: none booted")
     ended = sum(entry.count for entry in run.exits)
     if ended != run.guests_booted or any(entry.count < 1 for entry in run.exits):
         message = f"guests: {run.guests_booted} booted, exit status known of {ended}"
-        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.GUESTS, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.GUESTS, run.run, message)
     for entry in run.exits:
         if entry.expected not in _GUEST_WRITTEN:
             message = f"exit: {entry.expected} may not be expected: no guest writes it"
-            yield Reason(
-                kind=VerdictKind.ERROR, code=ReasonCode.EXIT_EXPECTATION, message=message, run=run.run
-            )
+            yield Reason.of_run(VerdictKind.ERROR, ReasonCode.EXIT_EXPECTATION, run.run, message)
         elif entry.got is not entry.expected:
             text = f" ({entry.text})" if entry.text else ""
             times = f" {entry.count} times" if entry.count > 1 else ""
             message = f"exit: expected {entry.expected}, got {entry.got}{times}{text}"
-            yield Reason(kind=_MISMATCH[entry.got], code=ReasonCode.EXIT, message=message, run=run.run)
+            yield Reason.of_run(_MISMATCH[entry.got], ReasonCode.EXIT, run.run, message)
 
 
 def layout_witnesses_agree(run: RunEvidence, contract: Contract) -> Iterator[Reason]:
@@ -133,19 +129,19 @@ def layout_witnesses_agree(run: RunEvidence, contract: Contract) -> Iterator[Rea
     if (unpromised if contract.layouts else compared) or layout.guest_bytes is Witness.UNPROMISED:
         has = "a layout" if contract.layouts else "no layout"
         message = f"layout: the contract has {has}, DWARF is {layout.dwarf}, guest bytes {layout.guest_bytes}"
-        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.LAYOUT_UNREAD, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.LAYOUT_UNREAD, run.run, message)
     if layout.dwarf is Witness.DIFFERS:
         message = "layout: DWARF differs from the contract"
-        yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.LAYOUT, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.FAIL, ReasonCode.LAYOUT, run.run, message)
     elif layout.guest_bytes is Witness.DIFFERS:
         other = "guest bytes say otherwise" if unpromised else "DWARF equals the contract, guest bytes do not"
         message = f"layout: witnesses disagree: {other}" + (f": {layout.text}" if unpromised else "")
-        yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.LAYOUT_WITNESS, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.FAIL, ReasonCode.LAYOUT_WITNESS, run.run, message)
     if Witness.UNREAD in (layout.dwarf, layout.guest_bytes) and not stopped_at_layout(run):
         why = f": {layout.text}" if layout.text else ""
         message = f"layout: DWARF {layout.dwarf}, guest bytes {layout.guest_bytes}{why}"
         kind = VerdictKind.NO_TESTS if broke_off(run) or why else VerdictKind.ERROR
-        yield Reason(kind=kind, code=ReasonCode.LAYOUT_UNREAD, message=message, run=run.run)
+        yield Reason.of_run(kind, ReasonCode.LAYOUT_UNREAD, run.run, message)
 
 
 def dumps_are_whole(run: RunEvidence) -> Iterator[Reason]:
@@ -153,10 +149,10 @@ def dumps_are_whole(run: RunEvidence) -> Iterator[Reason]:
     dumps = run.dumps
     if dumps.whole != dumps.requested:
         message = f"dumps: {dumps.requested} requested, {dumps.whole} whole"
-        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.DUMPS, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.DUMPS, run.run, message)
     if dumps.contradicted:
         message = f"dumps: {dumps.contradicted} of {dumps.requested} say other than guest RAM"
-        yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.DUMP_WITNESS, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.FAIL, ReasonCode.DUMP_WITNESS, run.run, message)
 
 
 def dump_was_compared(
@@ -165,37 +161,31 @@ def dump_was_compared(
     """Where a guest prints its slots, it was asked to: else the console says nothing about them."""
     if contract.dumped and run.dumps.requested < 1 and not _memory_is_broken(run, evidence, baseline):
         message = "dumps: none requested, so the console was never compared with guest RAM"
-        yield Reason(kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_DUMP, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.NO_TESTS, ReasonCode.NO_DUMP, run.run, message)
 
 
 def selftest_is_complete(run: RunEvidence) -> Iterator[Reason]:
     """The guest's self-test had a plan, and each test of it passed."""
     test = run.selftest
     if test.plan < 1:
-        yield Reason(
-            kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_SELFTEST, message="selftest: planned 0", run=run.run
-        )
+        yield Reason.of_run(VerdictKind.NO_TESTS, ReasonCode.NO_SELFTEST, run.run, "selftest: planned 0")
     if min(test.passed, test.failed) < 0 or test.passed + test.failed != test.plan:
         message = f"selftest: planned {test.plan}, passed {test.passed}, failed {test.failed}"
-        yield Reason(
-            kind=VerdictKind.ERROR, code=ReasonCode.SELFTEST_INCOMPLETE, message=message, run=run.run
-        )
+        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.SELFTEST_INCOMPLETE, run.run, message)
     if test.failed:
         message = f"selftest: {test.failed} of {test.plan} failed"
-        yield Reason(kind=VerdictKind.FAIL, code=ReasonCode.SELFTEST, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.FAIL, ReasonCode.SELFTEST, run.run, message)
 
 
 def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
     """Some invariant was evaluated, and each of them looked at something."""
     if not run.invariants:
         message = "invariants: none evaluated"
-        yield Reason(kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_INVARIANTS, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.NO_TESTS, ReasonCode.NO_INVARIANTS, run.run, message)
     for name, frames in run.invariants.items():
         if frames < 1:
             message = f"invariant: {name}: looked at nothing"
-            yield Reason(
-                kind=VerdictKind.NO_TESTS, code=ReasonCode.EMPTY_INVARIANT, message=message, run=run.run
-            )
+            yield Reason.of_run(VerdictKind.NO_TESTS, ReasonCode.EMPTY_INVARIANT, run.run, message)
 
 
 def every_invariant_was_evaluated(
@@ -213,9 +203,7 @@ def every_invariant_was_evaluated(
     if missing:
         message = f"invariants: {len(missing)} of {len(contract.invariants)} not evaluated: "
         message += ", ".join(missing)
-        yield Reason(
-            kind=VerdictKind.NO_TESTS, code=ReasonCode.INVARIANTS_MISSING, message=message, run=run.run
-        )
+        yield Reason.of_run(VerdictKind.NO_TESTS, ReasonCode.INVARIANTS_MISSING, run.run, message)
 
 
 def _memory_is_broken(run: RunEvidence, evidence: Evidence, baseline: Baseline) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -31,6 +31,10 @@ class Outcome(StrEnum):
     ABSENT = "absent"  # what it looks at is not in this version of the module
 
 
+WELL: Final = frozenset({Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT})
+"""How a check ends that came to no fault, and that broke off nowhere."""
+
+
 class Source(StrEnum):
     """Who found what a result says; the value is its word in evidence."""
 
@@ -55,6 +59,10 @@ class Level(StrEnum):
     def rank(self) -> int:
         """The place in the order of levels, 0 for the simplest."""
         return list(Level).index(self)
+
+
+ON_SEVERAL_CPUS: Final = frozenset({Level.INTERLEAVING, Level.STORM})
+"""Levels of checks that let several CPUs work at once."""
 
 
 class Witness(StrEnum):

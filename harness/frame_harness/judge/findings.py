@@ -1,14 +1,16 @@
 """The clauses that a subject breaks, each with everything seen of it, causes before consequences."""
 
-from collections.abc import Collection, Mapping
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
-from frame_harness.judge.explanation import CauseFinder
+from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.origin import Origin
 
@@ -41,6 +43,116 @@ class Finding(Record, frozen=True, kw_only=True):
     def runs(self) -> tuple[RunKey, ...]:
         """The runs in which it shows, each once, in the order of the results."""
         return tuple(dict.fromkeys(result.run for result in self.results))
+
+
+@dataclass(frozen=True, eq=False)
+class CauseFinder:
+    """Orders findings, and finds causes among them, by the tables of a contract.
+
+    A finding is a consequence only when everything seen of it can come of the cause: the same function writes
+    the same field wrong in a simpler check; or a constant or a type is wrong that decides about the field; or
+    the very values of the cause are seen again in the same field, by a check that called the function; or it
+    is the very same observation; or a check judged nothing, because a call failed on its way after it had
+    called the function. And the cause shows in every run in which the other one does. Hazards, known findings
+    and memory orderings are never consequences: each can be there for its own sake. What only looks like a
+    consequence stays a finding, behind its likely cause.
+    """
+
+    contract: Contract
+    runs: Sequence[RunKey] = ()
+    """Those of the evidence, in order: of equally simple results that of the first is shown."""
+
+    def simplest_first(self, results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+        """Results of one clause: the simplest checks first, then functions that call the fewest others."""
+        return tuple(sorted(results, key=self._simplicity))
+
+    def in_order(self, found: Sequence[Finding]) -> list[Finding]:
+        """New before known, promises before hazards, simple before involved checks, writer before noticer."""
+        left, ordered = sorted(found, key=self._place), list[Finding]()
+        while left:
+            first = self._place(left[0])[:3]
+            peers = [one for one in left if self._place(one)[:3] == first]
+            chosen = next(
+                (one for one in peers if not any(self._wrote(other, one) for other in peers)), peers[0]
+            )
+            left.remove(chosen)
+            ordered.append(chosen)
+        return ordered
+
+    def causes(self, ordered: Sequence[Finding]) -> dict[str, str]:
+        """By the clause of each consequence that of the finding which explains it; the first explains most.
+
+        Args:
+            ordered: by `in_order`.
+        """
+        found: dict[str, str] = {}
+        for index, effect in enumerate(ordered):
+            for place, cause in enumerate(ordered):
+                if effect.clause in _chain(found, cause.clause):
+                    continue
+                if self._explains(cause, effect) or (place < index and self._is_the_same(cause, effect)):
+                    found[effect.clause] = cause.clause
+                    break
+        return {clause: _chain(found, clause)[-1] for clause in found}
+
+    def _simplicity(self, result: CheckResult) -> tuple[int, bool, int, int, int]:
+        calls = len(self.contract.functions.called_by(result.function))
+        place = self.runs.index(result.run) if result.run in self.runs else len(self.runs)
+        return result.level.rank, _vague(result), calls, len(result.calls), place
+
+    def _place(self, one: Finding) -> tuple[bool, bool, int, bool, bool, bool, int]:
+        clauses, hazard = self.contract.clauses, self.contract.clauses[one.clause].hazard
+        level, vague = min((result.level.rank, _vague(result)) for result in one.results)
+        general = one.clause == self.contract.layouts.general
+        return bool(one.known), hazard, level, vague, self._foreign(one), general, clauses.rank(one.clause)
+
+    def _foreign(self, one: Finding) -> bool:
+        """Whether a clause is about other functions than the one that breaks it."""
+        about, function = self.contract.functions.of_clause.get(one.clause), one.results[0].function
+        return about is not None and bool(function) and function not in about
+
+    def _wrote(self, writer: Finding, noticer: Finding) -> bool:
+        """Whether one blames a function that the other one only used: called by it, or in the same field."""
+        wrote, noticed = writer.results[0], noticer.results[0]
+        if wrote.function == noticed.function:
+            return False
+        if wrote.function in self.contract.functions.called_by(noticed.function):
+            return True
+        used = wrote.function in noticed.calls and noticed.function not in wrote.calls
+        return used and _same_field(wrote, noticed)
+
+    def _explains(self, cause: Finding, effect: Finding) -> bool:
+        return self._may_explain(cause, effect) and all(
+            any(self._accounts_for(first, then) for first in cause.results) for then in effect.results
+        )
+
+    def _is_the_same(self, one: Finding, later: Finding) -> bool:
+        return self._may_explain(one, later) and all(
+            any(_same_observation(first, then) for first in one.results) for then in later.results
+        )
+
+    def _may_explain(self, cause: Finding, effect: Finding) -> bool:
+        if cause.clause == effect.clause or cause.known or effect.known:
+            return False
+        return not self.contract.clauses[effect.clause].hazard and set(effect.runs) <= set(cause.runs)
+
+    def _accounts_for(self, cause: CheckResult, effect: CheckResult) -> bool:
+        if not cause.function or Level.COMPILED in (cause.level, effect.level):
+            return False
+        simpler = cause.level.rank < effect.level.rank
+        if effect.incidental and not cause.incidental:
+            return cause.level.rank <= effect.level.rank and cause.function in effect.calls
+        if cause.level is Level.DECLARATION:
+            decides = effect.field in self.contract.functions.decided_by(cause.function)
+            inner = (cause.function, effect.function) in self.contract.functions.nested and decides
+            return inner or (simpler and (decides or _same_values(cause, effect)))
+        if not _same_field(cause, effect):
+            return False
+        general = effect.level is cause.level and effect.clauses == (self.contract.layouts.general,)
+        if (simpler or general) and cause.function == effect.function:
+            return True
+        not_before = cause.level.rank <= effect.level.rank
+        return not_before and cause.function in effect.calls and _same_values(cause, effect)
 
 
 def findings_of(
@@ -104,3 +216,42 @@ def _where(broken: Collection[RunKey], looked_at: Collection[RunKey]) -> str:
             if set(broken) == {run for run in looked_at if getattr(run, side) == value}:
                 return f"{value} only"
     return ", ".join(sorted(map(str, broken)))
+
+
+def _vague(result: CheckResult) -> bool:
+    """Whether a check was broken off on its way, or can blame no function for what it saw."""
+    return result.incidental or not result.function
+
+
+def _same_observation(one: CheckResult, other: CheckResult) -> bool:
+    """Whether the same was expected and seen of the same call; which check saw it does not matter."""
+    seen, again = (
+        (result.run, result.message, result.expected, result.got, result.frame, result.field)
+        for result in (one, other)
+    )
+    return seen == again and one.function == other.function and bool(one.got)
+
+
+def _same_field(cause: CheckResult, effect: CheckResult) -> bool:
+    return bool(cause.field) and cause.field == effect.field
+
+
+def _same_values(cause: CheckResult, effect: CheckResult) -> bool:
+    """Whether the wrong value turns up again where the right one was expected, however it is written."""
+    first, then = ((_number(one.expected), _number(one.got)) for one in (cause, effect))
+    return all(then) and first == then
+
+
+def _number(text: str) -> str:
+    try:
+        return str(int(text, 0))
+    except ValueError:
+        return text
+
+
+def _chain(found: dict[str, str], clause: str) -> list[str]:
+    """A clause, its cause, the cause of that and so on."""
+    chain = [clause]
+    while chain[-1] in found:
+        chain.append(found[chain[-1]])
+    return chain

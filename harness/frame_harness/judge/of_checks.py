@@ -51,12 +51,10 @@ def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> 
 def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iterator[Reason]:
     """Each planned check finished once and was reported once, and not all were skipped."""
     if not run.planned:
-        yield Reason(
-            kind=VerdictKind.NO_TESTS, code=ReasonCode.NO_CHECKS, message="checks: none planned", run=run.run
-        )
+        yield Reason.of_run(VerdictKind.NO_TESTS, ReasonCode.NO_CHECKS, run.run, "checks: none planned")
     elif all_skipped(results):
         message = f"checks: all {len(of_checks(results))} skipped"
-        yield Reason(kind=VerdictKind.SKIP, code=ReasonCode.ALL_SKIPPED, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.SKIP, ReasonCode.ALL_SKIPPED, run.run, message)
     planned, finished = Counter(run.planned), Counter(run.finished)
     reported = Counter(result.check for result in results)
     for check in dict.fromkeys([*planned, *finished, *reported]):
@@ -75,7 +73,7 @@ def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Re
     plan = [one for one in evidence.plan if one.run == run.run]
     if Counter(one.check for one in plan) != Counter(run.planned):
         message = f"plan: {len(plan)} checks with clauses, {len(run.planned)} planned"
-        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run)
+        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.PLAN, run.run, message)
     clauses = {one.check: one.clauses for one in plan}
     for result in evidence.checks:
         if result.run == run.run and clauses.get(result.check, result.clauses) != result.clauses:

@@ -83,3 +83,8 @@ class Reason(Record, frozen=True, kw_only=True):
     def of_check(cls, kind: VerdictKind, code: ReasonCode, result: CheckResult, message: str) -> Reason:
         """One that a check gave in its run."""
         return cls(kind=kind, code=code, message=message, run=result.run, check=result.check)
+
+    @classmethod
+    def of_run(cls, kind: VerdictKind, code: ReasonCode, run: RunKey, message: str) -> Reason:
+        """One that stands against a run."""
+        return cls(kind=kind, code=code, message=message, run=run)

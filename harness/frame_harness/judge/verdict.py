@@ -9,10 +9,9 @@ from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
 from frame_harness.judge.baseline import EMPTY, Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import reasons_against, reasons_against_runs
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
+from frame_harness.judge.evidence import WELL, CheckResult, Evidence, Outcome, RunKey
 from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.findings import Finding, findings_of
-from frame_harness.judge.groups import WELL
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.reason import Reason, ReasonCode
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeVar
 
-from frame_harness.judge.evidence import Level
-from frame_harness.judge.groups import ON_SEVERAL_CPUS
+from frame_harness.judge.evidence import ON_SEVERAL_CPUS, Level
 from frame_harness.mutation.mutants import Mutant, Operator
 
 T = TypeVar("T")

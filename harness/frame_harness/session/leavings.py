@@ -17,8 +17,7 @@ from frame_harness.image.build import changed_sources
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.baseline import EMPTY, Baseline
-from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, RunKey
-from frame_harness.judge.groups import WELL
+from frame_harness.judge.evidence import WELL, CheckInRun, CheckResult, Evidence, RunKey
 from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, named_archive
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.results import OF_PREFLIGHT, check_name

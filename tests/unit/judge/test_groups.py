@@ -1,7 +1,6 @@
 """Groups of outcomes do not overlap, and a new outcome has to be put somewhere."""
 
-from frame_harness.judge.evidence import Outcome
-from frame_harness.judge.groups import WELL
+from frame_harness.judge.evidence import WELL, Outcome
 from frame_harness.judge.reason import BROKEN_OFF
 
 
