@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
@@ -98,9 +99,14 @@ NO_CAMPAIGN: Final = CampaignOptions()
 
 
 def campaign_options(command: F) -> F:
-    """Give a command all of them; they come as `workers`, `scheduler`, `out` and `resume`."""
+    """Give a command all of them; they come as one value, `where`."""
     out = click.option("--out", type=FOLDER, metavar="DIR", help="Keep the results of the campaign there.")
-    return spread_options(out(command))
+
+    @functools.wraps(command)
+    def at(out: Path | None, where: CampaignOptions, **others: Any) -> Any:
+        return command(where=replace(where, out=out), **others)
+
+    return spread_options(cast(F, out(at)))
 
 
 def _of_a_campaign(_context: click.Context, _option: click.Parameter, folder: Path | None) -> Path | None:
@@ -119,7 +125,13 @@ resume_option = click.option(
 
 
 def spread_options(command: F) -> F:
-    """Give a command all but `--out`, which it has for something else."""
+    """Give a command all but `--out`, which it has for something else; they come as `where`."""
+
+    @functools.wraps(command)
+    def at(workers: int | None, scheduler: str, resume: Path | None, **others: Any) -> Any:
+        return command(where=CampaignOptions(workers, scheduler, resume=resume), **others)
+
+    found = cast(F, at)
     for option in (
         resume_option,
         click.option(
@@ -130,8 +142,8 @@ def spread_options(command: F) -> F:
             "--workers", type=click.IntRange(1), help="Do the work in so many processes of this machine."
         ),
     ):  # fmt: skip
-        command = option(command)
-    return command
+        found = option(found)
+    return found
 
 
 def _new_folder(name: str) -> Path:

@@ -109,9 +109,7 @@ def check_command(
     out: Path | None,
     seed: int | None,
     guests: int | None,
-    workers: int | None,
-    scheduler: str,
-    resume: Path | None,
+    where: CampaignOptions,
     red: str,
 ) -> NoReturn:
     """Judge a frame module, or a memory core, against the contract.
@@ -119,7 +117,6 @@ def check_command(
     With --scheduler each run, a machine in a profile, is made by a worker of that cluster; with --since the
     versions are played there. --resume makes the runs that are missing. --workers alone is the same as -n.
     """
-    where = CampaignOptions(workers, scheduler, None, resume)
     where.require_sense()
     _require_spreadable(NO_CAMPAIGN if since else where, kernel_src or core, guests, accel, last_failed)
     files = ReportFiles(json_, junit, sarif, code_quality, html, upstream, out)
@@ -141,7 +138,7 @@ def check_command(
 
     request = CheckRequest(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        files=files, lcov=lcov, coverage=coverage, workers=guests or workers, last_failed=last_failed,
+        files=files, lcov=lcov, coverage=coverage, workers=guests or where.workers, last_failed=last_failed,
         red=red, where=where,
     )  # fmt: skip
     sys.exit(int(check(request)))

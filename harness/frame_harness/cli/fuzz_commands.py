@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from frame_harness.base.profiles import COVERAGE
-from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
+from frame_harness.cli.campaign_options import campaign_options
 from frame_harness.cli.options import FILE, FOLDER, SECONDS, frame_rs_option, profile_option
 
 _MACHINE = click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
@@ -26,7 +26,9 @@ _MACHINE = click.option("--machine", default="q35", show_default=True, help="A m
 @frame_rs_option("to judge")
 @_MACHINE
 @profile_option("dev")
-@click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
+@click.option(
+    "--scripts", "folder", type=FOLDER, help="Where findings are saved; default: in the build folder."
+)
 @click.option(
     "--corpus",
     type=FOLDER,
@@ -36,22 +38,7 @@ _MACHINE = click.option("--machine", default="q35", show_default=True, help="A m
 @click.option("--minimize", is_flag=True, help="At the end leave the fewest histories that reach the same.")
 @click.option("--blind", is_flag=True, help="Play random histories alone, steered by nothing.")
 @campaign_options
-def fuzz_command(
-    seconds: float,
-    commands: int | None,
-    seed: int | None,
-    frame_rs: Path | None,
-    machine: str,
-    profile: str,
-    scripts: Path | None,
-    corpus: Path | None,
-    minimize: bool,
-    blind: bool,
-    workers: int | None,
-    scheduler: str,
-    out: Path | None,
-    resume: Path | None,
-) -> NoReturn:
+def fuzz_command(**options: Any) -> NoReturn:
     """Play histories against the reference model; each broken clause becomes a short script.
 
     Histories are steered by the branches of the module that they run, and by states of the memory: what
@@ -59,20 +46,7 @@ def fuzz_command(
     """
     from frame_harness.cli.fuzz import FuzzRequest, fuzz  # noqa: PLC0415
 
-    request = FuzzRequest(
-        seconds,
-        commands,
-        seed,
-        frame_rs,
-        machine,
-        profile,
-        scripts,
-        corpus,
-        blind=blind,
-        minimize=minimize,
-        where=CampaignOptions(workers, scheduler, out, resume),
-    )
-    sys.exit(int(fuzz(request)))
+    sys.exit(int(fuzz(FuzzRequest(**options))))
 
 
 @click.group("corpus")

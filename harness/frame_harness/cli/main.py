@@ -12,10 +12,7 @@ from frame_harness.base.profiles import BOTH
 from frame_harness.base.streams import lost_output, patient_streams
 from frame_harness.cli.archive_commands import judge_command, show_command
 from frame_harness.cli.check_command import check_command
-from frame_harness.cli.cluster_commands import scheduler_command, worker_command
-from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
-from frame_harness.cli.explain import explain_command
 from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command
 from frame_harness.cli.mutate_command import mutate_command
 from frame_harness.cli.options import FILE, TREE, frame_rs_option, profile_option, refuse_with
@@ -169,6 +166,63 @@ def console_command(frame_rs: Path | None, machine: str, profile: str, init: str
     sys.exit(int(talk(frame_rs, machine, profile, init, gdb=gdb)))
 
 
+def _clause_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from frame_harness.frame_metadata.clauses import CLAUSES  # noqa: PLC0415  the other commands start faster
+    from frame_harness.memory_core.clauses import CORE_CLAUSES  # noqa: PLC0415
+
+    return [id_ for id_ in (*CLAUSES, *CORE_CLAUSES, "all") if id_.lower().startswith(incomplete.lower())]
+
+
+@cli.command("explain")
+@click.argument("clauses", nargs=-1, required=True, shell_complete=_clause_ids)
+@click.option("--json", "json_", is_flag=True, help="As JSON, for a program.")
+def explain_command(clauses: tuple[str, ...], json_: bool) -> None:
+    """Explain clauses: why each is there, what breaks without it, how to write it.
+
+    CLAUSES are ids such as ALLOC-07 of a frame module, CORE-04 of a memory core; or `all`.
+    """
+    from frame_harness.cli.explained import explain  # noqa: PLC0415
+    from frame_harness.report.terminal import console_for  # noqa: PLC0415
+
+    explain(clauses, console_for(), json=json_)
+
+
+@cli.command("coverage")
+@click.argument("report", type=FILE)
+@click.argument("line", type=click.IntRange(1), required=False)
+def coverage_command(report: Path, line: int | None) -> None:
+    """Show the source with how many checks ran each line, from a JSON REPORT; or which checks ran LINE."""
+    from frame_harness.cli.coverage import shown  # noqa: PLC0415
+
+    click.echo("\n".join(shown(report, line)))
+
+
+@cli.command("worker")
+@click.argument("scheduler", metavar="tcp://HOST:PORT")
+@click.option("--workers", type=click.IntRange(1), help="Tasks at the same time; default: one for each core.")
+def worker_command(scheduler: str, workers: int | None) -> None:
+    """Do tasks of campaigns on this machine, for the scheduler at that address, until Ctrl-C.
+
+    It needs QEMU, and this package in the version of the command that runs the campaign.
+    """
+    from frame_harness.campaigns.serving import serve_workers  # noqa: PLC0415  the others start faster without
+
+    serve_workers(scheduler, workers, lambda line: click.echo(line, err=True))
+
+
+@cli.command("scheduler")
+@click.option("--host", default="", help="The address to listen at; default: all of this machine.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8786, show_default=True, help="0 for any.")
+def scheduler_command(host: str, port: int) -> None:
+    """Bring campaigns and workers of several machines together, until Ctrl-C.
+
+    Who reaches it can run code here: use it in a network that you trust.
+    """
+    from frame_harness.campaigns.serving import serve_scheduler  # noqa: PLC0415  the others start faster without
+
+    serve_scheduler(host, port, lambda line: click.echo(line, err=True))
+
+
 @cli.command("exit-codes")
 def exit_codes_command() -> None:
     """Print the table of exit status."""
@@ -178,18 +232,14 @@ def exit_codes_command() -> None:
 for command in (
     check_command,
     corpus_command,
-    coverage_command,
     debug_command,
-    explain_command,
     fuzz_command,
     judge_command,
     replay_command,
     mutate_command,
     rewind_command,
-    scheduler_command,
     show_command,
     storm_command,
-    worker_command,
 ):
     cli.add_command(command)
 

@@ -84,10 +84,7 @@ def mutate_command(
     least: float | None,
     explained: Path | None,
     every_run: bool,
-    workers: int | None,
-    scheduler: str,
-    out: Path | None,
-    resume: Path | None,
+    where: CampaignOptions,
     json_: Path | None,
     html: Path | None,
 ) -> NoReturn:
@@ -99,7 +96,7 @@ def mutate_command(
     if kernel_src is not None:
         refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines})
     ground = (
-        FrameGround(frame_rs, machines, profile, workers)
+        FrameGround(frame_rs, machines, profile, where.workers)
         if kernel_src is None
         else CoreGround(kernel_src, profile)
     )
@@ -108,7 +105,7 @@ def mutate_command(
         ground,
         command="".join(f"{name} {shlex.quote(str(path))} " for name, path in words.items() if path),
         choice=Choice(functions, tuple(map(Operator, operators)), sample, seed),
-        least=least, where=CampaignOptions(workers, scheduler, out, resume), json=json_, html=html,
+        least=least, where=where, json=json_, html=html,
         explained=explained, every_run=every_run,
     )  # fmt: skip
     if lists:

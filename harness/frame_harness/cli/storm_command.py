@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from frame_harness.base.profiles import COVERAGE
-from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
+from frame_harness.cli.campaign_options import campaign_options
 from frame_harness.cli.options import SECONDS, frame_rs_option, profile_option
 
 
@@ -36,27 +35,11 @@ from frame_harness.cli.options import SECONDS, frame_rs_option, profile_option
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @profile_option("release", COVERAGE)
 @campaign_options
-def storm_command(
-    names: tuple[str, ...],
-    seconds: float,
-    steps: int | None,
-    cpus: int,
-    seed: int,
-    again: bool,
-    frame_rs: Path | None,
-    machine: str,
-    profile: str,
-    workers: int | None,
-    scheduler: str,
-    out: Path | None,
-    resume: Path | None,
-) -> NoReturn:
+def storm_command(**options: Any) -> NoReturn:
     """Run storms: several CPUs work on the same frames for a long time; NAMES choose some storms.
 
     A wrong name lists those that there are. With workers, --seconds are those of all guests together.
     """
     from frame_harness.cli.storm import StormRequest, storm  # noqa: PLC0415
 
-    where = CampaignOptions(workers, scheduler, out, resume)
-    request = StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed, again, where)
-    sys.exit(int(storm(request)))
+    sys.exit(int(storm(StormRequest(**options))))
