@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Any
@@ -25,6 +25,7 @@ from frame_harness.guest.boundaries import is_allowed, outcomes, require_known, 
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.program import Ask, Program
 from frame_harness.guest.reply import Reply
+from frame_harness.histories.shrink import PlainStep
 
 SLOTS = 4
 BESIDE = 16
@@ -37,7 +38,7 @@ AHEAD = 64
 
 
 @dataclass(frozen=True)
-class MethodCall:
+class MethodCall(PlainStep):
     """One call of a method of one of the history's slots; calls of one round are about different ones."""
 
     round: int
@@ -51,10 +52,6 @@ class MethodCall:
             for plain in PLAIN:
                 if plain < value:
                     yield replace(self, arguments=(*self.arguments[:at], plain, *self.arguments[at + 1 :]))
-
-    def instead(self) -> Iterable[MethodCall]:
-        """Return nothing: no other call stands in for this one."""
-        return ()
 
 
 class Unforeseen(Exception):

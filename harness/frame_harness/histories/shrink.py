@@ -18,6 +18,18 @@ class StepLike(Protocol):
     def instead(self) -> Iterable[Any]: ...
 
 
+class PlainStep:
+    """A step that has no simpler form, nor another one in its place, but where it says so itself."""
+
+    def simpler(self) -> Iterable[Any]:
+        """Give the same step in simpler forms, the simplest first."""
+        return ()
+
+    def instead(self) -> Iterable[Any]:
+        """Give steps that may stand in for it, so that another step is not needed any more."""
+        return ()
+
+
 class FailureLike(Protocol):
     """A history that breaks a clause; its last step is at fault, or it shows at the end."""
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from frame_harness.base.units import PAGE_SIZE, Paddr
+from frame_harness.histories.shrink import PlainStep
 
 ADDRESS_SPACE = 1 << 64
 MAX_REGIONS = 1024
@@ -40,7 +41,7 @@ class RegionKind(IntEnum):
 
 
 @dataclass(frozen=True)
-class MapRegion:
+class MapRegion(PlainStep):
     """`size` bytes at `base`; nothing says that they are aligned, or that they are not beyond 2^64."""
 
     base: int
@@ -76,13 +77,9 @@ class MapRegion:
             if 0 < frames < whole:
                 yield replace(self, size=frames * PAGE_SIZE)
 
-    def instead(self) -> Iterator[MapRegion]:
-        """Nothing takes the place of another region."""
-        return iter(())
-
 
 @dataclass(frozen=True)
-class Islands:
+class Islands(PlainStep):
     """`count` free regions of `frames` frames each, with one frame between them."""
 
     base: int
@@ -111,13 +108,9 @@ class Islands:
         if self.frames > 1:
             yield replace(self, frames=1)
 
-    def instead(self) -> Iterator[Islands]:
-        """Nothing takes their place."""
-        return iter(())
-
 
 @dataclass(frozen=True)
-class Protected:
+class Protected(PlainStep):
     """`size` bytes at `base` that the kernel keeps for itself, whatever the map says."""
 
     base: int
@@ -136,10 +129,6 @@ class Protected:
         [span] = rounded_out([(self.base, self.end)])
         if span != (self.base, self.end):
             yield Protected(span[0], span[1] - span[0])
-
-    def instead(self) -> Iterator[Protected]:
-        """Nothing takes its place."""
-        return iter(())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from frame_harness.histories.shrink import PlainStep
 from frame_harness.memory_core.ownership import ALL, BY_CAP, PARTS, REQUESTS
 
 MARKS: Final = ("cow", "plain", "dll")
@@ -17,7 +18,7 @@ SHARED_BY: Final = ("caps", "pins")
 
 
 @dataclass(frozen=True)
-class Own:
+class Own(PlainStep):
     """One request to the ownership table, for a block or a part of it; of several blocks the last one.
 
     Attributes:
@@ -38,34 +39,24 @@ class Own:
         if self.cap != 1:
             yield replace(self, cap=1)
 
-    def instead(self) -> Iterator[Own]:
-        """Return nothing: no other request stands in for it."""
-        return iter(())
-
     def __str__(self) -> str:
         cap = f" as {self.cap}" if self.how in BY_CAP else ""
         return f"own {self.how} {self.part} of {self.name}{cap}"
 
 
 @dataclass(frozen=True)
-class Mark:
+class Mark(PlainStep):
     """Mark the first frame of a block as one of `MARKS`; of several blocks the last one."""
 
     mark: str
     name: str
-
-    def simpler(self) -> Iterator[Mark]:
-        """Return nothing: a mark has no simpler form, nor another in its place."""
-        return iter(())
-
-    instead = simpler
 
     def __str__(self) -> str:
         return f"mark {self.mark} {self.name}"
 
 
 @dataclass(frozen=True)
-class CopyOnWrite:
+class CopyOnWrite(PlainStep):
     """A frame that several address spaces share; they write to it and leave it in a random order.
 
     Attributes:
@@ -83,10 +74,6 @@ class CopyOnWrite:
             yield replace(self, owners=self.owners - 1)
         if self.by != SHARED_BY[0]:
             yield replace(self, by=SHARED_BY[0])
-
-    def instead(self) -> Iterator[CopyOnWrite]:
-        """Return nothing: no other step stands in for it."""
-        return iter(())
 
     def __str__(self) -> str:
         return f"copy on write of {self.owners} by {self.by} seed {self.seed}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from frame_harness.base.errors import UsageError
+from frame_harness.histories.shrink import PlainStep
 from frame_harness.memory_core.bounds import require_bounds
 from frame_harness.memory_core.maps import Islands, MapRegion, MemoryMap, Protected, RegionKind
 from frame_harness.memory_core.owning_steps import FORMS, Mark, Own, OwningStep
@@ -25,23 +26,17 @@ or in a CPU's cache."""
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reach(PlainStep):
     """Where memory ends that the core can reach while it boots."""
 
     end: int
-
-    def simpler(self) -> Iterator[Reach]:
-        """Return nothing: an end has no simpler form, nor another in its place."""
-        return iter(())
-
-    instead = simpler
 
     def __str__(self) -> str:
         return f"reach {self.end:#x}"
 
 
 @dataclass(frozen=True)
-class Alloc:
+class Alloc(PlainStep):
     """Ask for a block of `2^order` frames, which other steps call by its name."""
 
     name: str
@@ -59,16 +54,12 @@ class Alloc:
             if 0 <= order < self.order:
                 yield replace(self, order=order)
 
-    def instead(self) -> Iterator[Alloc]:
-        """Return nothing: no other step stands in for it."""
-        return iter(())
-
     def __str__(self) -> str:
         return f"{self.name} = alloc {self.order} {self.kind} {self.zone}"
 
 
 @dataclass(frozen=True)
-class Fill:
+class Fill(PlainStep):
     """Ask for blocks of one sort until there is none, `MOST_FILLED` at most; they have one name together."""
 
     name: str
@@ -84,48 +75,32 @@ class Fill:
         if self.kind != KINDS[0]:
             yield replace(self, kind=KINDS[0])
 
-    def instead(self) -> Iterator[Fill]:
-        """Return nothing: no other step stands in for it."""
-        return iter(())
-
     def __str__(self) -> str:
         return f"{self.name} = fill {self.order} {self.kind} {self.zone}"
 
 
 @dataclass(frozen=True)
-class FreeOne:
+class FreeOne(PlainStep):
     """Give back the last one of the blocks that a name stands for."""
 
     name: str
-
-    def simpler(self) -> Iterator[FreeOne]:
-        """Return nothing: it has no simpler form, nor another in its place."""
-        return iter(())
-
-    instead = simpler
 
     def __str__(self) -> str:
         return f"free one of {self.name}"
 
 
 @dataclass(frozen=True)
-class Free:
+class Free(PlainStep):
     """Give back all blocks that a name stands for; nothing where there is none."""
 
     name: str
-
-    def simpler(self) -> Iterator[Free]:
-        """Return nothing: it has no simpler form, nor another in its place."""
-        return iter(())
-
-    instead = simpler
 
     def __str__(self) -> str:
         return f"free {self.name}"
 
 
 @dataclass(frozen=True)
-class FrameAlloc:
+class FrameAlloc(PlainStep):
     """Ask the frame module for a frame; `purpose` is one of `PURPOSES`."""
 
     name: str
@@ -153,32 +128,22 @@ class FrameAlloc:
         if self.zeroed:
             yield replace(self, zeroed=False)
 
-    def instead(self) -> Iterator[FrameAlloc]:
-        """Return nothing: no other step stands in for it."""
-        return iter(())
-
     def __str__(self) -> str:
         return f"{self.name} = frame {self.purpose} {'zeroed' if self.zeroed else 'unzeroed'}"
 
 
 @dataclass(frozen=True)
-class PoisonFree:
+class PoisonFree(PlainStep):
     """Poison a frame that is free; `where` is one of `FREE_PLACES`."""
 
     where: str
-
-    def simpler(self) -> Iterator[PoisonFree]:
-        """Return nothing: it has no simpler form, nor another in its place."""
-        return iter(())
-
-    instead = simpler
 
     def __str__(self) -> str:
         return f"poison free {self.where}"
 
 
 @dataclass(frozen=True)
-class Poison:
+class Poison(PlainStep):
     """Poison the first frame of a block, or the `last` one; of several blocks the last one."""
 
     name: str
@@ -189,33 +154,23 @@ class Poison:
         if self.last:
             yield replace(self, last=False)
 
-    def instead(self) -> Iterator[Poison]:
-        """Return nothing: no other step stands in for it."""
-        return iter(())
-
     def __str__(self) -> str:
         return f"poison last of {self.name}" if self.last else f"poison {self.name}"
 
 
 @dataclass(frozen=True)
-class WrongFree:
+class WrongFree(PlainStep):
     """Free what must not be freed; `how` is one of `WRONG_FREES`, near the block of that name."""
 
     how: str
     name: str
-
-    def simpler(self) -> Iterator[WrongFree]:
-        """Return nothing: it has no simpler form, nor another in its place."""
-        return iter(())
-
-    instead = simpler
 
     def __str__(self) -> str:
         return f"wrongly free {self.how} {self.name}"
 
 
 @dataclass(frozen=True)
-class CaseStorm:
+class CaseStorm(PlainStep):
     """Random work of several CPUs at the same time, `turns` requests each; then all is given back."""
 
     cpus: int
@@ -228,16 +183,12 @@ class CaseStorm:
             if turns:
                 yield replace(self, turns=turns)
 
-    def instead(self) -> Iterator[CaseStorm]:
-        """Return nothing: no other step stands in for it."""
-        return iter(())
-
     def __str__(self) -> str:
         return f"storm of {self.cpus} for {self.turns} seed {self.seed}"
 
 
 @dataclass(frozen=True)
-class PageTables:
+class PageTables(PlainStep):
     """Make, use and give back page tables in frames of the core; `variant` is one of `VARIANTS`."""
 
     variant: str
@@ -247,10 +198,6 @@ class PageTables:
         """Yield the first of `VARIANTS`, with the same seed."""
         if self.variant != VARIANTS[0]:
             yield replace(self, variant=VARIANTS[0])
-
-    def instead(self) -> Iterator[PageTables]:
-        """Return nothing: no other step stands in for it."""
-        return iter(())
 
     def __str__(self) -> str:
         return f"page tables {self.variant} seed {self.seed}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from frame_harness.base.errors import UsageError
+from frame_harness.histories.shrink import PlainStep
 from frame_harness.memory_core.state import KINDS
 
 MOST_ORDER = 11
@@ -13,21 +14,15 @@ MOST_ORDER = 11
 
 
 @dataclass(frozen=True)
-class WorkOfBoot:
+class WorkOfBoot(PlainStep):
     """Count the instructions of a start on the map, and on an eighth of it."""
-
-    def simpler(self) -> Iterator[WorkOfBoot]:
-        """Return nothing: it has no simpler form, nor another in its place."""
-        return iter(())
-
-    instead = simpler
 
     def __str__(self) -> str:
         return "work of boot"
 
 
 @dataclass(frozen=True)
-class WorkOf:
+class WorkOf(PlainStep):
     """Count the instructions of operations among scattered blocks, on the map and on an eighth of it."""
 
     order: int
@@ -40,10 +35,6 @@ class WorkOf:
         for order in (0, self.order // 2, self.order - 1):
             if 0 <= order < self.order:
                 yield replace(self, order=order)
-
-    def instead(self) -> Iterator[WorkOf]:
-        """Return nothing: no other step stands in for it."""
-        return iter(())
 
     def __str__(self) -> str:
         return f"work of order {self.order} {self.kind}"
