@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -176,9 +175,7 @@ class Lockstep:
     def __enter__(self) -> Lockstep:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # ---- from the start again ----------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import secrets
 import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any, Protocol, Self, Unpack
 
 import numpy as np
@@ -319,9 +318,7 @@ class BootedGuest:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is not None:
             self.finish()
         else:

@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from frame_harness.base.errors import MachineError, UsageError
@@ -353,9 +352,7 @@ class Guest:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

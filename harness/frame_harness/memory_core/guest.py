@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -161,7 +160,5 @@ class CoreGuest:
     def __enter__(self) -> CoreGuest:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.renew()
