@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.reading import text_of
 from frame_harness.contract.layout import RESERVED
 from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.slot_words import FLAGS, GUARDS
 from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
 
@@ -133,9 +134,6 @@ def read_launch_json(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         ) from error  # fmt: skip
 
 
-_BITS = {"flags": "flag_", "guard": "guard_"}
-
-
 def facts_of(image: Image) -> dict[str, Any]:
     """The layout and the names of bits, as `in_gdb` takes them."""
     folder = image.subject.path.with_suffix("")
@@ -144,14 +142,10 @@ def facts_of(image: Image) -> dict[str, Any]:
         "link_none": C.link_none,
         "refcount_unused": C.refcount_unused,
         "slot": _record(image.slot_type, image.dtype(image.slot_type)),
+        "flags": FLAGS,
+        "guard": GUARDS,
         "witness": {"vaddr": image.symbol("WITNESS")[0]} | _record("Witness", image.dtype("Witness")),
     }
-    for name, prefix in _BITS.items():
-        found[name] = {
-            constant.removeprefix(prefix).upper(): value
-            for constant, value in asdict(C).items()
-            if constant.startswith(prefix)
-        }
     with contextlib.suppress(ImageError):  # another adapter than the built-in one has another allocator
         found["zone"] = _zones(image.dtype("BuddyState"))
     return found

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from frame_harness.contract.layout import FieldLayout, StructLayout
 from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.slot_words import FLAGS, GUARDS
 from frame_harness.pictures.svg import Picture
 
 ByteRow = tuple[str, Mapping[str, int]]
@@ -14,12 +15,7 @@ ByteRow = tuple[str, Mapping[str, int]]
 _NAME, _LABEL, _BYTE, _LINE = 140.0, 76.0, 25.0, 20.0
 _VALUE = 400.0
 _POINTER = 8
-_FLAGS = {
-    getattr(C, f"flag_{name}"): name.upper()
-    for name in ("cow", "dll", "anonymous", "allocated", "free", "kernel", "user", "poisoned", "movable")
-}
-_GUARDS = {C.guard_kernel_only: "KERNEL_ONLY", C.guard_poisoned: "POISONED"}
-_BITS = {"flags": _FLAGS, "guard": _GUARDS}
+_BITS = {"flags": FLAGS, "guard": GUARDS}
 _SPECIAL = {
     ("refcount", C.refcount_unused): "unused",
     ("refcount", 0): "nobody",
@@ -122,6 +118,6 @@ def meaning(field: str, value: int) -> str:
         word = _SPECIAL.get((field, value))
         shown = str(value) if field in ("order", "generation") else f"{value:#x}"
         return f"{shown} {word}" if word else shown
-    known = [name for bit, name in names.items() if value & bit]
-    rest = value & ~sum(bit for bit in names)
+    known = [name for name, bit in names.items() if value & bit]
+    rest = value & ~sum(names.values())
     return " ".join([f"{value:#x}", *known, *([f"+{rest:#x}"] if rest else [])])
