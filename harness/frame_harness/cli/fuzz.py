@@ -24,6 +24,7 @@ from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus, minimized_in_words
 from frame_harness.cli.fuzz_rounds import ManyRounds, played_in_rounds
 from frame_harness.cli.fuzzed import Fuzzed
+from frame_harness.cli.options import to_stderr
 from frame_harness.frame_histories.lockstep import OwnHost
 from frame_harness.frame_histories.scripts import Script
 from frame_harness.frame_metadata.subject import frame_module
@@ -85,7 +86,7 @@ def fuzz(request: FuzzRequest) -> ExitCode:
     machine = load_machine(request.machine)
     require_host(machine)
     subject = frame_module(request.frame_rs)
-    image = build(subject, request.profile, say=_say)
+    image = build(subject, request.profile, say=to_stderr)
     counting = None if request.blind else _counting(image)
     folder = request.folder or build_dir() / "scripts"
     _require_room(folder, "--scripts")
@@ -98,10 +99,10 @@ def fuzz(request: FuzzRequest) -> ExitCode:
         saved = SavedCorpus(request.corpus_folder, player)
         campaign = Campaign(player, seed, kept=saved.keep)
         say = _Saving(folder, request, saved)
-        saved.play_all(campaign, say, _say)
+        saved.play_all(campaign, say, to_stderr)
         if request.where.asked:
             asked = ManyRounds(seed, request.seconds, request.commands, request.where)
-            fuzzed = played_in_rounds(asked, campaign, saved, say.script, _say)
+            fuzzed = played_in_rounds(asked, campaign, saved, say.script, to_stderr)
         else:
             fuzzed = _played_here(request, campaign, saved, say, seed, began)
         fuzzed.say()
@@ -115,7 +116,7 @@ def _played_here(
     request: FuzzRequest, campaign: Campaign, saved: SavedCorpus, say: _Saving, seed: int, began: float
 ) -> Fuzzed:
     """Play one history after another in this process."""
-    with SlowStep("fuzz", _say) as step:
+    with SlowStep("fuzz", to_stderr) as step:
 
         def go_on(tally: SteeringTally) -> bool:
             step.at(_how_far(tally, len(campaign.corpus)))
@@ -133,15 +134,15 @@ def _played_here(
 
 def _minimize(request: FuzzRequest, player: Player) -> None:
     if request.minimize and (folder := request.corpus_folder):
-        click.echo(minimized_in_words(folder, player, _say))
+        click.echo(minimized_in_words(folder, player, to_stderr))
 
 
 def _counting(image: Image) -> Image | None:
     """The same module with its branches counted; None where this compiler cannot do that."""
     try:
-        return build(image.subject, STEERING, say=_say)
+        return build(image.subject, STEERING, say=to_stderr)
     except (CompileError, WrongBuild) as error:
-        _say(f"no branches are counted, so all histories are random: {error.summary}")
+        to_stderr(f"no branches are counted, so all histories are random: {error.summary}")
         return None
 
 
@@ -151,10 +152,6 @@ def _require_room(folder: Path, option: str) -> None:
     # Better to know now than with the first finding.
     with writing(folder, instead), tempfile.TemporaryFile(dir=folder) as trial:
         trial.write(bytes(PAGE_SIZE))
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _how_far(tally: SteeringTally, kept: int) -> str:

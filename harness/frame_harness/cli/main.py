@@ -15,7 +15,7 @@ from frame_harness.cli.check_command import check_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command
 from frame_harness.cli.mutate_command import mutate_command
-from frame_harness.cli.options import FILE, TREE, frame_rs_option, profile_option, refuse_with
+from frame_harness.cli.options import FILE, TREE, frame_rs_option, profile_option, refuse_with, to_stderr
 from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
@@ -207,7 +207,7 @@ def worker_command(scheduler: str, workers: int | None) -> None:
     """
     from frame_harness.campaigns.serving import serve_workers  # noqa: PLC0415  the others start faster without
 
-    serve_workers(scheduler, workers, lambda line: click.echo(line, err=True))
+    serve_workers(scheduler, workers, to_stderr)
 
 
 @cli.command("scheduler")
@@ -220,7 +220,7 @@ def scheduler_command(host: str, port: int) -> None:
     """
     from frame_harness.campaigns.serving import serve_scheduler  # noqa: PLC0415  the others start faster without
 
-    serve_scheduler(host, port, lambda line: click.echo(line, err=True))
+    serve_scheduler(host, port, to_stderr)
 
 
 @cli.command("exit-codes")

@@ -24,6 +24,7 @@ from frame_harness.campaigns.journal import require_new_or
 from frame_harness.campaigns.plan import Settings
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.mutate_grounds import CoreGround, FrameGround
+from frame_harness.cli.options import to_stderr
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant, applied
@@ -72,7 +73,7 @@ def mutate(request: MutateRequest) -> ExitCode:
     reasons = explained.load(request.explained) if request.explained else {}
     mutants = mutants_of(request.ground.texts())
     chosen = request.choice.of(mutants)
-    settings = request.where.settings(NAME, lambda words: click.echo(words, err=True))
+    settings = request.where.settings(NAME, to_stderr)
     require_cluster(settings)
     console = console_for()
     with Progress(console) as progress:

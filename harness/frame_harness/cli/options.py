@@ -1,4 +1,4 @@
-"""What the options of several commands are made of."""
+"""What the options of several commands are made of, and how commands say what they are at."""
 
 from __future__ import annotations
 
@@ -76,6 +76,11 @@ def not_empty(context: click.Context, option: click.Parameter, text: str) -> str
     if not text and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE:
         raise click.BadParameter("expected a text, got an empty one.", context, option)
     return text
+
+
+def to_stderr(line: str) -> None:
+    """Write a line beside the results."""
+    click.echo(line, err=True)
 
 
 def refuse_with(option: str, others: Mapping[str, object]) -> None:

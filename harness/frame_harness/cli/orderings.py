@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from frame_harness.cli.options import to_stderr
 from frame_harness.frame_metadata.orderings.rules import ORDERINGS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.toolchain import find_toolchain
@@ -24,14 +25,11 @@ def show_orderings(frame_rs: Path | None, profile: str, *, kernel: bool = False)
         HarnessError: the subject does not compile, or the checker failed on its own canary.
     """
 
-    def say(text: str) -> None:
-        click.echo(text, err=True)
-
     subject = frame_module(frame_rs)
-    toolchain = find_toolchain(say=say)
-    report = check_orderings(subject, profile, ORDERINGS, toolchain, say=say)
+    toolchain = find_toolchain(say=to_stderr)
+    report = check_orderings(subject, profile, ORDERINGS, toolchain, say=to_stderr)
     click.echo("\n".join(lines_of(report)))
-    shipped = check_shipped(subject, profile, ORDERINGS, toolchain, say=say) if kernel else None
+    shipped = check_shipped(subject, profile, ORDERINGS, toolchain, say=to_stderr) if kernel else None
     if shipped:
         click.echo("\n".join(_lines_of_kernel(shipped)))
     broken = bool(report.violations) or bool(shipped and shipped.violations)

@@ -18,6 +18,7 @@ from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import DoneTask, Lost, Plan, Running, Settings, campaign
 from frame_harness.campaigns.images import SentImage
 from frame_harness.cli.campaign_options import IN_THE_COMMAND, NO_CAMPAIGN, CampaignOptions
+from frame_harness.cli.options import to_stderr
 from frame_harness.cli.storm_turns import StormTurn, Turned, is_broken, play_turn
 from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -107,12 +108,12 @@ def storm(request: StormRequest) -> ExitCode:
     machine = load_machine(request.machine)
     if not request.where.scheduler:
         require_host(machine)
-    image = build(subject, request.profile, say=_say)
+    image = build(subject, request.profile, say=to_stderr)
     plan = Plan(
         "storm", play_turn, Turned, _identity(request, image, machine), (image.elf,), TURN_LIMIT_S,
         is_broken, open_ended=True,
     )  # fmt: skip
-    settings = request.where.settings("storm", _say) if request.where.asked else _alone()
+    settings = request.where.settings("storm", to_stderr) if request.where.asked else _alone()
     tallies = [_Tally(STORMS[name], absent=_absent(STORMS[name], image)) for name in request.names or STORMS]
     turns = _Turns(request, tallies, image, machine, by_clock=not request.where.asked)
     with campaign(plan, settings) as running:
@@ -126,7 +127,7 @@ def storm(request: StormRequest) -> ExitCode:
 
 
 def _alone() -> Settings:
-    return Settings(IN_THE_COMMAND, None, None, False, _say)
+    return Settings(IN_THE_COMMAND, None, None, False, to_stderr)
 
 
 def _identity(request: StormRequest, image: Image, machine: Machine) -> str:
@@ -210,10 +211,6 @@ class _Turns:
 def names_of_storms() -> str:
     """The names of all storms as a shell takes them."""
     return ", ".join(map(shlex.quote, STORMS))
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _absent(storm: FrameStorm, image: Image) -> str:

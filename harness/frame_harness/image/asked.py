@@ -71,6 +71,11 @@ def asked(profile: str) -> Asked:
     return Asked(profile, _CHECKS[profile], str(level), str(given["debug"]), given.get("lto"))
 
 
+def on_or_off(there: bool) -> str:
+    """Return what messages say of a check of a profile."""
+    return "on" if there else "off"
+
+
 def _profile(name: str) -> dict[str, Any]:
     """Return a profile with what it inherits."""
     given: dict[str, Any] = manifest()["profile"][name]

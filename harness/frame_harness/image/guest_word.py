@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from frame_harness.image.asked import asked, told_by_guest
+from frame_harness.image.asked import asked, on_or_off, told_by_guest
 from frame_harness.image.errors import BuildDifference, WrongBuild
 
 NO_FEATURES = "none"
@@ -24,15 +24,11 @@ def check_profile(profile: str, banner: Mapping[str, str]) -> None:
     optimized = wanted.opt_level != "0"
     rows = (
         ("profile", told_by_guest(profile), banner["profile"]),
-        ("debug assertions", _on(wanted.checks), _on(banner["assertions"] != "0")),
-        ("overflow checks", _on(wanted.checks), _on(banner["overflow"] != "0")),
-        ("optimization", _on(optimized), _on(banner["optimized"] != "0")),
+        ("debug assertions", on_or_off(wanted.checks), on_or_off(banner["assertions"] != "0")),
+        ("overflow checks", on_or_off(wanted.checks), on_or_off(banner["overflow"] != "0")),
+        ("optimization", on_or_off(optimized), on_or_off(banner["optimized"] != "0")),
         ("CPU features", NO_FEATURES, banner["features"]),
     )
     differences = [BuildDifference(*row) for row in rows if row[1] != row[2]]
     if differences:
         raise WrongBuild(f"code that runs in the guest ({profile})", differences)
-
-
-def _on(there: bool) -> str:
-    return "on" if there else "off"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from frame_harness.image.asked import Asked
+from frame_harness.image.asked import Asked, on_or_off
 from frame_harness.image.errors import BuildDifference, ImageError, WrongBuild
 from frame_harness.image.evidence import ASSERTION, FEATURES, OVERFLOW, RECURSION
 
@@ -44,7 +44,7 @@ def _checks(text: str, wanted: Asked) -> Iterator[BuildDifference]:
     for what, name in (("debug assertions", ASSERTION), ("overflow checks", OVERFLOW)):
         there = bool(_called(_body(text, name)))
         if there != wanted.checks:
-            yield BuildDifference(what, _on(wanted.checks), _on(there))
+            yield BuildDifference(what, on_or_off(wanted.checks), on_or_off(there))
 
 
 def _target(text: str) -> Iterator[BuildDifference]:
@@ -67,10 +67,6 @@ def _left(text: str) -> str:
             return word
     body = _body(text, RECURSION)
     return "calls" if RECURSION in _called(body) else "a loop" if " phi " in body else "nothing"
-
-
-def _on(there: bool) -> str:
-    return "on" if there else "off"
 
 
 def _definition(text: str, name: str) -> re.Match[str]:

@@ -18,7 +18,7 @@ from typing import Final
 
 from frame_harness.base import disk, resources
 from frame_harness.image import evidence, machine_code, store
-from frame_harness.image.asked import Asked, asked
+from frame_harness.image.asked import Asked, asked, on_or_off
 from frame_harness.image.cargo import shim_flags
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import BuildDifference, WrongBuild
@@ -92,11 +92,7 @@ def _checks(code: Mapping[str, bytes], wanted: Asked) -> Iterator[BuildDifferenc
     for what, name in (("debug assertions", evidence.ASSERTION), ("overflow checks", evidence.OVERFLOW)):
         there = machine_code.calls(code[name])
         if there != wanted.checks:
-            yield BuildDifference(what, _on(wanted.checks), _on(there))
-
-
-def _on(there: bool) -> str:
-    return "on" if there else "off"
+            yield BuildDifference(what, on_or_off(wanted.checks), on_or_off(there))
 
 
 def _features(image: Image) -> list[BuildDifference]:
