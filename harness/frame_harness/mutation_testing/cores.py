@@ -12,7 +12,7 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey, Witness
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, Witness
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.clauses import OWNING
 from frame_harness.memory_core.design import TREE
@@ -32,7 +32,7 @@ from frame_harness.mutation_testing.judging import (
     told_once,
 )
 from frame_harness.mutation_testing.records import Fate, How, JudgedMutant, Kill
-from frame_harness.mutation_testing.reference import Reference
+from frame_harness.mutation_testing.reference import Reference, kill_by_result
 from frame_harness.mutation_testing.suite import STORMS_AGAIN
 
 
@@ -133,12 +133,7 @@ def _kill(seen: JudgedBuild, reference: Reference) -> Kill | None:
     """What tells a mutant from the subject: a fault, a hang, else what keeps a run from being believed."""
     run = seen.ledger.run
     if broken := [one for one in seen.results if one.outcome is Outcome.VIOLATED]:
-        first = broken[0]
-        return Kill(
-            how=How.FINDING, run=run, check=first.check, clauses=first.broken, message=first.message,
-            expected=first.expected, got=first.got, case=first.case,
-            by_storm=first.level is Level.STORM,
-        )  # fmt: skip
+        return kill_by_result(How.FINDING, broken[0], broken[0].broken)
     if seen.ledger.layout.guest_bytes is Witness.DIFFERS:
         return Kill(how=How.FINDING, run=run, check="layout", message=seen.ledger.layout.text)
     if ended := [one for one in seen.ledger.exits if one.got is not GuestEnd.PASS]:

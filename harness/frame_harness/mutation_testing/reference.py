@@ -139,10 +139,10 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
         if how is not None:
             if known is not None and known.outcome is result.outcome:
                 return None
-            return _kill(how, result, result.clauses)
+            return kill_by_result(how, result, result.clauses)
         broken = set(known.broken) if known else set()
         fresh = tuple(clause for clause in result.broken if clause not in broken)
-        return _kill(How.FINDING, result, fresh) if fresh else None
+        return kill_by_result(How.FINDING, result, fresh) if fresh else None
 
     def is_new_error(self, result: CheckResult) -> bool:
         """Whether a check went wrong by no fault of the mutant, as it did not on the subject."""
@@ -168,7 +168,11 @@ def reference_of(
     """
     return Reference(
         subject=evidence.subject,
-        results=tuple(_result(one) for one in evidence.checks if one.run.profile != COVERAGE),
+        results=tuple(
+            msgspec.convert(one, KnownResult, from_attributes=True)
+            for one in evidence.checks
+            if one.run.profile != COVERAGE
+        ),
         reasons=tuple(dict.fromkeys(map(_known, verdict.reasons))),
         about=dict(about or {}),
         coverage=evidence.coverage,
@@ -186,14 +190,6 @@ def kill_by_reasons(reasons: Iterable[Reason]) -> Kill | None:
     return None
 
 
-def _result(result: CheckResult) -> KnownResult:
-    return KnownResult(
-        run=result.run, check=result.check, clauses=result.clauses, outcome=result.outcome,
-        duration_s=result.duration_s, broken=result.broken,
-        cause=result.cause, source=result.source,
-    )  # fmt: skip
-
-
 def _lines_of_function(source: SourceCoverage, mutant: Mutant) -> frozenset[int]:
     name = mutant.function
     own = (one for one in source.functions if one.name == name or one.name.endswith(f"::{name}"))
@@ -201,12 +197,11 @@ def _lines_of_function(source: SourceCoverage, mutant: Mutant) -> frozenset[int]
 
 
 def _known(reason: Reason) -> KnownReason:
-    return KnownReason(
-        kind=reason.kind, code=reason.code, run=reason.run, check=reason.check, clause=reason.clause
-    )
+    return msgspec.convert(reason, KnownReason, from_attributes=True)
 
 
-def _kill(how: How, result: CheckResult, clauses: tuple[str, ...]) -> Kill:
+def kill_by_result(how: How, result: CheckResult, clauses: tuple[str, ...]) -> Kill:
+    """What the result of a check tells of a mutant."""
     return Kill(
         how=how, run=result.run, check=result.check, clauses=clauses, message=result.message,
         expected=result.expected, got=result.got, case=result.case,
