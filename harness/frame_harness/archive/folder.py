@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from frame_harness.judge.findings import Finding
 from frame_harness.judge.verdict import Verdict, judge
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,36 +59,31 @@ class FailureFolder:
     @property
     def before(self) -> MemoryState | None:
         """Memory before the last command; the file is read at each use."""
-        path = self._file("before")
-        return load(path) if path else None
+        return self._read("before", load)
 
     @property
     def after(self) -> MemoryState | None:
         """Memory after the last command; the file is read at each use."""
-        path = self._file("after")
-        return load(path) if path else None
+        return self._read("after", load)
 
     @property
     def payload(self) -> Payload | None:
         """Bytes of the frames concerned, after the last command."""
-        path = self._file("after")
-        return load_payload(path) if path else None
+        return self._read("after", load_payload)
 
     @property
     def life(self) -> Life | None:
         """The slots of the frames concerned, command by command; the file is read at each use."""
-        path = self._file("life")
-        return load_life(path) if path else None
+        return self._read("life", load_life)
 
     @property
     def console(self) -> str:
         """The last guest's transcript, with the time of each line; empty where it had none."""
-        path = self._file("console")
-        return path.read_text(encoding="utf-8") if path else ""
+        return self._read("console", lambda path: path.read_text(encoding="utf-8")) or ""
 
-    def _file(self, what: str) -> Path | None:
+    def _read(self, what: str, reader: Callable[[Path], T]) -> T | None:
         name = str(getattr(self.guests[-1], what)) if self.guests else ""
-        return self.folder / name if name else None
+        return reader(self.folder / name) if name else None
 
 
 class Archive:

@@ -24,7 +24,7 @@ _CHECKS_NAMED = 3
 
 @dataclass(frozen=True)
 class AnnotatedLine:
-    """One line of a file as the page shows it; `state` is empty where it has no code."""
+    """One line of a file as the page shows it; `state` is empty where there is nothing to say of it."""
 
     number: int
     markup: Markup

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from frame_harness.base.text import plural
 from frame_harness.html_report import shell
+from frame_harness.html_report.annotated import AnnotatedLine
 from frame_harness.html_report.excerpt import highlighted
 from frame_harness.mutation_testing.records import Fate, MutantReport, MutationReport
 from frame_harness.mutation_testing.terminal import percent, score_line, summary
@@ -19,14 +20,9 @@ _SIGNS: Final = {"survived": "✗", "killed": "✓", "": " "}
 
 
 @dataclass(frozen=True)
-class MutantLine:
+class MutantLine(AnnotatedLine):
     """One line of a file: `state` says whether a mutant of it survived, or all were killed."""
 
-    number: int
-    markup: Markup
-    state: str
-    sign: str
-    words: str
     keys: tuple[str, ...]
 
 
