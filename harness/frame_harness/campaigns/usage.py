@@ -14,10 +14,15 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU time in seconds, with that of children that ended; memory in bytes, shared pages counted once."""
+    """CPU time in seconds, with that of children that ended; memory in bytes, shared pages counted once.
+
+    Attributes:
+        waited_s: how long its threads that live could have run, but other work had the CPUs.
+    """
 
     cpu_s: float
     n_bytes: int
+    waited_s: float = 0.0
 
 
 @dataclass
@@ -42,7 +47,11 @@ def memory_left() -> int | None:
 def usage_of(pid: int) -> Usage:
     """Return what a process uses with all that descend from it; of one that is gone nothing."""
     found = [_own(one) for one in _tree(pid)]
-    return Usage(sum(one.cpu_s for one in found), sum(one.n_bytes for one in found))
+    return Usage(
+        sum(one.cpu_s for one in found),
+        sum(one.n_bytes for one in found),
+        sum(one.waited_s for one in found),
+    )
 
 
 def _tree(pid: int) -> Iterator[int]:
@@ -58,7 +67,10 @@ def _own(pid: int) -> Usage:
     ticks = sum(map(int, fields[11:15]))
     # A page that n processes share counts as a n-th in each: a guest's RAM is mapped by two.
     pss = re.search(r"(?m)^Pss:\s+(\d+) kB", _read(Path(f"/proc/{pid}/smaps_rollup")))
-    return Usage(ticks / _TICKS, int(pss[1]) << 10 if pss else 0)
+    # Of each thread: nanoseconds on a CPU, nanoseconds on its way to one, how often it came to one.
+    stats = [_read(file).split() for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    waited_ns = sum(int(one[1]) for one in stats if one)
+    return Usage(ticks / _TICKS, int(pss[1]) << 10 if pss else 0, waited_ns / 1e9)
 
 
 def _read(file: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,6 +193,40 @@ def test_a_busy_host_makes_a_task_slower_but_lets_it_not_hang(
     assert before == [None] * len(before)
     assert (last.reason if last else "") == ends
     assert IDLE * LIMIT > 0.1
+
+
+def test_a_task_that_gets_no_cpu_at_all_on_a_busy_host_is_not_taken_for_a_hung_one() -> None:
+    watch = TaskWatch(LIMIT, None, 0.0)
+    assert watch.over(Usage(0.1, 0, waited_s=9.9), 10.1) is None
+    assert watch.over(Usage(0.2, 0, waited_s=10.0), 20.3) is not None, (
+        "since then it waits for something else"
+    )
+
+
+def test_how_long_a_process_could_have_run_is_seen() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.sched_setaffinity(0, {cpu})
+        os.write(theirs, b"1")
+        while True:
+            pass
+    before = os.sched_getaffinity(0)
+    try:
+        os.read(ours, 1)
+        os.sched_setaffinity(0, {cpu})
+        began = usage_of(child).waited_s
+        end = time.thread_time() + 0.1
+        while time.thread_time() < end:  # this process has that CPU meanwhile, and the child waits
+            pass
+        assert usage_of(child).waited_s > began
+    finally:
+        os.sched_setaffinity(0, before)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_memory_beyond_the_limit_is_told_with_both_numbers() -> None:
