@@ -115,6 +115,22 @@ def known_machines() -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: name != DEFAULT_MACHINE))
 
 
+def require_known(name: str) -> None:
+    """Refuse a name that none of the harness's own machines has.
+
+    Raises:
+        UsageError: names those that it has.
+    """
+    known = known_machines()
+    if name not in known:
+        raise UsageError(
+            "machine",
+            name,
+            detail=f"no such machine{schema.nearest(name, known)}",
+            next_step=f"choose one of {', '.join(known)}, or give --machine the path of a TOML file",
+        )
+
+
 def load_machine(name_or_path: str | Path = DEFAULT_MACHINE) -> Machine:
     """Read a machine by name, or from a TOML file of the user's (anything with a slash or `.toml`).
 
@@ -125,14 +141,7 @@ def load_machine(name_or_path: str | Path = DEFAULT_MACHINE) -> Machine:
     if isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml"):
         path = Path(name_or_path)
     else:
-        known = known_machines()
-        if text not in known:
-            raise UsageError(
-                "machine",
-                text,
-                detail=f"no such machine{schema.nearest(text, known)}",
-                next_step=f"choose one of {', '.join(known)}, or give the path of a TOML file",
-            )
+        require_known(text)
         path = machines_dir() / f"{text}.toml"
     try:
         data = tomllib.loads(text_of(path))

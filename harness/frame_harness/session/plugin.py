@@ -25,7 +25,7 @@ from frame_harness.guest.boot_options import BootArguments, BootOptions
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, RunKey, SlotBytes, decode, encode
-from frame_harness.session import results
+from frame_harness.session import markers, results
 from frame_harness.session.leavings import RUN
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options, storm_seconds
 from frame_harness.session.run import GUESTS, Run
@@ -126,14 +126,14 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "frame_run" not in metafunc.fixturenames:
         return
-    named = [name for mark in metafunc.definition.iter_markers("machine") for name in mark.args]
     request = metafunc.config.stash[SESSION].request
     try:
-        keys = request.keys_for(named)
+        keys = request.keys_for(named := markers.machines_of(metafunc.definition))
         if metafunc.definition.get_closest_marker("one_machine"):
             keys = [key for key in keys if key.machine == keys[0].machine]
     except HarnessError as error:
-        raise pytest.UsageError(str(error)) from error
+        # Of what else is raised here pytest shows its own functions, too.
+        raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from error
     params = [pytest.param(key, id=results.run_id(key)) for key in keys]
     if not params:
         skip = pytest.mark.skip(reason=f"needs machine {', '.join(named)}, which was not selected")
@@ -146,16 +146,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[COLLECTED] = tuple(items)
     clauses = config.stash[SESSION].request.subject.contract.clauses
     for item in items:
-        named = results.clauses_of(item)
-        for id_ in named:
-            try:
-                clauses.known(id_)
-            except HarnessError as error:
-                raise pytest.UsageError(f"{item.nodeid}: {error}") from error
-        item.extra_keyword_matches.update(named)
         try:
+            item.extra_keyword_matches.update(markers.clauses_of(item, clauses))
             results.level_of(item)
-        except ValueError as error:
+        except (HarnessError, ValueError) as error:
             raise pytest.UsageError(f"{item.nodeid}: {error}") from error
     if only := config.stash[SESSION].request.only:
         _keep(config, items, [item for item in items if results.is_one_of(item, only)])

@@ -22,7 +22,13 @@ from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, RunKey, SourceFile, SubjectInfo
-from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine, load_machines
+from frame_harness.machine.definition import (
+    DEFAULT_MACHINE,
+    Machine,
+    load_machine,
+    load_machines,
+    require_known,
+)
 from frame_harness.machine.schema import ENDLESS_S
 
 
@@ -78,8 +84,15 @@ class SessionRequest:
         return (next(chosen, None) or load_machine(name)).override(accel=self.accel)
 
     def keys_for(self, named: Sequence[str]) -> list[RunKey]:
-        """The runs of a check whose marker names some machines; none where the choice excludes them all."""
+        """The runs of a check whose marker names some machines; none where the choice excludes them all.
+
+        Raises:
+            UsageError: there is no machine of such a name, so that the check would be skipped for ever.
+        """
         machines = [machine.name for machine in self.machines.values()]
+        for name in named:
+            if name not in machines:
+                require_known(name)
         if named:
             machines = [name for name in named if self.any_machine or name in machines]
         keys = [RunKey(machine=name, profile=profile) for profile in self.profiles for name in machines]

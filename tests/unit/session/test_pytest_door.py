@@ -10,7 +10,7 @@ import pytest
 
 from frame_harness.base.resources import machines_dir
 from frame_harness.judge.evidence import Evidence, Outcome, decode
-from tests.support.doors import ASKING, ROOT
+from tests.support.doors import ASKING, ROOT, SOURCES
 from tests.support.red_kernels import red_environment
 
 pytest_plugins = ["pytester"]
@@ -33,7 +33,7 @@ TEN_LINES = """
 def door(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder of a user's, with no settings but the plugin."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{SOURCES}")
     monkeypatch.setenv("HOME", HOME)  # pytester gives an empty one, in which rustup finds no toolchain
     return pytester
 
@@ -187,6 +187,31 @@ def test_a_marked_machine_that_was_not_chosen_is_skipped_with_the_reason(door: p
     result = run(door, "-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*needs machine q35-5g, which was not selected*"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [
+        (
+            "machine('nosuch')",
+            ["*test_x: machine: nosuch: no such machine", "next: choose one of q35, microvm*"],
+        ),
+        ("machine(name='q35')", ["*test_x: marker: machine: expected the names*, got name='q35'", "next: *"]),
+        ("clause()", ["*test_x*: marker: clause: expected the ids of clauses*, got nothing", "next: *"]),
+        (
+            "clause('ALLOC-09', on=1)",
+            ["*test_x*: marker: clause: expected *, got 'ALLOC-09', on=1", "next: *"],
+        ),
+    ],
+)
+def test_a_marker_that_says_nothing_is_one_error(marker: str, said: list[str], door: pytest.Pytester) -> None:
+    """A check of a machine that is not there would be skipped for ever."""
+    door.makepyfile(f"import pytest\n@pytest.mark.{marker}\ndef test_x(kernel): pass\n")
+    result = run(door, "--collect-only")
+    assert result.ret in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED)
+    out = result.stdout.str() + result.stderr.str()
+    pytest.LineMatcher(out.splitlines()).fnmatch_lines(said)
+    assert "in pytest_generate_tests" not in out and "Traceback" not in out
 
 
 def test_a_panic_nobody_asked_for_is_a_violation(door: pytest.Pytester) -> None:
