@@ -25,6 +25,7 @@ _EXHIBIT_LINES = 24
 _CONSEQUENCES = 8
 _NAMED = 3
 _LINE_WIDTH = 160
+_ALL = "check --json FILE keeps all"  # other commands that show findings have no such option
 _ENDS = (Outcome.CRASHED, Outcome.TIMEOUT)
 
 
@@ -149,7 +150,7 @@ def _exhibit(lines: Sequence[str]) -> list[RenderableType]:
     """A picture or a script as it is, as far as a screen holds it."""
     shown: list[RenderableType] = [verbatim(" " * INDENT + line) for line in lines[:_EXHIBIT_LINES]]
     if left_out := len(lines) - len(shown):
-        words = f"… {plural(left_out, 'more line')}: --json FILE keeps all"
+        words = f"… {plural(left_out, 'more line')}: {_ALL}"
         shown.append(Text(" " * INDENT + words, style=LABEL))
     return shown
 
@@ -188,14 +189,14 @@ def _other_sights(finding: Finding) -> list[str]:
             sights.append(f"{what} ({result.run}, {result.check.rpartition('::')[2]})")
     if len(sights) <= 2:
         return sights
-    return [*sights[:2], f"{plural(len(sights) - 2, 'more way')} that it shows: --json FILE keeps all"]
+    return [*sights[:2], f"{plural(len(sights) - 2, 'more way')} that it shows: {_ALL}"]
 
 
 def _block(label: str, lines: Sequence[str], total: int) -> Iterable[tuple[str, str]]:
     for place, line in enumerate(lines):
         yield (label if place == 0 else "", _cut(line))
     if total > len(lines):
-        yield ("", f"… {total - len(lines)} more: --json FILE keeps all")
+        yield ("", f"… {total - len(lines)} more: {_ALL}")
 
 
 def _cut(line: str) -> str:

@@ -16,7 +16,7 @@ from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.blocks import LABEL, clause_line, finding_block
 from frame_harness.report.context import FindingContext
-from frame_harness.report.terminal import against_a_pass, print_parts, verdict_line
+from frame_harness.report.terminal import against_a_pass, is_one_line, print_parts, verdict_line
 from frame_harness.report.text import id_ranges
 
 _SO_FAR = " so far"
@@ -65,7 +65,8 @@ def print_difference(
             for one, became in seen.gone
         )
         parts.append(Group(_title(f"changed ({len(seen.gone)})", "bold yellow"), *lines))
-    parts += against_a_pass(seen.stopped, evidence, verdict, context)
+    if not is_one_line(evidence, verdict):
+        parts += against_a_pass(seen.stopped, evidence, verdict, context)
     parts += _names("still broken", seen.still)
     parts += _names("broken before, not judged this time", seen.unjudged)
     print_parts(parts, console)

@@ -95,10 +95,17 @@ def print_report(
             reads the files themselves.
         kept: the folders with what guests of checks left.
     """
-    alone = verdict.kind is VerdictKind.UNJUDGEABLE and not evidence.runs  # one line says it all
     context = FindingContext(evidence.subject, slot, copies, kept or {})
-    print_parts([] if alone else _parts(evidence, verdict, baseline, context, explained), console)
+    print_parts(
+        [] if is_one_line(evidence, verdict) else _parts(evidence, verdict, baseline, context, explained),
+        console,
+    )
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
+
+
+def is_one_line(evidence: Evidence, verdict: Verdict) -> bool:
+    """Whether the verdict's line says all that there is."""
+    return verdict.kind is VerdictKind.UNJUDGEABLE and not evidence.runs
 
 
 def print_parts(parts: Iterable[RenderableType], console: Console) -> None:

@@ -68,6 +68,14 @@ def test_a_clause_that_was_not_looked_at_counts_as_broken_on() -> None:
     assert ids(seen(lost.standing, healthy()).held) == ["ALLOC-07"]
 
 
+def test_what_a_version_lacks_is_told_once() -> None:
+    lacks = Trouble(what="version", message="it lacks PAGE_SIZE", outcome=Outcome.ABSENT)
+    other = replace(NO_BUILD, errors=(lacks,))
+    text = printed(seen(seen(NOTHING, BROKEN).standing, other), other)
+    assert text.count("PAGE_SIZE") == 1
+    assert text.splitlines()[-1] == "UNJUDGEABLE: it lacks PAGE_SIZE" and "broken before" in text
+
+
 def test_a_clause_that_another_fault_breaks_does_not_hold() -> None:
     one = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="one")
     other = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="other")

@@ -198,7 +198,7 @@ def test_a_long_exhibit_is_cut_on_a_terminal_and_whole_in_json() -> None:
     evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED, **{**SEEN, "exhibit": "\n".join(lines)})
     text = shown(evidence)
     assert "line 0 of the dump" in text and "line 109 of the dump" not in text
-    assert "… 86 more lines: --json FILE keeps all" in text
+    assert "… 86 more lines: check --json FILE keeps all" in text
     assert text.count("of the dump") == 24
     assert lines[-1] in json_report.dumps(evidence, judge(evidence), EMPTY)
     assert lines[-1] in junit.dumps(evidence, judge(evidence), EMPTY)
