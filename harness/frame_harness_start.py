@@ -3,16 +3,15 @@
 It lies beside the package, not in it: a folder of the package's name that Python finds first, a package that
 is not installed, Ctrl-C while modules are read must all end with a status that is no verdict. Python's own
 status of an error would be 1, which means FAIL.
+
+What takes time to import is imported by the functions: Ctrl-C before `main` prints Python's own trace.
 """
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
-import signal
 import sys
-from pathlib import Path
 
 PACKAGE = "frame_harness"
 ERROR, INTERRUPTED = 3, 130
@@ -24,6 +23,8 @@ _READ_FROM_THE_ENVIRONMENT = ("FRAME_RS", "KERNEL_SRC")
 def main() -> None:
     """Run the command line, exit with its status; what keeps it from starting is one line."""
     try:
+        import importlib  # noqa: PLC0415
+
         _stop_like_ctrl_c()
         _open_closed_streams()
         if sys.argv[1:2] and not sys.argv[1].startswith("-"):
@@ -41,6 +42,8 @@ def main() -> None:
         print(f"next: {_advice()}", file=sys.stderr)
         sys.exit(ERROR)
     finally:
+        import signal  # noqa: PLC0415
+
         # Python still ends its threads and its guests: nothing there is to be cut off by a second Ctrl-C.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
@@ -48,6 +51,8 @@ def main() -> None:
 
 def _require_working_directory() -> None:
     """End where the folder that paths are relative to is gone: it was removed, or another took its place."""
+    from pathlib import Path  # noqa: PLC0415
+
     try:
         Path.cwd()
     except OSError as error:
@@ -62,6 +67,8 @@ def forget_reports(words: list[str]) -> None:
     Before anything can refuse the command line: a typo must not leave the report of an earlier run in place.
     Rust source stays, whatever names it: a module has files of its own beside it, a kernel tree has many.
     """
+    from pathlib import Path  # noqa: PLC0415
+
     named = [*_values(words, _READ), *(os.environ.get(name, "") for name in _READ_FROM_THE_ENVIRONMENT)]
     read = [Path(name) for name in named if name]
     for name in _values(words, _REPORTS):
@@ -83,6 +90,8 @@ def _values(words: list[str], options: tuple[str, ...]) -> list[str]:
 
 def _stop_like_ctrl_c() -> None:
     """Let SIGTERM and SIGHUP end the program as Ctrl-C does; one that is ignored (nohup) stays ignored."""
+    import signal  # noqa: PLC0415
+
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
@@ -107,6 +116,8 @@ def _open_closed_streams() -> None:
 
 
 def _advice() -> str:
+    from pathlib import Path  # noqa: PLC0415
+
     found = sys.modules.get(PACKAGE)
     places = [Path(place).resolve() for place in getattr(found, "__path__", [])]
     own = Path(__file__).resolve().parent / PACKAGE

@@ -46,11 +46,19 @@ def test_broken_installation_is_no_verdict(package: str) -> None:
     assert "cannot start" in run.stderr and "install it again" in run.stderr
 
 
-def test_ctrl_c_while_modules_are_read_is_one_line() -> None:
-    kill = "import os, signal, sys; sys.meta_path.insert(0, type('', (), {'find_spec': classmethod("
-    kill += "lambda cls, name, *_: name == 'click' and os.kill(os.getpid(), signal.SIGINT) or None)})); "
+@pytest.mark.parametrize("module", ["signal", "pathlib", "click"])
+def test_ctrl_c_while_modules_are_read_is_one_line(module: str) -> None:
+    kill = f"import os, sys; sys.modules.pop({module!r}, None); left = [{module!r}]; "
+    kill += "sys.meta_path.insert(0, type('', (), {'find_spec': classmethod(lambda cls, name, *_: "
+    kill += f"name in left and (left.clear() or os.kill(os.getpid(), {int(signal.SIGINT)})) or None)}})); "
     run = start("machines", before=kill)
     assert (run.returncode, run.stderr) == (ExitCode.INTERRUPTED, "interrupted\n")
+
+
+def test_next_to_nothing_is_imported_before_ctrl_c_is_told_in_one_line() -> None:
+    before = "import sys; there = set(sys.modules); import frame_harness_start; "
+    run = start("--version", before=before + "print(sorted(set(sys.modules) - there)); ")
+    assert run.stdout.splitlines()[0] == "['__future__', 'frame_harness_start', 'itertools']"
 
 
 @pytest.mark.parametrize(
