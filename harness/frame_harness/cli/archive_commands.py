@@ -30,6 +30,10 @@ def show_command(folder: Path | None, number: int | None) -> NoReturn:
     """
     from frame_harness.cli.show import show  # noqa: PLC0415
 
-    if folder is not None and number is None and str(folder).isdecimal() and not folder.exists():
+    if folder is not None and str(folder).isdecimal() and not folder.exists():
+        if number is not None:
+            raise click.UsageError(
+                f"expected [DIR] and a number, got two numbers; there is no folder {folder}"
+            )
         folder, number = None, int(str(folder))
     sys.exit(int(show(folder, number)))

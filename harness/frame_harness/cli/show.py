@@ -67,7 +67,8 @@ def entries_of(archive: Archive, verdict: Verdict) -> list[ShownEntry]:
 def _chosen(entries: Sequence[ShownEntry], number: int) -> ShownEntry:
     if not 1 <= number <= len(entries):
         raise UsageError(
-            "show", str(number), expected=f"a number from 1 to {len(entries)}" if entries else "no number",
+            "show", str(number),
+            expected=f"a number from 1 to {len(entries)}" if entries else "no number: the run found nothing",
             actual=number, next_step="leave the number away to see what there is",
         )  # fmt: skip
     return entries[number - 1]

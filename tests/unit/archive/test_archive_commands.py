@@ -212,6 +212,14 @@ def test_show_refuses_a_number_that_is_none(kept: Path) -> None:
         assert "expected a number from 1 to 2" in str(run.exception)
 
 
+def test_show_takes_no_number_for_a_folder(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(kept.parent)
+    run = told("show", "1", "2")
+    assert run.exit_code == ExitCode.USAGE and "got two numbers; there is no folder 1" in run.output
+    kept.rename(kept.parent / "1")
+    assert told("show", "1", "2").exit_code == ExitCode.PASS
+
+
 def test_a_contract_of_somebody_else_is_refused(tmp_path: Path) -> None:
     with archive_of_a_run(tmp_path / "out") as archive:
         assert archive is not None
