@@ -86,18 +86,20 @@ def _read(report: Path) -> tuple[Coverage, _Subject]:
 
 
 def _text(source: SourceCoverage, subject: _Subject, report: Path) -> str:
-    """The text that was judged: the file's as it is now, or a copy in the archive that the report lies in."""
-    # A report may not say it.
+    """The text that was judged: the file's as it is now, or a copy in the archive that the report lies in.
+
+    Nothing else is shown: a report that somebody sent may name any file.
+    """
     sha256 = next((one.sha256 for one in subject.files if one.path == source.path), None)
-    actual: str | None = "another one"
+    actual: str | None = "another one" if sha256 else "no sum of it in the report"
     copies = sorted((report.parent / files.SOURCES).rglob("*"))
-    for file in (Path(source.path), *(one for one in copies if sha256 and one.is_file())):
+    for file in (Path(source.path), *(one for one in copies if one.is_file())) if sha256 else ():
         try:
             content = bytes_of(file)
         except OSError as error:
             actual = error.strerror
             continue
-        if sha256 is None or hashlib.sha256(content).hexdigest() == sha256:
+        if hashlib.sha256(content).hexdigest() == sha256:
             return content.decode("utf-8", errors="replace")
     named = ["--frame-rs", subject.path] if subject.path and subject.name != BUILTIN_NAME else []
     again = shlex.join(["frame-harness", "check", *named, "--cov", "--json", str(report)])

@@ -98,6 +98,16 @@ def test_marks_are_not_put_beside_lines_of_another_text(source: Path, tmp_path: 
     assert list(shown(report, 1))[1] == f"{source}:1 hit", "what ran a line of then is known all the same"
 
 
+def test_a_file_whose_sum_a_report_does_not_have_is_not_shown(source: Path, tmp_path: Path) -> None:
+    """Whoever forged the report does not know what the file holds."""
+    report = report_of(tmp_path, source)
+    forged = report.read_text().replace(f'"files": [{{"path": "{source}"', '"files": [{"path": "other.rs"')
+    assert forged != report.read_text()
+    report.write_text(forged)
+    with pytest.raises(UsageError, match="got no sum of it in the report"):
+        list(shown(report, None))
+
+
 def test_the_copy_in_the_archive_is_shown_where_the_file_was_edited(source: Path, tmp_path: Path) -> None:
     report, copy = report_of(tmp_path, source), tmp_path / "sources" / "0" / "frame.rs"
     copy.parent.mkdir(parents=True)
