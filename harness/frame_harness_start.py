@@ -18,6 +18,7 @@ ERROR, INTERRUPTED = 3, 130
 _REPORTS = ("--json", "--junit", "--sarif", "--code-quality", "--lcov", "--html")
 _READ = ("--frame-rs", "--kernel-src", "--baseline", "--machine", "--last-failed")
 _READ_FROM_THE_ENVIRONMENT = ("FRAME_RS", "KERNEL_SRC")
+_OF_A_CAMPAIGN = ("results.jsonl", "campaign.json", "lock")
 
 
 def main() -> None:
@@ -71,6 +72,7 @@ def forget_reports(words: list[str]) -> None:
 
     named = [*_values(words, _READ), *(os.environ.get(name, "") for name in _READ_FROM_THE_ENVIRONMENT)]
     read = [Path(name) for name in named if name]
+    read += [Path(folder, name) for folder in _values(words, ("--resume",)) for name in _OF_A_CAMPAIGN]
     for name in _values(words, _REPORTS):
         report = Path(name)
         try:

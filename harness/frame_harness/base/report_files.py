@@ -49,17 +49,11 @@ def make_way(
         UsageError: a report cannot be written where it should go.
         Unwritable: there is no room, or no leave.
     """
-    read, kept = [real(path) for path in sources if path], [real(path) for path in kept]
+    sources, kept = [path for path in sources if path], tuple(kept)
     named: list[Path] = []
     for report in filter(None, reports):
         place = real(report)
-        if any(_is_of(one, place) for one in read) or any(place.is_relative_to(one) for one in kept):
-            raise UsageError(
-                "report",
-                str(report),
-                detail="the run itself reads that file, or keeps evidence there",
-                next_step="name another file",
-            )
+        require_apart("report", report, sources, kept)
         if place.is_fifo() and not _is_open_here(report):
             raise UsageError(
                 "report", str(report), detail="a pipe with a name, whose reader would not wait for the run",
@@ -84,6 +78,25 @@ def make_way(
             ) from error  # fmt: skip
         named.append(place)
         _drop(report)
+
+
+def require_apart(what: str, named: Path, sources: Iterable[Path] = (), kept: Iterable[Path] = ()) -> None:
+    """Refuse to write where the run itself reads or keeps something.
+
+    Args:
+        what: is written there: a report, or a folder of texts.
+        sources, kept: as in `make_way`.
+    Raises:
+        UsageError: it lies there.
+    """
+    place = real(named)
+    if any(_is_of(real(one), place) for one in sources) or any(
+        place.is_relative_to(real(one)) for one in kept
+    ):
+        raise UsageError(
+            what, str(named), detail="the run itself reads that file, or keeps evidence there",
+            next_step="name another one",
+        )  # fmt: skip
 
 
 def _is_open_here(report: Path) -> bool:

@@ -26,6 +26,11 @@ LOCK: Final = "lock"
 ANOTHER_FOLDER: Final = "name another folder"
 
 
+def own_files(folder: Path | None) -> tuple[Path, ...]:
+    """Files of a campaign's folder that no report may be; none without a folder."""
+    return tuple(folder / name for name in (RESULTS, CAMPAIGN, LOCK)) if folder else ()
+
+
 class CampaignRecord(Record, frozen=True, kw_only=True):
     """Which campaign a folder holds."""
 

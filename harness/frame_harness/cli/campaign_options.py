@@ -53,6 +53,13 @@ class CampaignOptions:
         """Whether a check is made by workers of a cluster: its own processes need none."""
         return bool(self.scheduler) or self.resume is not None
 
+    @property
+    def own_files(self) -> tuple[Path, ...]:
+        """Files of the folder with the results that no report may be."""
+        from frame_harness.campaigns.journal import own_files  # noqa: PLC0415  --help starts faster without it
+
+        return own_files(self.resume or self.out)
+
     def require_sense(self) -> None:
         """Refuse what contradicts itself.
 

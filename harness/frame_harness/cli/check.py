@@ -116,10 +116,11 @@ def check(request: CheckRequest) -> ExitCode:
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
     files = request.files
+    of_the_run = (*own_files(files.out), *request.where.own_files)
     report_files.make_way(
-        (*files.of_one_file, request.lcov), (*read, modules_of(request.frame_rs)), own_files(files.out)
+        (*files.of_one_file, request.lcov), (*read, modules_of(request.frame_rs)), of_the_run
     )
-    upstream.make_room(files.upstream)
+    upstream.make_room(files.upstream, of_the_run)
     console = console_for()
     with archive_of_a_run(files.out, read) as kept:
         with Progress(console) as progress:

@@ -199,8 +199,9 @@ def check_core(request: CoreRequest) -> ExitCode:
     """
     read = (request.frame_rs, request.kernel_src, request.baseline, request.last_failed)
     files = request.files
-    report_files.make_way(files.of_one_file, (*read, modules_of(request.frame_rs)), own_files(files.out))
-    upstream.make_room(files.upstream)
+    of_the_run = (*own_files(files.out), *request.where.own_files)
+    report_files.make_way(files.of_one_file, (*read, modules_of(request.frame_rs)), of_the_run)
+    upstream.make_room(files.upstream, of_the_run)
     console = console_for()
     with archive_of_a_run(files.out, read) as kept:
         with Progress(console) as progress:

@@ -69,7 +69,8 @@ def mutate(request: MutateRequest) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense, or the subject itself cannot be judged.
     """
-    report_files.make_way((request.json, request.html), (request.explained, *request.ground.read))
+    read = (request.explained, *request.ground.read)
+    report_files.make_way((request.json, request.html), read, request.where.own_files)
     reasons = explained.load(request.explained) if request.explained else {}
     mutants = mutants_of(request.ground.texts())
     chosen = request.choice.of(mutants)

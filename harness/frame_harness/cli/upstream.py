@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from frame_harness.base import report_files
@@ -19,15 +20,18 @@ from frame_harness.report import upstream
 _NAMED = re.compile(r"([A-Z]+-[0-9]{2})(-[0-9]+)?\.md")
 
 
-def make_room(folder: Path | None) -> None:
+def make_room(folder: Path | None, kept: Iterable[Path] = ()) -> None:
     """Make the folder, and remove what an earlier run left in it: a fault that is mended must not be sent.
 
+    Args:
+        kept: files and folders of the run that it may not be, or lie in.
     Raises:
         UsageError: it is a file, cannot be made, or has a file of somebody else's by the name of a text.
         Unwritable: there is no room, or no leave.
     """
     if folder is None:
         return
+    report_files.require_apart("folder", folder, kept=kept)
     try:
         with writing(folder, instead="name another folder"):
             folder.mkdir(parents=True, exist_ok=True)

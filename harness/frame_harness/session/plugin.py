@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 import pytest
 
+from frame_harness.archive.files import own_files
 from frame_harness.base import report_files
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
@@ -98,7 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         request = _request_of(config)
         if file := config.getoption("--cov-subject-lcov"):
-            report_files.make_way([Path(file)], request.subject.files)
+            report_files.make_way([Path(file)], request.subject.files, own_files(request.archive))
         session = config.stash[SESSION] = Session(config, request)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from frame_harness.archive.files import own_files
 from frame_harness.base.errors import HarnessError, ImageError, MachineError, ProtocolError, UsageError
 from frame_harness.base.report_files import ReportFiles
 from frame_harness.cli.check import CheckRequest, check
@@ -126,6 +127,14 @@ def test_texts_for_maintainers_need_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be used"):
         make_room(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["failures", "failures/texts", "sources", "SHA256SUMS"])
+def test_texts_for_maintainers_lie_apart_from_the_evidence(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="keeps evidence there"):
+        make_room(tmp_path / "out" / name, own_files(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    make_room(tmp_path / "out", own_files(tmp_path / "out"))
 
 
 def test_only_texts_that_a_run_wrote_make_room_for_new_ones(tmp_path: Path) -> None:

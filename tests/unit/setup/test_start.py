@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import frame_harness_start
+from frame_harness.campaigns.journal import CAMPAIGN, RESULTS, own_files
 from frame_harness.cli.check_command import check_command
 from frame_harness.cli.main import cli
 from frame_harness.cli.options import FILE, TREE
@@ -89,6 +90,21 @@ def test_file_that_the_run_reads_by_another_name_is_no_report(option: str, tmp_p
     report.hardlink_to(read)
     frame_harness_start.forget_reports(["--json", str(report), option, str(read)])
     assert report.read_text() == "text"
+
+
+def test_results_of_a_campaign_are_no_report(tmp_path: Path) -> None:
+    results, report = tmp_path / RESULTS, tmp_path / "r.json"
+    for file in (results, report):
+        file.write_text("text")
+    words = ["--resume", str(tmp_path), "--json", str(results), f"--html={report}"]
+    frame_harness_start.forget_reports(words)
+    assert results.read_text() == "text" and not report.exists()
+    assert {tmp_path / name for name in frame_harness_start._OF_A_CAMPAIGN} == set(own_files(tmp_path))
+    for command in (["check"], ["mutate"]):
+        (tmp_path / CAMPAIGN).touch()
+        run = start(*command, *words)
+        assert (run.returncode, results.read_text()) == (ExitCode.USAGE, "text"), run.stderr
+        assert "keeps evidence there" in run.stderr
 
 
 @pytest.mark.parametrize("words", [["--kernel-src", "{tree}"], ["--frame-rs={tree}/frame.rs"], []])
