@@ -1,6 +1,12 @@
 """Checks that report files can be written, and deletes those of an earlier run before this one."""
 
 import contextlib
+import errno
+import fcntl
+import os
+import re
+import select
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +40,8 @@ class ReportFiles:
         return self.json, self.junit, self.sarif, self.code_quality, self.html
 
 
+_STREAMS: Final = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
 NO_REPORTS: Final = ReportFiles()
 
 
@@ -49,12 +57,12 @@ def make_way(
         UsageError: a report cannot be written where it should go.
         Unwritable: there is no room, or no leave.
     """
-    sources, kept = [path for path in sources if path], tuple(kept)
+    read, kept = [path for path in sources if path], tuple(kept)
     named: list[Path] = []
     for report in filter(None, reports):
         place = real(report)
-        require_apart("report", report, sources, kept)
-        if place.is_fifo() and not _is_open_here(report):
+        require_apart("report", report, read, kept)
+        if place.is_fifo() and _open_here(report) is None:
             raise UsageError(
                 "report", str(report), detail="a pipe with a name, whose reader would not wait for the run",
                 next_step="name a file, or write to a command: >(…)",
@@ -70,7 +78,7 @@ def make_way(
             )
         try:
             with writing(report, instead="name another file"):
-                report.open("w").close()
+                _require_writable(report)
         except OSError as error:
             raise UsageError(
                 "report", str(report), detail=f"cannot be written: {error.strerror}",
@@ -99,10 +107,39 @@ def require_apart(what: str, named: Path, sources: Iterable[Path] = (), kept: It
         )  # fmt: skip
 
 
-def _is_open_here(report: Path) -> bool:
-    """Whether a path names a file that this process holds open, as `>(…)` of a shell and /dev/stdout do."""
-    given = str(report)
-    return given.startswith(("/dev/fd/", "/dev/std", "/proc/"))
+def _open_here(report: Path) -> int | None:
+    """The descriptor of this process that a path names, as `>(…)` of a shell and /dev/stdout do.
+
+    It is written to as it is. Who opened it again would wait for ever at a pipe whose reader has gone, could
+    not have a socket, and would write over what else goes to the same file.
+    """
+    if (name := str(report)) in _STREAMS:
+        return _STREAMS[name]
+    found = _DESCRIPTOR.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def _require_writable(report: Path) -> None:
+    """Raise an OSError where a report cannot be written; make its file where it is one."""
+    number = _open_here(report)
+    if number is None:
+        report.open("w").close()
+    elif fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise OSError(errno.EBADF, "it is open for reading alone")
+
+
+def _write(report: Path, data: bytes) -> None:
+    number = _open_here(report)
+    if number is None:
+        report.write_bytes(data)
+        return
+    for stream in (sys.stdout, sys.stderr):  # what was said before comes first
+        stream.flush()
+    while data:
+        try:
+            data = data[os.write(number, data) :]
+        except BlockingIOError:
+            select.select([], [number], [])
 
 
 def _is_of(read: Path, report: Path) -> bool:
@@ -120,7 +157,7 @@ def write(reports: Mapping[Path, str]) -> None:
     for report, text in reports.items():
         try:
             with writing(report, instead="name another file"):
-                report.write_text(text, encoding="utf-8")
+                _write(report, text.encode())
         except (OSError, Unwritable) as error:
             _drop(report)  # a part would be read as a whole
             failed.append(error)

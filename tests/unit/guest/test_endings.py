@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -207,6 +208,40 @@ def test_a_report_to_a_pipe_of_a_shell_is_written() -> None:
     os.close(reads)
 
 
+def test_a_report_to_a_pipe_whose_reader_has_gone_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reads = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    writes = os.open(tmp_path / "pipe", os.O_WRONLY)
+    os.close(reads)
+    pipe = Path(f"/proc/self/fd/{writes}")
+    files.make_way([pipe], ())
+    with pytest.raises(BrokenPipeError):
+        files.write({pipe: "text"})
+    os.close(writes)
+
+
+def test_a_report_to_standard_output_comes_behind_what_was_said(tmp_path: Path) -> None:
+    """It may be a file, which was cut off, or a socket, which cannot be opened."""
+    code = "from pathlib import Path; from frame_harness.base import report_files as files; print('said'); "
+    code += "files.make_way([Path('/dev/stdout')], ()); files.write({Path('/dev/stdout'): 'report\\n'}); "
+    argv = [sys.executable, "-c", f"{code}print('more')"]
+    with (tmp_path / "file").open("w+") as file:
+        subprocess.run(argv, stdout=file, check=True)
+        assert (tmp_path / "file").read_text() == "said\nreport\nmore\n"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        subprocess.run(argv, stdout=theirs.fileno(), check=True)
+        assert ours.recv(100) == b"said\nreport\nmore\n"
+
+
+@pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/999"])
+def test_a_descriptor_that_cannot_be_written_is_no_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull) as file:  # noqa: PTH123
+        monkeypatch.setattr(files, "_STREAMS", {"/dev/stdin": file.fileno()})
+        with pytest.raises(UsageError, match="cannot be written"):
+            files.make_way([Path(name)], ())
+
+
 def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="named twice"):
         check_command.check(
@@ -247,11 +282,11 @@ def test_report_for_which_there_is_no_room_is_an_error_and_the_other_is_written(
 
 
 def test_report_that_ctrl_c_cut_off_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut_off(path: Path, _text: str, **_: object) -> NoReturn:
-        path.write_bytes(b"{")
+    def cut_off(path: Path, _data: bytes) -> NoReturn:
+        path.touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_text", cut_off)
+    monkeypatch.setattr(Path, "write_bytes", cut_off)
     with pytest.raises(KeyboardInterrupt):
         files.write({tmp_path / "report.json": "{}"})
     assert list(tmp_path.iterdir()) == []
