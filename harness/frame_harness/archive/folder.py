@@ -201,7 +201,7 @@ def _require_whole(folder: Path) -> None:
             "archive", str(folder), expected="a folder that `check --out` wrote", actual=there,
             next_step="name such a folder",
         )  # fmt: skip
-    for name in (files.HEADER, files.BEGUN):  # both are read before any sum is compared
+    for name in (files.HEADER, files.BEGUN, files.SUMS):  # each is read before any sum is compared
         if (folder / name).is_symlink():
             raise damaged(folder / name, "a regular file", "a link")
     if (folder / files.HEADER).is_file():

@@ -205,7 +205,7 @@ def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(folder: Path, name: 
         Archive.open(folder)
 
 
-@pytest.mark.parametrize("name", [files.HEADER, files.BEGUN])
+@pytest.mark.parametrize("name", [files.HEADER, files.BEGUN, files.SUMS])
 def test_what_is_read_ahead_of_the_sums_is_no_link_to_elsewhere(folder: Path, name: str) -> None:
     elsewhere = folder.parent / "elsewhere.json"
     elsewhere.write_text('{"schema": "a word of somebody else"}')
