@@ -30,9 +30,10 @@ from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant, applied
 from frame_harness.mutation_testing import explained, score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
+from frame_harness.mutation_testing.explained import SurvivorExplanation
 from frame_harness.mutation_testing.page import dumps as page
 from frame_harness.mutation_testing.records import Fate, MutantReport, MutationReport, Share
-from frame_harness.mutation_testing.terminal import print_mutant, print_report
+from frame_harness.mutation_testing.terminal import IDLE, print_mutant, print_report
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 
@@ -62,6 +63,10 @@ class MutateRequest:
     explained: Path | None = None
     every_run: bool = False
 
+    def reasons(self) -> dict[str, SurvivorExplanation]:
+        """Why mutants may survive, by their keys; raises `UsageError` where the file says something else."""
+        return explained.load(self.explained) if self.explained else {}
+
 
 def mutate(request: MutateRequest) -> ExitCode:
     """Judge mutants of a subject, report which survive, return the process exit status.
@@ -71,8 +76,7 @@ def mutate(request: MutateRequest) -> ExitCode:
     """
     read = (request.explained, *request.ground.read)
     report_files.make_way((request.json, request.html), read, request.where.own_files)
-    reasons = explained.load(request.explained) if request.explained else {}
-    mutants = mutants_of(request.ground.texts())
+    reasons, mutants = request.reasons(), mutants_of(request.ground.texts())
     chosen = request.choice.of(mutants)
     settings = request.where.settings(NAME, to_stderr)
     require_cluster(settings)
@@ -144,12 +148,17 @@ def _publish(report: MutationReport, ground: Ground, request: MutateRequest, con
 
 
 def list_mutants(request: MutateRequest) -> ExitCode:
-    """List the mutants that are chosen, a line each; nothing is built."""
-    for one in request.choice.of(mutants_of(request.ground.texts())):
+    """List the mutants that are chosen, a line each, with its reason if it has one; nothing is built."""
+    reasons, mutants = request.reasons(), mutants_of(request.ground.texts())
+    for one in request.choice.of(mutants):
         before, after = (" ".join(text.split())[:40] for text in (one.before, one.after))
+        reason = explained.reason_for(one, reasons)
         click.echo(
             f"{one.key}  {one.operator:<20} {one.file}:{one.line:<5} {one.function}  {before} → {after}"
+            + (f"  explained: {reason.why}" if reason else "")
         )
+    for words in explained.idle(reasons, mutants, reasons):
+        click.echo(f"{IDLE}: {words}", err=True)
     return ExitCode.PASS
 
 
@@ -159,7 +168,7 @@ def again(request: MutateRequest, key: str) -> ExitCode:
     Raises:
         UsageError: there is no such mutant.
     """
-    mutants = mutants_of(request.ground.texts())
+    reasons, mutants = request.reasons(), mutants_of(request.ground.texts())
     mutant = _named(mutants, key)  # refused before the subject is judged
     console = console_for()
     with Progress(console) as progress:
@@ -167,7 +176,8 @@ def again(request: MutateRequest, key: str) -> ExitCode:
     _require_made_of(mutants, ground)
     with known({sha256_of(path): path for path in ground.files}):
         judged = ground.work(ground.task(mutant, False))
-    found = score.reported(mutant, judged, ground.texts, ground.reference, ground.contract)
+    reason = explained.reason_for(mutant, reasons)
+    found = score.reported(mutant, judged, ground.texts, ground.reference, ground.contract, reason)
     print_mutant(found, console)
     console.print(f"{judged.cpu_s:.1f} s of a core, {judged.build_cpu_s:.1f} s of it for builds")
     folder = _laid_out(ground, mutant)
@@ -175,7 +185,7 @@ def again(request: MutateRequest, key: str) -> ExitCode:
     path = folder if of_a_core else folder / next(iter(ground.texts))
     option = "--kernel-src" if of_a_core else "--frame-rs"
     console.print(f"its text: {path} ({program()} check {option} {path})", soft_wrap=True)
-    return status(score.share("", [found]), request.least)
+    return status(score.share("", [found]), request.least, explained=bool(found.explained))
 
 
 def _named(mutants: list[Mutant], key: str) -> Mutant:

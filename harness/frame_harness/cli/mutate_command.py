@@ -95,6 +95,15 @@ def mutate_command(
 
     if kernel_src is not None:
         refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines})
+    of_a_campaign: dict[str, object] = {
+        "--json": json_, "--html": html, "--every-run": every_run, "--out": out, "--resume": resume,
+        "--scheduler": scheduler,
+    }  # fmt: skip
+    of_a_choice = {"--function": functions, "--operator": operators, "--sample": sample}
+    if lists:
+        refuse_with("--list", {"--again": again, "--least": least is not None, **of_a_campaign})
+    if again:
+        refuse_with("--again", {**of_a_choice, **of_a_campaign})
     ground = (
         FrameGround(frame_rs, machines, profile, where.workers)
         if kernel_src is None

@@ -9,8 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.done import Lost
@@ -138,16 +136,13 @@ class Course:
         if isinstance(result, Lost):
             result = JudgedMutant(key=mutant.key, fate=Fate.ERROR, why=result.words)
         ground = self.ground
-        report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract)
         reason = self._reason(mutant)
-        if result.fate is Fate.SURVIVED and reason is not None:
-            report = replace(report, explained=reason.why, equivalent=reason.equivalent)
+        report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract, reason)
         self.reports[mutant.key] = report
         self.on_report(report)
 
     def _reason(self, mutant: Mutant) -> explained.SurvivorExplanation | None:
-        reason = self.reasons.get(mutant.key)
-        return reason if reason is not None and reason.function == mutant.function else None
+        return explained.reason_for(mutant, self.reasons)
 
     def _in_one_run(self, mutant: Mutant) -> bool:
         return not self.every_run and self._reason(mutant) is not None

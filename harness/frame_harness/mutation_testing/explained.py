@@ -52,6 +52,12 @@ def load(path: Path) -> dict[str, SurvivorExplanation]:
     return found
 
 
+def reason_for(mutant: Mutant, reasons: Mapping[str, SurvivorExplanation]) -> SurvivorExplanation | None:
+    """The reason why a mutant may survive; None without one, or where it is about another function."""
+    reason = reasons.get(mutant.key)
+    return reason if reason is not None and reason.function == mutant.function else None
+
+
 def idle(
     reasons: Mapping[str, SurvivorExplanation], made: Collection[Mutant], survivors: Collection[str]
 ) -> tuple[str, ...]:

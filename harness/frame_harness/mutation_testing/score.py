@@ -7,9 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from frame_harness.contract.clauses import ClauseKind
 from frame_harness.contract.contract import Contract
 from frame_harness.mutation.mutants import Mutant, diff
+from frame_harness.mutation_testing.explained import SurvivorExplanation
 from frame_harness.mutation_testing.order import OF_ORDERINGS, names
 from frame_harness.mutation_testing.records import Clue, Fate, JudgedMutant, MutantReport, Share
 from frame_harness.mutation_testing.reference import Reference
@@ -20,15 +23,21 @@ _CHECKS_NAMED: Final = 3
 
 
 def reported(
-    mutant: Mutant, judged: JudgedMutant, texts: Mapping[str, bytes], reference: Reference, contract: Contract
+    mutant: Mutant,
+    judged: JudgedMutant,
+    texts: Mapping[str, bytes],
+    reference: Reference,
+    contract: Contract,
+    reason: SurvivorExplanation | None = None,
 ) -> MutantReport:
-    """Return a mutant with its diff; of a survivor also who should have noticed it."""
+    """Return a mutant with its diff; of a survivor also who should have noticed it, or why nobody."""
     shown = diff(texts[mutant.file], mutant)
     if judged.fate is not Fate.SURVIVED:
         return MutantReport(mutant=mutant, judged=judged, diff=shown)
     reaching = reference.reaching(mutant)
     clues = clues_of(mutant, reaching, reference, contract)
-    return MutantReport(mutant=mutant, judged=judged, diff=shown, clues=clues, reached_by=len(reaching))
+    found = MutantReport(mutant=mutant, judged=judged, diff=shown, clues=clues, reached_by=len(reaching))
+    return replace(found, explained=reason.why, equivalent=reason.equivalent) if reason else found
 
 
 def clues_of(

@@ -14,6 +14,7 @@ from frame_harness.mutation_testing.records import Fate, JudgedMutant, MutantRep
 from frame_harness.report.text import matrix
 
 _DIFF: Final = {"+": "green", "-": "red", "@": "cyan"}
+IDLE: Final = "a reason that nothing needs"
 _MOST_ROWS: Final = 12
 _STYLE: Final = {
     Fate.KILLED: "green", Fate.SURVIVED: "bold red", Fate.EQUIVALENT: "dim", Fate.DOES_NOT_COMPILE: "dim",
@@ -39,7 +40,7 @@ def print_report(report: MutationReport, console: Console, again: str) -> None:
         _line(console, f"equivalent {_place(one)}", style="dim")
         _line(console, f"    explained {one.explained}", style="dim")
     for words in report.idle_reasons:
-        _line(console, f"a reason that nothing needs: {words}", style="yellow")
+        _line(console, f"{IDLE}: {words}", style="yellow")
     _print_shares("operator", report.by_operator, console)
     _print_shares("function", [one for one in report.by_function if one.survived], console)
     if left := sorted({one.mutant.function for one in report.of(Fate.NOT_LINKED)}):
@@ -93,6 +94,8 @@ def _of_a_survivor(one: MutantReport) -> Iterator[tuple[str, str]]:
     if not one.clues:
         words = "no clause asks for more" if one.mutant.operator in OF_ORDERINGS else "none is about it"
         yield "clauses", words
+    if one.explained:
+        yield "explained", one.explained
 
 
 def _print_shares(what: str, shares: Sequence[Share], console: Console) -> None:

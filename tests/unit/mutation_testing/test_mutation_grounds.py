@@ -357,6 +357,38 @@ def test_operators_are_chosen_by_the_names_that_a_report_shows() -> None:
     assert {line.split()[1] for line in found.stdout.splitlines()} == {"ordering", "bit"}
 
 
+def test_the_list_of_mutants_has_the_reasons_and_tells_those_that_nothing_needs(tmp_path: Path) -> None:
+    words = ["mutate", "--list", "--function", "MetaSlot::inc_ref"]
+    key, _, _, function, *_ = CliRunner().invoke(cli, words).stdout.splitlines()[0].split()
+    reasons = tmp_path / "reasons.toml"
+    one = '[[survivor]]\nmutant = "{}"\nfunction = "{}"\nwhy = "nobody asks"\n'
+    reasons.write_text(one.format(key, function) + one.format("0" * 12, function))
+    found = CliRunner().invoke(cli, [*words, "--explained", str(reasons)])
+    assert [line.split()[0] for line in found.stdout.splitlines() if "explained: nobody asks" in line] == [
+        key
+    ]
+    assert found.stderr == f"a reason that nothing needs: {'0' * 12}: no such mutant is made of this text\n"
+    reasons.write_text("[[survivor]]\nkey = 1\n")
+    found = CliRunner().invoke(cli, [*words, "--explained", str(reasons)])
+    assert isinstance(found.exception, UsageError) and found.exception.which == str(reasons)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--list", "--json", "r"),
+        ("--list", "--least", "0"),
+        ("--list", "--again", "k"),
+        ("--again", "k", "--html", "r"),
+        ("--again", "k", "--sample", "3"),
+    ],
+    ids=" ".join,
+)
+def test_an_option_that_would_do_nothing_beside_another_is_refused(words: tuple[str, ...]) -> None:
+    found = CliRunner().invoke(cli, ["mutate", *words])
+    assert found.exit_code == ExitCode.USAGE and "does not go with" in found.output
+
+
 @pytest.mark.parametrize("any_machine", [True, False])
 def test_checks_that_name_a_machine_have_it_on_a_mutant_where_they_had_it_on_the_subject(
     any_machine: bool,
