@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import select
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -74,7 +75,10 @@ def make_way(
         folder = report.absolute().parent
         if not folder.is_dir():
             raise UsageError(
-                "report", str(report), detail="its folder does not exist", next_step=f"mkdir -p {folder}"
+                "report",
+                str(report),
+                detail="its folder does not exist",
+                next_step=shlex.join(["mkdir", "-p", str(folder)]),
             )
         try:
             with writing(report, instead="name another file"):

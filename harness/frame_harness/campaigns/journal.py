@@ -89,7 +89,7 @@ def require_new_or(folder: Path, name: str, identity: str, *, resume: bool) -> N
 def _in_use(folder: Path) -> UsageError:
     return UsageError(
         "campaign", str(folder), detail="holds the results of a campaign already",
-        next_step=f"--resume {folder}, or {ANOTHER_FOLDER}",
+        next_step=f"--resume {shlex.quote(str(folder))}, or {ANOTHER_FOLDER}",
     )  # fmt: skip
 
 

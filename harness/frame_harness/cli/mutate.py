@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,7 +185,7 @@ def again(request: MutateRequest, key: str) -> ExitCode:
     of_a_core = isinstance(request.ground, CoreGround)
     path = folder if of_a_core else folder / next(iter(ground.texts))
     option = "--kernel-src" if of_a_core else "--frame-rs"
-    console.print(f"its text: {path} ({program()} check {option} {path})", soft_wrap=True)
+    console.print(f"its text: {path} ({shlex.join([program(), 'check', option, str(path)])})", soft_wrap=True)
     return status(score.share("", [found]), request.least, explained=bool(found.explained))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -20,6 +19,7 @@ from frame_harness.cli.judge import contract_of
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS
 from frame_harness.judge.evidence import CheckResult
 from frame_harness.judge.findings import Finding
+from frame_harness.publishing.run_archive import called, shown
 from frame_harness.report.blocks import LABEL, broken_off_block, clause_line, finding_block, verbatim
 from frame_harness.report.context import FindingContext
 from frame_harness.report.text import short_check
@@ -101,23 +101,18 @@ def entry_parts(entry: ShownText, archive: Archive) -> Iterator[RenderableType]:
 
 def _where(failure: FailureFolder, archive: Archive, *, of_another: bool) -> Iterator[RenderableType]:
     guest = failure.guests[-1] if failure.guests else None
-    lines = [f"check   {failure.record.check} on {failure.record.run}", f"folder  {_shown(failure.folder)}"]
+    lines = [f"check   {failure.record.check} on {failure.record.run}", f"folder  {called(failure.folder)}"]
     if of_another:
         lines.insert(1, "        another one that shows it: it left more than the one above")
     if guest is not None and guest.script:
-        lines.append(f"again   sh {_shown(failure.folder / guest.script)}")
+        lines.append(f"again   sh {shown(failure.folder / guest.script)}")
     if guest is not None and guest.end_words:
         lines.append(f"end     {guest.end_words}")
     if len(failure.guests) > 1:
         lines.append(f"guests  {len(failure.guests)}, of which the last one is shown")
     if failure.result is not None and (copy := archive.source(failure.result.at.rpartition(":")[0])):
-        lines.append(f"source  {_shown(copy)}")
+        lines.append(f"source  {called(copy)}")
     yield _section("kept", lines)
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _section(title: str, lines: Iterable[str]) -> RenderableType:

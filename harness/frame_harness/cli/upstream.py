@@ -10,6 +10,7 @@ from frame_harness.base import report_files
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import MissingToolError, UsageError
 from frame_harness.base.git import Repository
+from frame_harness.base.text import plural
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import Evidence
@@ -71,7 +72,7 @@ def save(folder: Path | None, evidence: Evidence, verdict: Verdict, subject: Sub
     root, version = _repository(subject.path)
     found = upstream.texts(evidence, verdict, root, version)
     report_files.write({folder / name: text for name, text in found.items()})
-    return f"{len(found)} texts for the kernel's maintainers in {folder}" if found else ""
+    return f"{plural(len(found), 'text')} for the kernel's maintainers in {folder}" if found else ""
 
 
 def _repository(path: Path) -> tuple[Path, str]:

@@ -119,7 +119,7 @@ def read_launch_json(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if not path.absolute().parent.is_dir():
         raise UsageError(
             "--vscode", str(path), detail="its folder does not exist",
-            next_step=f"mkdir -p {path.absolute().parent}",
+            next_step=shlex.join(["mkdir", "-p", str(path.absolute().parent)]),
         )  # fmt: skip
     try:
         text = text_of(path)

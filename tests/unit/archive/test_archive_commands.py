@@ -71,7 +71,7 @@ def fill(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kept") / "out"
+    folder = tmp_path_factory.mktemp("kept") / "the run"
     source = folder.parent / "frame.rs"
     source.write_text("// text\n")
     with archive_of_a_run(folder) as archive:
@@ -142,6 +142,8 @@ def test_show_tells_all_of_a_finding(kept: Path) -> None:
         "0x5000.refcount 0x63 → ",
     ):  # fmt: skip
         assert words in run.output, words
+    again = next(line.split() for line in run.output.splitlines() if line.startswith("  again "))
+    assert again[1:3] == ["sh", f"'{kept.parent}/the"], "it can be copied"
     assert "XMM00" not in run.output and "old → ok" not in run.output
 
 

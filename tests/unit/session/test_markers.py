@@ -36,5 +36,5 @@ def test_a_marker_of_machines_that_says_something_else_is_refused(mark: pytest.M
     "mark", [pytest.mark.clause(), pytest.mark.clause("REF-01", at=1), pytest.mark.clause("REF-99")], ids=str
 )
 def test_a_marker_of_clauses_that_says_something_else_is_refused(mark: pytest.MarkDecorator) -> None:
-    with pytest.raises(UsageError, match="expected the ids of clauses|not in the contract"):
+    with pytest.raises(UsageError, match=r"expected the ids of clauses|not in the contract"):
         markers.clauses_of(check(mark), CLAUSES)
