@@ -55,7 +55,7 @@ DEEPER = {
     "tests/red/test_assembly.py": (
         "orderings.ir_asm_memory", "orderings.ir_x86", "orderings.x86_computing", "orderings.x86_operands",
     ),
-    "tests/red/test_debugging.py": ("cli.rewind", "debugging.holding", "debugging.recorder"),
+    "tests/red/test_debugging.py": ("debugging.holding", "debugging.recorder"),
 }  # fmt: skip
 # These run in a process of their own: by the file that has it started, and names their files.
 IN_ANOTHER_PROCESS = {"debugging.in_gdb": "tests/red/test_debugging.py"}

@@ -148,6 +148,8 @@ def require_answer(address: str) -> None:
         if scheme not in ("tcp", "tls"):
             raise ValueError(scheme)
         host, port = parse_host_port(place)
+        if not 0 < port < 1 << 16:  # the host's resolver takes the rest of it
+            raise ValueError(port)
         socket.create_connection((host, port), CONNECT_S).close()
     except ValueError as error:
         raise UsageError(

@@ -12,9 +12,10 @@ from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.cli.debug import DebugRequest, found
 from frame_harness.debugging.recorder import record
-from frame_harness.debugging.recording import ELF, NOTE, RecordingNote, folder_of, load
-from frame_harness.debugging.rewind import LastWrite, last_write
+from frame_harness.debugging.recording import ELF, NOTE, RecordingNote, folder_of, load, slot_fields
+from frame_harness.debugging.rewind import LastWrite, last_write, require_field
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode
 
@@ -28,7 +29,7 @@ def rewind(request: DebugRequest, field: str, frame: str, folder: Path | None) -
     """
     paddr = _address(frame)
     if folder is None:
-        made = _recorded(request)
+        made = _recorded(request, field)
         if made is None:
             return ExitCode.NO_TESTS
         folder, note = made
@@ -54,9 +55,10 @@ def _address(text: str) -> Paddr | None:
     )  # fmt: skip
 
 
-def _recorded(request: DebugRequest) -> tuple[Path, RecordingNote] | None:
+def _recorded(request: DebugRequest, field: str) -> tuple[Path, RecordingNote] | None:
     """The recording of the first check that fails, made now unless this very kernel's is there."""
     asked = request.of_a_session()
+    require_field(field, slot_fields(build(asked.subject, request.profile)))  # before any check is made
     failure = found(request, asked)
     if isinstance(failure, ExitCode):
         return None

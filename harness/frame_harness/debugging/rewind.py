@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +63,22 @@ def last_write(folder: Path, note: RecordingNote, image: Image, field: str, fram
     )  # fmt: skip
 
 
+def require_field(field: str, fields: Collection[str]) -> None:
+    """Refuse a name that is no field of a slot.
+
+    Raises:
+        UsageError: names the fields.
+    """
+    if field not in fields:
+        raise UsageError(
+            "field", field, expected=f"one of {', '.join(fields)}", actual="another name",
+            next_step="name one of these",
+        )  # fmt: skip
+
+
 def _place(note: RecordingNote, field: str, frame: Paddr | None) -> tuple[Paddr, int, Paddr]:
     """Address and size of the field, and the frame whose slot it is in."""
-    if field not in note.fields:
-        known = ", ".join(note.fields)
-        raise UsageError("field", field, expected=f"one of {known}", actual="another name")
+    require_field(field, note.fields)
     about = note.frame if frame is None else frame
     if about is None:
         raise UsageError("frame", detail="the finding names none", next_step="add --frame PADDR")

@@ -45,7 +45,7 @@ def require_place(place: str) -> None:
         UsageError: it is something else.
     """
     file, _, line = place.rpartition(":")
-    if not file or not (line.isascii() and line.isdecimal()):
+    if not file or not (line.isascii() and line.isdecimal() and line.strip("0")):
         raise UsageError(
             "--at", place, expected="FILE:LINE, such as frame.rs:306", actual="another text",
             next_step="name a line of a function that the kernel calls",

@@ -301,9 +301,10 @@ def test_a_file_of_dask_that_is_no_yaml_is_one_message(tmp_path: Path) -> None:
     assert "HarnessError: dask's own settings: " in out and str(tmp_path / "dask.yaml") in out
 
 
-def test_what_is_no_address_of_a_scheduler_is_refused_at_once() -> None:
+@pytest.mark.parametrize("address", ["http://server:8786", "tcp://127.0.0.1:99999", "tcp://127.0.0.1:0"])
+def test_what_is_no_address_of_a_scheduler_is_refused_at_once(address: str) -> None:
     with pytest.raises(UsageError, match="tcp://server:8786"):
-        require_answer("http://server:8786")
+        require_answer(address)
 
 
 def test_a_lack_of_leave_within_a_campaign_is_not_told_of_its_scratch_space(

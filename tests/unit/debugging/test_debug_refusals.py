@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.cli.debug import DebugRequest, debug, make_recording
 from frame_harness.cli.main import cli
+from frame_harness.cli.rewind import rewind
 from frame_harness.debugging import session
 from frame_harness.debugging.recording import NOTE, RecordingError, load
 from frame_harness.debugging.stops import require_place
@@ -52,11 +53,20 @@ def test_a_check_that_fails_without_a_guest_is_no_race(
 
 
 @pytest.mark.parametrize(
-    "place", ["frame.rs", "frame.rs:", ":3", "frame.rs:x", "frame.rs:-1", "frame.rs:3:4x"]
+    "place", ["frame.rs", "frame.rs:", ":3", "frame.rs:x", "frame.rs:-1", "frame.rs:3:4x", "frame.rs:00"]
 )
 def test_a_place_that_is_no_line_is_refused(place: str) -> None:
     with pytest.raises(UsageError, match=r"expected FILE:LINE, such as frame\.rs:306, got another text"):
         require_place(place)
+
+
+def test_a_field_is_looked_at_before_any_check_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frame_harness.cli.rewind.build", lambda *_: None)
+    monkeypatch.setattr("frame_harness.cli.rewind.slot_fields", lambda _: {"refcount": (32, 4)})
+    asked = cast(SessionRequest, SimpleNamespace(subject=None))
+    request = cast(DebugRequest, SimpleNamespace(check="REF-09", profile="dev", of_a_session=lambda: asked))
+    with pytest.raises(UsageError, match="field: nosuch: expected one of refcount, got another name"):
+        rewind(request, "nosuch", "", None)
 
 
 def test_a_place_is_looked_at_before_anything_is_built() -> None:
