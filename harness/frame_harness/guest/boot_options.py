@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypedDict, TypeVar, Unpack
+from typing import Final, Protocol, TypedDict, TypeVar, Unpack
 
+from frame_harness.base.errors import UsageError
 from frame_harness.image.code_at import CodeAt
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
 from frame_harness.machine.translation_log import TranslationLogs
 
+STAGES: Final = ("none", "array", "full")
+"""How far a guest goes by itself."""
 G_co = TypeVar("G_co", covariant=True)
 
 
@@ -31,6 +34,16 @@ class BootArguments(TypedDict, total=False):
     logs: TranslationLogs | None
     records_input: bool
     hung_before: Callable[[CodeAt], bool] | None
+
+
+def _wrong(name: str, expected: str, actual: object) -> UsageError:
+    return UsageError(
+        "boot option",
+        name,
+        expected=expected,
+        actual=repr(actual),
+        next_step="see `BootOptions` in docs/api.md",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +83,21 @@ class BootOptions:
     hung_before: Callable[[CodeAt], bool] | None = None
 
     def __post_init__(self) -> None:
-        """Make one value of equal options: a caller may give islands and words in any sequence."""
+        """Make one value of equal options: a caller may give islands and words in any sequence.
+
+        Raises:
+            UsageError: the kernel would refuse one, by a panic that counts as a crash of the guest.
+        """
         object.__setattr__(self, "reserve", tuple((base, length) for base, length in self.reserve))
         object.__setattr__(self, "extra", tuple(self.extra))
+        if self.init not in STAGES:
+            raise _wrong("init", f"one of {', '.join(STAGES)}", self.init)
+        given = {"reserve": [each for island in self.reserve for each in island]}
+        given |= {"ramtop": [] if self.ramtop is None else [self.ramtop]}
+        for name, numbers in given.items():
+            for number in numbers:
+                if not isinstance(number, int) or not 0 <= number < 1 << 64:
+                    raise _wrong(name, "an address, or a length, in bytes from 0 to 2**64 - 1", number)
 
     def plain(self, machine: Machine) -> BootOptions:
         """What decides how a guest of that machine begins, however it is watched."""

@@ -120,8 +120,9 @@ def level_of(item: pytest.Item) -> Level:
     mark = item.get_closest_marker("level")
     if mark is None:
         return Level.CALL
-    if len(mark.args) != 1:
-        raise ValueError(f"level: expected one of {', '.join(Level)}")
+    if len(mark.args) != 1 or mark.args[0] not in list(Level):
+        given = ", ".join(map(repr, mark.args)) or "nothing"
+        raise ValueError(f"level: expected one of {', '.join(Level)}, got {given}")
     return Level(mark.args[0])
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
+from frame_harness.base.errors import UsageError
 from frame_harness.guest.boot_options import AS_USUAL, BootArguments, BootOptions
 from frame_harness.machine.definition import load_machine
 
@@ -53,3 +55,17 @@ def test_memory_of_its_own_is_named_by_the_options_that_make_it() -> None:
     assert BootOptions(init="none", cpus=2).words_of_memory() == ""
     assert "ramtop=4096" in BootOptions(ramtop=0x1000).words_of_memory()
     assert BootOptions(reserve=[(0, 1)]).words_of_memory() != BootOptions(reserve=[(0, 2)]).words_of_memory()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"init": "what"}, "init: expected one of none, array, full, got 'what'"),
+        ({"reserve": [(-1, 4096)]}, "reserve: expected an address, .*, got -1"),
+        ({"ramtop": 1 << 64}, "ramtop: expected an address, .*, got 18446744073709551616"),
+        ({"ramtop": "1 MiB"}, "ramtop: expected an address, .*, got '1 MiB'"),
+    ],
+)
+def test_an_option_that_no_kernel_takes_is_no_crash_of_the_guest(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        BootOptions(**options)

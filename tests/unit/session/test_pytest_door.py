@@ -198,6 +198,7 @@ def test_a_marked_machine_that_was_not_chosen_is_skipped_with_the_reason(door: p
         ),
         ("machine(name='q35')", ["*test_x: marker: machine: expected the names*, got name='q35'", "next: *"]),
         ("clause()", ["*test_x*: marker: clause: expected the ids of clauses*, got nothing", "next: *"]),
+        ("level('nosuch')", ["*test_x*: level: expected one of *call*, got 'nosuch'"]),
         (
             "clause('ALLOC-09', on=1)",
             ["*test_x*: marker: clause: expected *, got 'ALLOC-09', on=1", "next: *"],
