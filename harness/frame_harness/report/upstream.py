@@ -48,7 +48,7 @@ def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
     if finding.origin is not None:
         lines.append(f"- History: {origin_words(finding.origin)}")
     lines += ["", *_block("Memory map and case", result.exhibit.splitlines())]
-    lines += _block("Requests to the kernel's memory core, with its answers", result.commands)
+    lines += _block("Commands to the kernel, with its replies", result.commands)
     lines += _block("Backtrace", [line.replace(root, "") for line in result.backtrace])
     lines += ["## Seen with", "", f"- Kernel: {version or evidence.subject.sha256[:12]}"]
     lines += [f"- {line}" for line in _tools(finding, evidence)]

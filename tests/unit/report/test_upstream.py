@@ -33,7 +33,8 @@ def test_each_finding_is_a_file_with_all_that_shows_it() -> None:
     assert is_of("ALLOC-07", text) and not is_of("ALLOC-08", text)
     for part in (
         "# Stale bytes: 4096\n", "- Expected: 0\n", "- Physical address: `0x1000`\n", "- Kernel: v1.2\n",
-        "- Builds: dev\n", "- QEMU 7.2.22 (tcg), rustc 1.95.0\n", "alloc new → ok paddr=0x1000\n",
+        "- Builds: dev\n", "- QEMU 7.2.22 (tcg), rustc 1.95.0\n",
+        "## Commands to the kernel, with its replies\n\n```\nalloc new → ok paddr=0x1000\n",
         "## See it again\n\n```\nframe-harness check -k x\n```\n",
     ):  # fmt: skip
         assert part in text, part
