@@ -43,7 +43,7 @@ BY_NEIGHBORS = {
     "mutation": "atomics expressions names ranges statements values",
     "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state",
     "session": "leavings",
-    "steering": "lifting replaying",
+    "steering": "lifting",
 }  # fmt: skip
 # These lie deeper: by the file whose tests run them in this process.
 DEEPER = {

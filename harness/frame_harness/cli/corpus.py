@@ -13,7 +13,7 @@ from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.profiles import STEERING
 from frame_harness.base.text import plural
-from frame_harness.frame_histories.boot_configs import ISLANDS
+from frame_harness.frame_histories.boot_configs import require_same_memory
 from frame_harness.frame_histories.lockstep import OwnHost
 from frame_harness.frame_histories.scripts import Script
 from frame_harness.frame_metadata.model import ModelError
@@ -92,11 +92,7 @@ class SavedCorpus:
 
 def _playable(path: Path, machine: Machine) -> Script:
     script = read(path)
-    if script.machine != machine.name and script.boot_config.name != ISLANDS.name:
-        raise UsageError(
-            "script", str(path), expected=f"one for {machine.name}", actual=f"one for {script.machine}",
-            next_step=f"choose --machine {script.machine}",
-        )  # fmt: skip
+    require_same_memory(script, machine, str(path))
     return script
 
 

@@ -6,34 +6,28 @@ from pathlib import Path
 
 import click
 
-from frame_harness.base.errors import UsageError
-from frame_harness.base.reading import text_of
+from frame_harness.frame_histories.boot_configs import require_same_memory
 from frame_harness.frame_histories.commands import encode
 from frame_harness.frame_histories.lockstep import Lockstep, OwnHost
 from frame_harness.frame_histories.script_play import play_script
-from frame_harness.frame_histories.scripts import NEXT_STEP, parse
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.firmware import require_host
+from frame_harness.steering.folder import read
 
 
 def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> ExitCode:
     """Play a script; returns whether all went as the model says.
 
     Raises:
-        UsageError: the file is no script, or not one for a model.
+        UsageError: the file is no script, or not one for a model, or for that machine.
     """
-    try:
-        script = parse(text_of(file), str(file))
-    except OSError as error:
-        detail = f"cannot be read: {error.strerror}"
-        raise UsageError("script", str(file), detail=detail, next_step=NEXT_STEP) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("script", str(file), detail="it is no text", next_step=NEXT_STEP) from error
+    script = read(file)
     definition = load_machine(machine or script.machine)
+    require_same_memory(script, definition, str(file))
     require_host(definition)
     image = build(
         frame_module(frame_rs), profile or script.profile, say=lambda text: click.echo(text, err=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from frame_harness.base.errors import UsageError
 from frame_harness.base.units import MIB
 from frame_harness.frame_histories.lockstep import BootConfig
+from frame_harness.frame_histories.scripts import Script
 from frame_harness.guest.boot_options import AS_USUAL, BootOptions
-from frame_harness.machine.definition import Machine
+from frame_harness.machine.definition import Machine, known_machines, load_machine
 
 LARGEST_WHOLE = 256 * MIB
 """More memory than this only makes each comparison slower."""
@@ -32,3 +34,27 @@ WHOLE = BootConfig("whole", AS_USUAL)
 def boot_configs_for(machine: Machine) -> tuple[BootConfig, ...]:
     """The maps for a machine; the first one is played on most."""
     return (ISLANDS, WHOLE) if machine.ram <= LARGEST_WHOLE else (ISLANDS,)
+
+
+def require_same_memory(script: Script, machine: Machine, where: str) -> None:
+    """Refuse to play a script where its addresses mean something else: a sound module would break clauses.
+
+    Args:
+        where: the script comes from.
+    Raises:
+        UsageError: it was made on a machine with other memory.
+    """
+    if script.machine == machine.name:
+        return
+    if script.machine in known_machines():
+        own = load_machine(script.machine)
+        if (own.type, own.ram, own.firmware) == (machine.type, machine.ram, machine.firmware):
+            return
+        # Where RAM goes further than the islands, what they leave of it is the same.
+        top = script.boot_config.options.ramtop
+        if script.boot_config.name == ISLANDS.name and top is not None and min(own.ram, machine.ram) >= top:
+            return
+    raise UsageError(
+        "script", where, expected=f"one for {machine.name}", actual=f"one for {script.machine}",
+        next_step=f"choose --machine {script.machine}",
+    )  # fmt: skip

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.errors import UsageError
+from frame_harness.frame_histories.boot_configs import require_same_memory
 from frame_harness.frame_histories.commands import encode
 from frame_harness.frame_histories.history import HistoryFailure
 from frame_harness.frame_histories.lockstep import Lockstep, OwnHost
@@ -60,6 +62,11 @@ class ScriptReplayer:
             HarnessError: it is no script, or nobody can play it.
         """
         script = read(path)
+        if machine:
+            try:
+                require_same_memory(script, load_machine(machine), str(path))
+            except UsageError as error:
+                pytest.skip(f"{error.summary}: its addresses mean something else there")
         try:
             guest = self._guest(script, machine or script.machine, profile or script.profile)
         except NotInThisVersion as error:
