@@ -132,6 +132,15 @@ class Journal(Generic[R]):
         if resume:
             require_campaign(self._folder)
         make_folder(self._folder, ANOTHER_FOLDER)
+        for file in own_files(self._folder):
+            if file.exists() and not file.is_file():  # a pipe would be waited for
+                raise UsageError(
+                    "campaign",
+                    str(file),
+                    expected="a file",
+                    actual="something else",
+                    next_step=ANOTHER_FOLDER,
+                )
         with contextlib.ExitStack() as stack:
             with writing(self._folder, ANOTHER_FOLDER):
                 lock = stack.enter_context((self._folder / LOCK).open("ab"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import pickle
 import time
 from pathlib import Path
@@ -148,6 +149,15 @@ def test_a_folder_with_results_is_not_begun_again(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds the results of a campaign already") as caught:
         run(here(tmp_path), range(2))
     assert f"--resume {tmp_path}" in caught.value.next_step
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "lock"])
+def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    run(here(tmp_path), range(1))
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=f"{name}: expected a file, got something else"):
+        run(here(tmp_path, resume=True), range(1))
 
 
 def test_a_folder_without_a_campaign_is_not_gone_on_with(tmp_path: Path) -> None:
