@@ -19,6 +19,8 @@ class PatientStream(io.TextIOWrapper):
 
     trouble = ""
     """Why output is lost that somebody wants to read, such as a disk without room."""
+    is_unread = False
+    """Whether its reader has gone; the descriptor leads nowhere then, and tells nobody of it."""
 
     def write(self, text: str, /) -> int:
         try:
@@ -35,7 +37,9 @@ class PatientStream(io.TextIOWrapper):
 
     def _silence(self, error: OSError) -> None:
         """Let the descriptor lead nowhere, then empty the buffers into it."""
-        if error.errno not in _GONE:
+        if error.errno in _GONE:
+            self.is_unread = True
+        else:
             self.trouble = self.trouble or str(error.strerror)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
@@ -51,6 +55,11 @@ def patient_streams() -> None:
             with contextlib.suppress(OSError):  # a stream in memory has no descriptor
                 stream.fileno()
                 setattr(sys, name, patient(stream))
+
+
+def nobody_reads() -> bool:
+    """Whether the reader of standard output was found gone."""
+    return isinstance(sys.stdout, PatientStream) and sys.stdout.is_unread
 
 
 def lost_output() -> str:

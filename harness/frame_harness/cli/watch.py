@@ -14,6 +14,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.interruption import unstopped
 from frame_harness.base.parent import adopt_orphans, end_children
 from frame_harness.base.pipes import heard
+from frame_harness.base.streams import nobody_reads
 from frame_harness.cli.check import CheckRequest
 from frame_harness.cli.core import CoreRequest
 from frame_harness.cli.rounds import CoreRounds, FrameRounds, guarded
@@ -81,7 +82,7 @@ def _events(loop: Loop, keep: set[int], signals: socket.socket) -> Iterator[Even
     """
     place, events = loop.place, FileEvents(loop.place)
     try:
-        while True:
+        while not nobody_reads():
             keep.clear()
             keep.add(events.pid)
             if loop.place != place:
