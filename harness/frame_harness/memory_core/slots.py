@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
+from frame_harness.memory_core.held_slots import HeldSlots
 from frame_harness.memory_core.judging import CoreViolation, Owned
 from frame_harness.memory_core.maps import rounded_out, without
 from frame_harness.memory_core.state import CoreState, FreeBlock, spans_of
@@ -76,8 +77,11 @@ class SlotWatch:
         self._fields = tuple(name for name in names if name not in _LINKS and not name.startswith("_"))
         self._few = len(slots) <= FEW_SLOTS
         self._generations = slots["generation"].copy() if "generation" in names else None
-        self._claims: dict[Pfn, dict[str, int]] = {}
-        """What the slot of each claimed frame says, by the frame."""
+        self._claimed: set[Pfn] = set()
+        """Frames that the frame module gave."""
+        words_of = (name for name in self._fields if slots.dtype[name].kind == "u")
+        # A generation that changes is a fault of its own.
+        self._held_slots = HeldSlots(tuple(name for name in words_of if name != "generation"))
         self._filled = np.zeros(len(slots), dtype=np.bool_)
         self._fills = False
         self._given_back: CorePfns = np.empty(0, np.int64)
@@ -120,20 +124,20 @@ class SlotWatch:
 
     def is_claimed(self, block: Owned) -> bool:
         """Whether the frame module gave this frame."""
-        return block.order == 0 and block.pfn in self._claims
+        return block.order == 0 and block.pfn in self._claimed
 
     def released(self, block: Owned) -> None:
         """Its owner gave a frame back."""
-        self._claims.pop(block.pfn, None)
+        self._claimed.discard(block.pfn)
 
     def was_changed(self, pfn: Pfn) -> None:
         """The harness, or an owner, changed the slot of a frame."""
-        if pfn in self._claims:
-            self._claims[pfn] = self._row(pfn)
+        self._held_slots.was_changed(pfn)
 
     def forget_lives(self) -> None:
         """Frames were claimed and written to, and nobody knows which."""
         self.forget_bytes()
+        self._held_slots.forget()
         if self._generations is not None:
             self._generations = self._slots["generation"].copy()
 
@@ -156,7 +160,7 @@ class SlotWatch:
         if self._generations is not None:
             wanted["generation"] = (int(self._generations[pfn]) + 1) % 2**32
             self._generations[pfn] = row["generation"]
-        self._claims[pfn] = row
+        self._claimed.add(pfn)
         what = f"the slot of a frame that was allocated for {claim.purpose}"
         for field, value in wanted.items():
             if field in row and row[field] != value:
@@ -260,13 +264,11 @@ class SlotWatch:
             )
             yield CoreViolation("CORE-33", what, "not FREE", got, pfn_to_paddr(pfn), "free")
             return
-        for pfn, row in self._claims.items():
-            now = self._row(pfn)
-            for field in (field for field in row if now[field] != row[field]):
-                what = "the slot of a frame that is in use"
-                expected, got = f"{field} {row[field]:#x}, as before", f"{field} {now[field]:#x}"
-                yield CoreViolation("CORE-33", what, expected, got, pfn_to_paddr(pfn), field)
-                return
+        if (change := self._held_slots.first_change(self._slots, pfns)) is not None:
+            pfn, field, before, now = change
+            what = "the slot of a frame that is in use"
+            expected, got = f"{field} {before:#x}, as before", f"{field} {now:#x}"
+            yield CoreViolation("CORE-33", what, expected, got, pfn_to_paddr(pfn), field)
 
     def _judge_lives(self) -> Iterator[CoreViolation]:
         if self._generations is None or not self._few:
