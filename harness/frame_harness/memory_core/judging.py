@@ -116,6 +116,7 @@ def judge_state(
     holdings = sorted(_holdings(state, owned, quarantine, known))
     yield from _two_owners(holdings)
     yield from _outside(holdings, memory, known)
+    yield from _elsewhere(state)
     yield from _misaligned(state.blocks)
     yield from _unmerged(state)
     yield from _counters(state, owned, quarantine)
@@ -184,9 +185,24 @@ def _what_is_there(stray: Span, memory: MemoryMap) -> str:
     return "a frame that is not whole" if inside else "memory that the map does not have"
 
 
+def _elsewhere(state: CoreState) -> Iterator[CoreViolation]:
+    """The first block that is on a list of other memory: whoever merges it takes it for a part of that."""
+    for block in state.blocks:
+        segment = state.segments[block.segment]
+        if not segment.first <= block.pfn < block.end <= segment.end:
+            span, lists = (
+                f"{pfn_to_paddr(first):#x}..{pfn_to_paddr(end):#x}"
+                for first, end in ((block.pfn, block.end), (segment.first, segment.end))
+            )
+            what = f"a free block of order {block.order}"
+            expected = f"inside of {lists}, whose list it is on"
+            yield CoreViolation("CORE-07", what, expected, span, pfn_to_paddr(block.pfn), "other memory")
+            return
+
+
 def _misaligned(blocks: Iterable[FreeBlock]) -> Iterator[CoreViolation]:
     for block in blocks:
-        if block.pfn & ((1 << block.order) - 1):
+        if is_misaligned(block):
             what = f"a free block of order {block.order}"
             expected = f"a multiple of {PAGE_SIZE << block.order:#x}"
             at = pfn_to_paddr(block.pfn)
@@ -318,7 +334,7 @@ def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[CoreViolat
     if memory.strange:
         return
     free = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in state.blocks]
-    kept = merged([*free, *rounded_out(spans_of(state.structures))])
+    kept = merged([*free, *state.boot, *rounded_out(spans_of(state.structures))])
     lost = without(memory.usable, kept)
     if lost:
         got = f"{length(lost) // PAGE_SIZE} frames are neither, the first at {lost[0][0]:#x}"
@@ -368,7 +384,7 @@ def why_not(state: CoreState, order: int, kind: str, zone: str) -> str:
     return f"{kinds} frames in {caches}, asked {where}"
 
 
-def is_misaligned(block: Owned) -> bool:
+def is_misaligned(block: Owned | FreeBlock) -> bool:
     """Whether a block begins where no block of its size does."""
     return bool(block.pfn & ((1 << block.order) - 1))
 

@@ -12,6 +12,7 @@ from frame_harness.guest.backtrace import texts
 from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
+from frame_harness.memory_core.boot_memory import judge_boot
 from frame_harness.memory_core.clauses import STATE_CLAUSES, UNSURE
 from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
@@ -167,6 +168,7 @@ class Playing:
             self.over = True
             return
         yield from judging.judge_population(self.first, self.memory)
+        yield from judge_boot(self.first)
         yield from self.totals(self.first)
         self.accepted = judging.accepted(self.first, self.memory)
 

@@ -12,6 +12,7 @@ from frame_harness.base.units import Paddr, Pfn, Vaddr, paddr_to_pfn
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
+from frame_harness.memory_core.boot_memory import BootMemory
 from frame_harness.memory_core.lists import Head, slot_type, walked
 from frame_harness.memory_core.maps import Span
 from frame_harness.memory_core.shapes import require_counts, require_members
@@ -68,6 +69,7 @@ class CoreReader:
             )  # fmt: skip
         self._allocator = Vaddr(at + _BEHIND_OWNER + before)
         self._caches, self._caches_bytes = image.static(f"{_CORE}buddy::LOCAL_FRAME_CACHES")
+        self._boot = BootMemory(guest, _CORE, _BEHIND_OWNER)
         self._table_base = image.static(f"{_CORE}frame::METADATA_BASE_VIRT")[0]
         self._table_count = image.static(f"{_CORE}frame::METADATA_FRAME_COUNT")[0]
         self._words = {
@@ -110,6 +112,7 @@ class CoreReader:
             max_order=max_order,
             quarantined=self._number_if_any(_QUARANTINED),
             cached_in_all=self._number_if_any(_CACHED),
+            boot=tuple(self._boot.left()) if structures is None else (),
         )
 
     def slots(self) -> NDArray[Any]:

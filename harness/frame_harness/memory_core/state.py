@@ -91,6 +91,7 @@ class CoreState:
         cached: (pfn, kind, CPU) of each frame in a CPU's cache.
         quarantined: frames that the core counts as quarantined; None where it does not count them.
         cached_in_all: frames that the core counts in all caches together; None likewise.
+        boot: what the boot allocator can still give; told of the first state alone.
     """
 
     segments: tuple[Segment, ...]
@@ -102,6 +103,7 @@ class CoreState:
     max_order: int
     quarantined: int | None = None
     cached_in_all: int | None = None
+    boot: tuple[Span, ...] = ()
 
     def zone_of(self, pfn: Pfn) -> int | None:
         """The zone of the segment that a frame lies in."""

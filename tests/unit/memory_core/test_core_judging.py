@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from frame_harness.base.units import Paddr, Pfn
+from frame_harness.memory_core.boot_memory import judge_boot
 from frame_harness.memory_core.judging import (
     Owned,
     accepted,
@@ -17,7 +18,7 @@ from frame_harness.memory_core.judging import (
     judge_structures,
     why_not,
 )
-from frame_harness.memory_core.maps import MapRegion, MemoryMap, Protected
+from frame_harness.memory_core.maps import MapRegion, MemoryMap, Protected, Span
 from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.state import CoreState, FreeBlock, ListFault, Segment, Structure, ZoneCounters
 
@@ -208,3 +209,42 @@ def test_taking_reserved_memory_follows_from_having_it() -> None:
     assert follows_from(("CORE-02", "a reserved region"), [("CORE-03", "a reserved region")])
     assert not follows_from(("CORE-02", "a reserved region"), [("CORE-03", "a protected range")])
     assert not follows_from(("CORE-04", "a reserved region"), [("CORE-03", "a reserved region")])
+
+
+@pytest.mark.parametrize(
+    ("block", "shown"),
+    [
+        (FreeBlock(Pfn(18), 1, 0, 0), False),
+        (FreeBlock(Pfn(46), 1, 0, 0), False),
+        (FreeBlock(Pfn(46), 2, 0, 0), True),
+        (FreeBlock(Pfn(48), 0, 0, 0), True),
+        (FreeBlock(Pfn(48), 0, 0, 1), False),
+    ],
+)
+def test_a_block_on_the_list_of_other_memory_is_found(block: FreeBlock, shown: bool) -> None:
+    memory = MemoryMap("", (MapRegion(0x10000, 0x40000),))
+    state = replace(STATE, segments=(*STATE.segments, Segment(0, Pfn(48), Pfn(52))), blocks=(block,))
+    found = [one.key for one in judge_state(state, memory, (), ())]
+    assert (("CORE-07", "other memory") in found) is shown
+
+
+@pytest.mark.parametrize(
+    ("boot", "shown"),
+    [
+        ((), False),
+        (((Paddr(0x10000), Paddr(0x12000)),), False),
+        (((Paddr(0x10000), Paddr(0x13000)),), True),
+        (((Paddr(0x2F000), Paddr(0x30000)),), True),
+    ],
+)
+def test_free_memory_that_the_boot_allocator_still_gives_is_found(
+    boot: tuple[Span, ...], shown: bool
+) -> None:
+    found = [one.key for one in judge_boot(replace(STATE, boot=boot))]
+    assert found == ([("CORE-04", "boot allocator")] if shown else [])
+
+
+def test_memory_that_the_boot_allocator_keeps_for_itself_is_not_lost() -> None:
+    kept = ((Paddr(0x20000), Paddr(0x30000)),)
+    state = replace(STATE, blocks=STATE.blocks[:3], boot=kept)
+    assert list(judge_population(state, MAP)) == [] and list(judge_boot(state)) == []
