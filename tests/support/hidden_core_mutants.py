@@ -6,6 +6,7 @@ from tests.support.core_mutants import CoreMutant
 
 _GIVEN = "byte.is_some_and(|byte| byte.load(Relaxed) == given::block(order))"
 _ALLOC = "        let found = self.take(order, kind, zones).or_else(|| {"
+_PUT = '        found.expect("the block was given from a segment").put(paddr, order);\n'
 _DRAIN = "        for cache in &LOCAL_FRAME_CACHES {\n            let mut cache"
 _CACHED = "    cache.frames[at] = paddr;\n    cache.len += 1;\n"
 _OWNED_HERE = "get_meta(PhysAddr::new(paddr)).meta_aux_store(current_cpu_index() as u32);\n"
@@ -47,6 +48,48 @@ HIDDEN_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-03", "heeds eight protected ranges", "boot_alloc.rs",
+        (("protected.iter().flatten()", "protected.iter().take(8).flatten()"),),
+    ),
+    CoreMutant(
+        "CORE-04", "the boot allocator goes on", "buddy.rs",
+        (("        boot_alloc::seal();\n", ""),),
+    ),
+    CoreMutant(
+        "CORE-07", "what cannot merge goes to the first segment", "buddy.rs",
+        (
+            (
+                _PUT,
+                "        let found = found.expect(\"the block was given from a segment\");\n"
+                "        let (buddy, first) = (paddr ^ (PAGE_SIZE << order), found.base);\n"
+                "        let merges = found.contains(buddy, order) && found.is_free(buddy, order);\n"
+                "        if order > 0 || merges || first == zone.segments_mut()[0].base {\n"
+                "            zone.segments_mut().iter_mut().find(|one| one.base == first).unwrap()"
+                ".put(paddr, order);\n"
+                "        } else {\n"
+                "            let kind = Migratetype::home(paddr);\n"
+                "            stamp(paddr, 0, frame_flags::FREE | movable(kind));\n"
+                "            let head = &mut zone.segments_mut()[0].free_lists[kind as usize][0];\n"
+                "            get_meta(PhysAddr::new(paddr)).set_next(link(*head));\n"
+                "            if *head != 0 {\n"
+                "                get_meta(PhysAddr::new(*head)).set_prev(paddr);\n"
+                "            }\n"
+                "            *head = paddr;\n"
+                "        }\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-08", "merges no large blocks above 4 GiB", "buddy.rs",
+        (
+            (
+                "            if !self.contains(buddy, order) || !self.is_free(buddy, order) {\n",
+                "            let high = paddr >> 32 != 0 && order == 10;\n"
+                "            if high || !self.contains(buddy, order) || !self.is_free(buddy, order) {\n",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-10", "empties its own caches alone", "buddy.rs",
         (
             (
@@ -56,6 +99,11 @@ HIDDEN_MUTANTS = (
                 "            let mut cache",
             ),
         ),
+    ),
+    CoreMutant(
+        "CORE-12", "looks at six bits of an order", "buddy.rs",
+        (("        if usize::from(order) > MAX_ORDER {", "        let order = order & 63;\n"
+          "        if usize::from(order) > MAX_ORDER {"),),
     ),
     CoreMutant(
         "CORE-12", "the first zone ends at 32 MiB", "zone.rs",
@@ -149,6 +197,16 @@ HIDDEN_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-19", "looks for poison in one half of blocks of 16 pages", "buddy.rs",
+        (
+            (
+                "let poisoned = frame::block_phys_has_poison_guard(paddr, order);",
+                "let half = order - u8::from(order == 4);\n"
+                "        let poisoned = frame::block_phys_has_poison_guard(paddr, half);",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-21", "frees on the CPU that allocated alone", "buddy.rs",
         (
             (
@@ -178,11 +236,72 @@ HIDDEN_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-14", "a bit of order 10 stays when its block is merged", "buddy.rs",
+        (
+            (
+                "            self.unlink(buddy, order);\n            paddr = paddr.min(buddy);",
+                "            self.unlink(buddy, order);\n"
+                "            if order == 10 {\n"
+                "                let (byte, bit) = self.bit(buddy, order);\n"
+                "                byte.fetch_or(bit, Relaxed);\n"
+                "            }\n"
+                "            paddr = paddr.min(buddy);",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-14", "leaves what it takes from the cache of another CPU", "buddy.rs",
+        (
+            (
+                "fn link(head",
+                "fn of_others(kind: Migratetype) -> Option<u64> {\n"
+                "    let caches = &LOCAL_FRAME_CACHES[kind as usize * MAX_CPUS..][..MAX_CPUS];\n"
+                "    let mut others = caches.iter().enumerate();\n"
+                "    let paddr = others.find_map(|(_, cache)| {\n"
+                "        let cache = cache.lock();\n"
+                "        Some(cache.frames[cache.len.checked_sub(1)?])\n"
+                "    })?;\n"
+                "    stamp(paddr, 0, frame_flags::ALLOCATED | movable(Migratetype::home(paddr)));\n"
+                "    Some(paddr)\n"
+                "}\n\n"
+                "fn link(head",
+            ),
+            (
+                _ALLOC,
+                "        let found = self.take(order, kind, zones);\n"
+                "        let found = found.or_else(|| {\n"
+                "            let may = order == 0 && zones.len() > 1;\n"
+                "            let paddr = if may { of_others(kind)? } else { return None };\n"
+                "            self.give_cached(paddr).then_some(paddr)\n"
+                "        });\n"
+                "        let found = found.or_else(|| {",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-21", "has no large block for another CPU", "buddy.rs",
         (
             (
                 _ALLOC,
                 "        assert!(order < 5 || current_cpu_index() == 0, \"order {order}\");\n" + _ALLOC,
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-33", "marks the page beside a freed one, which nobody counts", "buddy.rs",
+        (
+            (
+                "        if order > 0 || !cache(paddr) {\n",
+                "        let (beside, zone) = (paddr ^ PAGE_SIZE, zone_of(paddr) as usize);\n"
+                "        let segments = self.zones[zone].segments_mut();\n"
+                "        if order == 0 && segments.iter().any(|one| one.contains(beside, 0)) {\n"
+                "            let slot = get_meta(PhysAddr::new(beside));\n"
+                "            let held = slot.get_flags() & frame_flags::FREE == 0;\n"
+                "            if held && slot.get_refcount() == frame::REFCOUNT_UNUSED {\n"
+                "                slot.set_order(1);\n"
+                "            }\n"
+                "        }\n"
+                "        if order > 0 || !cache(paddr) {\n",
             ),
         ),
     ),

@@ -38,6 +38,15 @@ def judge_block(
         yield CoreViolation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")
 
 
+def too_large(order: int, paddr: Paddr, max_order: int) -> CoreViolation:
+    """What is wrong with a block of an order that the core has no list for."""
+    what, expected = (
+        f"the block of order {order} that was given",
+        f"an error: the largest order is {max_order}",
+    )
+    return CoreViolation("CORE-12", what, expected, f"ok paddr={paddr:#x}", paddr, "order")
+
+
 def judge_error(step: Alloc | Fill | FrameAlloc, code: str, state: CoreState) -> Iterator[CoreViolation]:
     """Whether an allocation may fail in a state.
 

@@ -6,21 +6,36 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from frame_harness.memory_core.state import ZONES
-from frame_harness.memory_core.steps import Alloc, CaseOperation, Fill, Free, FreeOne, WrongFree
+from frame_harness.memory_core.steps import Alloc, CaseOperation, Fill, Free, FreeOne, Poison, WrongFree
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 BORDER_MAPS: Final = ("across a zone border", "across the last zone border", "a frame in another zone")
 CACHE_MAPS: Final = ("low memory alone", "little of the second zone alone")
 """So little memory that single frames take all of it; a core may cache frames of some zones alone."""
 FREE_MAPS: Final = ("one piece", "reserved inside of free")
+WHOLE_MAPS: Final = ("one piece",)
+HIGH_MAPS: Final = ("behind the PCI hole",)
+"""Whose last zone lies above 4 GiB alone: elsewhere a core may give what lies below it first."""
+HIGH_BLOCKS: Final = 8
+PAIRS: Final = ("b1", "b2", "b3", "b4")
+"""More blocks than ends of a map leave of one order: the last two are halves of one that was split."""
+MAX_ORDER: Final = 11
+"""The largest order of a core; one that has a smaller largest order returns an error."""
+NO_ORDERS: Final = (MAX_ORDER + 1, 63, 64, 255)
+"""Orders that no core has: it returns an error."""
 
 
-def basics(map_name: str, kinds: Sequence[str]) -> Iterator[tuple[CaseOperation, ...]]:
+def basics(
+    map_name: str, kinds: Sequence[str], *, poison: bool = False
+) -> Iterator[tuple[CaseOperation, ...]]:
     """What is done on a map of that name.
 
     Args:
         kinds: that the core knows.
+        poison: whether it knows poisoned frames.
     """
+    if map_name in WHOLE_MAPS:
+        yield from _of_each_order(kinds, poison=poison)
     if map_name in BORDER_MAPS:  # every frame of a zone, taken and given back
         yield from ((Fill("b1", 0, kinds[-1], zone), Free("b1")) for zone in ZONES)
     if map_name in CACHE_MAPS:  # frames in a cache of one kind, and a request of another one
@@ -31,3 +46,26 @@ def basics(map_name: str, kinds: Sequence[str]) -> Iterator[tuple[CaseOperation,
         for how in WRONG_FREES:
             again = (Free("b1"),) if how == "again" else ()
             yield Alloc("b1", 2, kinds[0]), *again, WrongFree(how, "b1")
+        yield tuple(Alloc(f"b{order}", order, kinds[-1]) for order in NO_ORDERS)
+    if map_name in HIGH_MAPS:  # more of one order than ends of the map leave: a largest block is split
+        names = [f"b{at}" for at in range(HIGH_BLOCKS)]
+        yield *(Alloc(name, 9, kinds[-1], ZONES[-1]) for name in names), *map(Free, names)
+
+
+def _of_each_order(kinds: Sequence[str], *, poison: bool) -> Iterator[tuple[CaseOperation, ...]]:
+    orders = range(MAX_ORDER + 1)
+    yield from (tuple(_split_and_merged(order, kinds[order % len(kinds)])) for order in orders)
+    if poison:
+        yield tuple(step for order in orders for step in _poisoned(order, kinds[0]))
+
+
+def _split_and_merged(order: int, kind: str) -> Iterator[CaseOperation]:
+    """The first half comes back before the second, behind it, and before it again: each bit is used twice."""
+    for names in (PAIRS, PAIRS[::-1], PAIRS):
+        yield from (Alloc(name, order, kind) for name in PAIRS)
+        yield from map(Free, names)
+
+
+def _poisoned(order: int, kind: str) -> Iterator[CaseOperation]:
+    """A block whose last frame is poisoned alone."""
+    yield from (Alloc(f"b{order}", order, kind), Poison(f"b{order}", last=True), Free(f"b{order}"))

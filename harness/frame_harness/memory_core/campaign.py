@@ -11,7 +11,7 @@ from itertools import count, islice
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.histories.shrink import shrink
-from frame_harness.memory_core.basics import basics
+from frame_harness.memory_core.basics import MAX_ORDER, basics
 from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.catalogue import (
     KIB,
@@ -23,7 +23,7 @@ from frame_harness.memory_core.catalogue import (
 )
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.filling import filled
-from frame_harness.memory_core.generate import MAX_ORDER, Writer
+from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import fewer, is_huge, machines, operations, room_for
@@ -51,8 +51,10 @@ OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots", "ownership"
 STORM_TURNS, STORMS = 3000, 4
 """Requests of each CPU, storms on each map that has them."""
 LARGEST_BLOCKS = Fill("b1", MAX_ORDER)
-"""Asked for behind each storm: what is left in caches, also of other CPUs, has to come back for it."""
+"""Asked for behind a storm: what is left in caches, also of other CPUs, has to come back for it."""
 STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
+SCARCE_MAPS = ("little of the second zone alone",)
+"""So little memory that CPUs take it all: behind a storm single frames are asked for, until all are given."""
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""
 OWNING_HISTORIES, REQUESTS = 60, 14
@@ -222,7 +224,7 @@ def _basics(sites: Sequence[Site], offers: Offers) -> Iterator[NamedCase]:
     """What every core is asked for, on maps of some names."""
     for site in sites:
         for memory in site.maps:
-            for steps in basics(memory.name, KINDS[: 1 + offers["kinds"]]):
+            for steps in basics(memory.name, KINDS[: 1 + offers["kinds"]], poison=offers["poison"]):
                 yield site, memory.name, (*steps_of(memory), *steps)
 
 
@@ -299,15 +301,16 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
     One CPU comes first, with as many requests as several have together: else they would be blamed for what it
     does not meet in a few.
     """
-    seeds = range(seed, seed + STORMS)
-    storms = [CaseStorm(1, STORM_CPUS * STORM_TURNS, number) for number in seeds]
-    storms += [CaseStorm(STORM_CPUS, STORM_TURNS, number) for number in seeds]
+    each = ((1, STORM_CPUS * STORM_TURNS), (STORM_CPUS, STORM_TURNS))
+    storms = [CaseStorm(*work, number) for work in each for number in range(seed, seed + STORMS)]
     for site in sites:
-        for memory in (one for one in site.maps if one.name in STORM_MAPS):
+        kinds = KINDS[: 1 + site.offers["kinds"]]
+        for memory in (one for one in site.maps if one.name in STORM_MAPS + SCARCE_MAPS):
             broken: set[int] = set()
             for storm in storms:
-                steps = (*steps_of(memory), storm, LARGEST_BLOCKS)
-                if storm.seed not in broken and _breaks(site.core, steps, tally):
+                frames = Fill("b1", 0, kinds[storm.seed % len(kinds)])
+                behind = frames if memory.name in SCARCE_MAPS else LARGEST_BLOCKS
+                if storm.seed not in broken and _breaks(site.core, (*steps_of(memory), storm, behind), tally):
                     broken.add(storm.seed)
                 if _hangs_too_often(tally) or not go_on(tally):
                     return

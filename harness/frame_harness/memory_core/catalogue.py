@@ -13,6 +13,8 @@ LOW_END, HIGH_START = 640 * KIB, MIB
 """Where memory below 1 MiB ends in a PC, and where it goes on."""
 DMA_END, NORMAL_END = 16 * MIB, 896 * MIB
 """Where a core of this design puts the borders of its zones."""
+MANY_PROTECTED = 16
+"""So many modules a boot loader brings along; every version of a core of this design has room for more."""
 PCI_HOLE: Span = (Paddr(3 * GIB), Paddr(4 * GIB))
 
 
@@ -104,6 +106,10 @@ def _protected(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap(
         "protected at both ends", (free(start, end),), (Protected(start, 64 * KIB), Protected(end - MIB, MIB))
     )
+    yield MemoryMap(
+        "many protected ranges", (free(start, end),),
+        tuple(Protected(start + 8 * MIB + at * 256 * KIB, 12 * KIB) for at in range(MANY_PROTECTED)),
+    )  # fmt: skip
     yield MemoryMap("protected beyond the map", (free(start, end),), (Protected(end + GIB, MIB),))
     yield MemoryMap("boot reaches half of it", (free(start, end),), hhdm_end=(start + end) // 2 // MIB * MIB)
     yield MemoryMap("boot reaches too little", (free(start, end),), hhdm_end=start + 64 * KIB)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from frame_harness.memory_core.basics import MAX_ORDER, NO_ORDERS
 from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
@@ -21,11 +22,6 @@ from frame_harness.memory_core.steps import (
     WrongFree,
 )
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
-
-MAX_ORDER = 11
-"""The largest order of a core; one that has a smaller largest order returns an error."""
-TOO_LARGE = (MAX_ORDER + 1, 63, 64, 255)
-"""Orders that no core has: it returns an error."""
 
 
 class Writer:
@@ -63,7 +59,7 @@ class Writer:
 
     def _order(self) -> int:
         if self._rng.random() < 0.01:
-            return self._rng.choice(TOO_LARGE)
+            return self._rng.choice(NO_ORDERS)
         return min(int(self._rng.expovariate(0.5)), MAX_ORDER)
 
     def _zone(self) -> str:

@@ -12,7 +12,7 @@ from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.clauses import TWO_OWNERS
 from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
 from frame_harness.memory_core.judging import CoreViolation, Owned
-from frame_harness.memory_core.maps import merged, rounded_out, without
+from frame_harness.memory_core.maps import length, merged, rounded_out, without
 from frame_harness.memory_core.marking import mark
 from frame_harness.memory_core.owning_play import own
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
@@ -41,6 +41,8 @@ from frame_harness.memory_core.wrong_frees import Target, target_of
 
 STORM_CPU_S: Final = 60.0
 """Of a storm: CPUs that wait for a lock use CPU time, too."""
+AMPLE_BYTES: Final = 8 << 20
+"""A storm does not take all of so much memory."""
 TARGETS: Final = 5
 """Frames that are mapped by the page tables of a case."""
 
@@ -117,6 +119,10 @@ def _take(
 ) -> Iterator[CoreViolation]:
     block = Owned(paddr_to_pfn(paddr), step.order, step.kind)
     play.core.looked_at |= {"CORE-12", "CORE-13", "CORE-14"}
+    if step.order > before.max_order:
+        play.over = True  # nobody can say which frames it has
+        yield answers.too_large(step.order, paddr, before.max_order)
+        return
     usable = merged([*play.memory.usable, *play.accepted.stray])
     yield from answers.judge_block(step, block, paddr, before, usable)
     play.owned.setdefault(step.name, []).append(block)
@@ -247,10 +253,15 @@ def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator
 
 def _storm(step: CaseStorm, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     """What one CPU breaks alone breaks the clause of that; what several break, theirs."""
+    if play.accepted.given_up and length(play.memory.usable) < AMPLE_BYTES:
+        return  # CPUs would write to what the core still needs, which is a fault of its own
     play.function, alone = ALLOC, step.cpus == 1
     there = {one.key for one in play.of(before)}
     what = f"{step.cpus} CPUs at once, {step.turns} requests each"
     reply = play.ask(f"core.storm {step.cpus} {step.turns} {step.seed}", STORM_CPU_S)
+    if reply.status == "panic" and any(judging.is_misaligned(block) for block in before.blocks):
+        play.over = True  # it may be about a block that should not have been given
+        return
     if reply.status == "panic":
         clause = "CORE-09" if alone else "CORE-21"
         yield play.panicked(clause, what, "each allocation and each free returns", reply)

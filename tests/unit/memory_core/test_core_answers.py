@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
-from frame_harness.memory_core.answers import judge_block, judge_error
+from frame_harness.memory_core.answers import judge_block, judge_error, too_large
 from frame_harness.memory_core.judging import Owned
 from frame_harness.memory_core.state import ZONES, CoreState, FreeBlock, Segment
 from frame_harness.memory_core.steps import Alloc
@@ -72,3 +72,8 @@ def test_frames_in_caches_count_as_free() -> None:
     cached = replace(STATE, blocks=(), cached=((Pfn(20), 0, 0),))
     [(clause, got)] = refused(0, cached)
     assert clause == "CORE-10" and "caches" in got
+
+
+def test_a_block_of_an_order_without_a_list_is_not_permitted() -> None:
+    found = too_large(64, Paddr(0x20000), STATE.max_order)
+    assert (found.key, found.expected) == (("CORE-12", "order"), "an error: the largest order is 11")

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from frame_harness.memory_core.basics import BORDER_MAPS, CACHE_MAPS, FREE_MAPS, basics
-from frame_harness.memory_core.catalogue import catalogue, large_catalogue
+from frame_harness.memory_core.basics import (
+    BORDER_MAPS,
+    CACHE_MAPS,
+    FREE_MAPS,
+    HIGH_MAPS,
+    MAX_ORDER,
+    NO_ORDERS,
+    PAIRS,
+    WHOLE_MAPS,
+    basics,
+)
+from frame_harness.memory_core.catalogue import NORMAL_END, PCI_HOLE, catalogue, large_catalogue
 from frame_harness.memory_core.state import KINDS, ZONES
-from frame_harness.memory_core.steps import Fill, WrongFree, parsed, require_sense, written
+from frame_harness.memory_core.steps import (
+    Alloc,
+    Fill,
+    Free,
+    Poison,
+    WrongFree,
+    parsed,
+    require_sense,
+    written,
+)
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 MIB = 1 << 20
 
 
 def test_their_maps_are_in_the_catalogue() -> None:
-    maps = (*catalogue(4 * MIB, 64 * MIB), *large_catalogue(4 * MIB, 1 << 30))
-    assert {*BORDER_MAPS, *CACHE_MAPS, *FREE_MAPS} <= {one.name for one in maps}
+    maps = (*catalogue(4 * MIB, 64 * MIB), *large_catalogue(4 * MIB, 6 << 30))
+    assert {*BORDER_MAPS, *CACHE_MAPS, *FREE_MAPS, *HIGH_MAPS, *WHOLE_MAPS} <= {one.name for one in maps}
 
 
 @pytest.mark.parametrize("kinds", [KINDS, KINDS[:1]])
@@ -28,6 +49,32 @@ def test_every_zone_kind_and_wrong_free_is_asked_for_in_words_that_are_read(kind
     for case in cases:
         assert parsed(written(case)) == case
         require_sense(case)
+
+
+@pytest.mark.parametrize("poison", [True, False])
+def test_blocks_of_each_order_are_split_merged_and_where_there_is_poison_poisoned(poison: bool) -> None:
+    cases = list(basics(WHOLE_MAPS[0], KINDS, poison=poison))
+    steps = [step for case in cases for step in case]
+    counts = Counter(step.order for step in steps if isinstance(step, Alloc) and step.name in PAIRS)
+    assert all(counts[order] >= 3 * len(PAIRS) for order in range(MAX_ORDER + 1))
+    poisoned = {step.name for step in steps if isinstance(step, Poison)}
+    assert len(poisoned) == poison * (MAX_ORDER + 1)
+
+
+def test_each_order_that_no_core_has_is_asked_for() -> None:
+    asked = [step for case in basics(FREE_MAPS[0], KINDS) for step in case if isinstance(step, Alloc)]
+    assert {*NO_ORDERS} <= {step.order for step in asked}
+
+
+def test_memory_above_4_gib_is_split_and_merged_where_nothing_else_can_be_given() -> None:
+    [memory] = [one for one in large_catalogue(4 * MIB, 6 << 30) if one.name in HIGH_MAPS]
+    high = [first for first, end in memory.usable if end > NORMAL_END]
+    assert high and min(high) >= PCI_HOLE[1]
+    [case] = basics(memory.name, KINDS)
+    assert any(isinstance(step, Alloc) and step.zone == ZONES[-1] and step.order > 0 for step in case)
+    assert {step.name for step in case if isinstance(step, Alloc)} == {
+        step.name for step in case if isinstance(step, Free)
+    }
 
 
 def test_nothing_is_asked_on_other_maps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.design import TREE
-from frame_harness.memory_core.judging import CoreViolation
+from frame_harness.memory_core.judging import Accepted, CoreViolation
 from frame_harness.memory_core.maps import MapRegion, MemoryMap
 from frame_harness.memory_core.operations import OPERATIONS
 from frame_harness.memory_core.owning_steps import CopyOnWrite
@@ -85,12 +86,17 @@ class Core:
         return np.zeros(512, [("flags", "<u4")])
 
 
-def played(step: CaseStep, answers: Mapping[str, Sequence[Answer]]) -> tuple[set[str], list[CoreViolation]]:
+def played(
+    step: CaseStep,
+    answers: Mapping[str, Sequence[Answer]],
+    state: CoreState = STATE,
+    accepted: Accepted | None = None,
+) -> tuple[set[str], list[CoreViolation]]:
     core: Any = Core({"core.totals": [("ok", "", {"managed": 256, "allocated": 0})], **answers})
-    play = Playing(core, MAP, frozenset())
+    play = Playing(core, MAP, frozenset(), accepted=accepted or Accepted())
     watch: Any = Watch()
-    play.watch, play.state, play.first = watch, STATE, STATE
-    found = list(OPERATIONS[type(step)](step, play, STATE))
+    play.watch, play.state, play.first = watch, state, state
+    found = list(OPERATIONS[type(step)](step, play, state))
     return core.looked_at, found
 
 
@@ -169,3 +175,19 @@ def test_a_storm_looks_at_frames_that_were_given(cpus: int, clause: str) -> None
         answer: Answer = ("ok", "", {"violations": 0, "allocated": allocated})
         looked_at, _ = played(CaseStorm(cpus, 10, 1), {"core.storm": [answer]})
         assert (clause in looked_at) == bool(allocated)
+
+
+@pytest.mark.parametrize(
+    ("block", "blamed"), [(FreeBlock(Pfn(256), 1, 0, 0), True), (FreeBlock(Pfn(257), 1, 0, 0), False)]
+)
+def test_a_panic_of_a_storm_is_blamed_on_cpus_only_where_no_block_is_misplaced(
+    block: FreeBlock, blamed: bool
+) -> None:
+    for cpus, clause in ((1, "CORE-09"), (3, "CORE-21")):
+        _, found = played(CaseStorm(cpus, 10, 1), {"core.storm": [PANIC]}, replace(STATE, blocks=(block,)))
+        assert [one.clause for one in found] == [clause] * blamed
+
+
+def test_no_storm_takes_all_memory_where_some_is_still_the_core_s_own() -> None:
+    free = Accepted(given_up=((Paddr(0x110000), Paddr(0x111000)),))
+    assert played(CaseStorm(3, 10, 1), {"core.storm": [PANIC]}, accepted=free) == (set(), [])
