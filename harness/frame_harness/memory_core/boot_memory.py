@@ -14,7 +14,7 @@ from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import Span, common
 from frame_harness.memory_core.state import CoreState
 
-_ENDS: Final = (("start", "end"), ("__0", "__1"))
+ENDS: Final = (("start", "end"), ("__0", "__1"))
 """The members of a piece: its first address, one past its last."""
 _BESIDE: Final = frozenset({"len", "accessible_limit"})
 """Members that do not say whether the allocator still gives anything; any other one may say that."""
@@ -74,5 +74,5 @@ def members_of(dtype: np.dtype[Any]) -> tuple[str, str, str] | None:
     if "len" not in names or len(others) != 1:
         return None
     pieces = dtype[others[0]]
-    ends = next((ends for ends in _ENDS if pieces.base.names == ends), None)
+    ends = next((ends for ends in ENDS if pieces.base.names == ends), None)
     return None if ends is None or len(pieces.shape) != 1 else (others[0], *ends)

@@ -12,11 +12,12 @@ from frame_harness.base.units import Paddr, Pfn, Vaddr, paddr_to_pfn
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
-from frame_harness.memory_core.boot_memory import BootMemory
+from frame_harness.memory_core.boot_memory import ENDS, BootMemory
 from frame_harness.memory_core.lists import Head, slot_type, walked
 from frame_harness.memory_core.maps import Span
 from frame_harness.memory_core.shapes import require_counts, require_members
 from frame_harness.memory_core.state import (
+    KINDS,
     ZONES,
     CoreState,
     Segment,
@@ -28,6 +29,8 @@ _CORE = "kernel_shim::memory::"
 _CACHED, _CACHED_OF_ZONES = "LOCAL_CACHED_FRAMES", "LOCAL_CACHED_ZONE_FRAMES"
 _CACHED_OF_KINDS, _QUARANTINED = "LOCAL_CACHED_ZONE_MIGRATETYPE_FRAMES", "POISON_QUARANTINE_PAGES"
 _WORD = 8
+_WORDS = {4: "<u4", 8: "<u8"}
+"""By bytes the type of a counter."""
 _BEHIND_OWNER = 8
 """Where the value of the shim's `SpinLock` begins; see `sync/spinlock.rs`."""
 
@@ -72,10 +75,12 @@ class CoreReader:
         self._boot = BootMemory(guest, _CORE, _BEHIND_OWNER)
         self._table_base = image.static(f"{_CORE}frame::METADATA_BASE_VIRT")[0]
         self._table_count = image.static(f"{_CORE}frame::METADATA_FRAME_COUNT")[0]
+        self._zones = int(self._buddy["zones"].shape[0])
+        counts = {_CACHED: 1, _CACHED_OF_ZONES: self._zones, _CACHED_OF_KINDS: self._zones * len(KINDS)}
         self._words = {
             name: place
-            for name in (_CACHED, _CACHED_OF_ZONES, _CACHED_OF_KINDS, _QUARANTINED)
-            if (place := _static_if_any(image, f"{_CORE}buddy::{name}"))
+            for name, count in {**counts, _QUARANTINED: 1}.items()
+            if (place := _words_if_any(image, f"{_CORE}buddy::{name}", count))
         }
 
     def read(self, structures: tuple[Structure, ...] | None = None) -> CoreState:
@@ -104,7 +109,7 @@ class CoreReader:
                     allocated=int(zone["allocated"]),
                     cached=None if cached_words is None else int(cached_words[at]),
                     # Those of the first kind come first, by zone.
-                    cached_of_kind=() if of_kinds is None else tuple(of_kinds[at :: len(ZONES)].tolist()),
+                    cached_of_kind=() if of_kinds is None else tuple(of_kinds[at :: self._zones].tolist()),
                 )
                 for at, zone in enumerate(allocator["zones"])
             ),
@@ -159,7 +164,7 @@ class CoreReader:
         cpus = count // kinds
         for index in np.flatnonzero(caches["len"]).tolist():
             frames = caches["frames"][index][: int(caches["len"][index])]
-            for paddr in frames.tolist():
+            for paddr in np.ascontiguousarray(frames).view("<u8").tolist():
                 yield paddr_to_pfn(paddr), index // cpus, index % cpus
 
     def _structures(self, allocator: Any, slots: NDArray[Any]) -> Iterator[Structure]:
@@ -183,7 +188,11 @@ class CoreReader:
         """Where a zone's bitmaps lie together, in versions that say so."""
         if "bitmap_pool" not in _names(self._buddy):
             return None
-        first, end = (Paddr(int(allocator["bitmap_pool"][zone][part])) for part in ("__0", "__1"))
+        pool = allocator["bitmap_pool"][zone]
+        ends = next((ends for ends in ENDS if _names(pool.dtype) == ends), None)
+        if ends is None:
+            return None
+        first, end = (Paddr(int(pool[part])) for part in ends)
         return (first, end) if first < end else None
 
     def _bits(self, segment: Any, zone: int, pool: Span | None) -> Iterator[Structure]:
@@ -210,7 +219,10 @@ class CoreReader:
 
     def _word(self, name: str) -> NDArray[Any] | None:
         place = self._words.get(name)
-        return None if place is None else self._guest.bytes_at(*place).view("<u8")
+        if place is None:
+            return None
+        at, size, word = place
+        return self._guest.bytes_at(at, size).view(word)
 
     def _number_if_any(self, name: str) -> int | None:
         words = self._word(name)
@@ -221,9 +233,15 @@ def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
     return dtype.names or ()
 
 
-def _static_if_any(image: Image, path: str) -> tuple[Vaddr, int] | None:
-    """A counter that this version lacks, or that nothing in it reads, is not in the image."""
+def _words_if_any(image: Image, path: str, count: int) -> tuple[Vaddr, int, str] | None:
+    """Where counters are, their bytes, the type of each.
+
+    Those that this version lacks, or that nothing in it reads, are not in the image. What is no plain number,
+    such as one in a lock, is not read.
+    """
     try:
-        return image.static(path)
+        at, size = image.static(path)
     except ImageError:
         return None
+    word = _WORDS.get(size // count) if size % count == 0 else None
+    return None if word is None else (at, size, word)

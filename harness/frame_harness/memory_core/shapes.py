@@ -9,6 +9,7 @@ import numpy as np
 from frame_harness.image.errors import ImageError
 from frame_harness.memory_core.state import KINDS, ZONES
 
+_WORD: Final = 8
 _OF_A_LIST: Final = ("base", "page_count", "free_lists", "buddy_bitmaps")
 _MEMBERS: Final = {
     "buddy::BuddyAllocator": ("zones",),
@@ -19,6 +20,14 @@ _MEMBERS: Final = {
 }
 _OF_A_BITMAP: Final = ("data", "num_bits")
 _OF_SEGMENTS: Final = ("segments", "segment_count", "segment_capacity")
+_NUMBERS: Final = {
+    "zone::Zone": ("page_count", "allocated"),
+    "zone::ZoneSegment": ("base", "page_count"),
+    "buddy::LocalFrameCache": ("len",),
+    "frame::MetaSlot": ("next", "prev"),
+}
+_RING: Final = frozenset({"first", "front", "head", "start", "tail"})
+"""Members of a cache whose frames need not begin at its first place."""
 _ANOTHER: Final = "a core that keeps its state so can be judged as soon as the harness knows how to read it"
 
 
@@ -37,6 +46,19 @@ def require_members(structures: dict[str, np.dtype[Any]]) -> None:
             wanted = (*wanted, *(_OF_SEGMENTS if "segments" in there else _OF_A_LIST))
         if missing := [member for member in wanted if member not in there]:
             raise _refused(name, f"a member {missing[0]} in {name}", ", ".join(there))
+        for member in _NUMBERS.get(name, ()):
+            if not _is_number(dtype[member]):
+                raise _refused(name, f"a number as {member} of {name}", f"{dtype[member]}")
+    _require_addresses(structures["buddy::LocalFrameCache"])
+
+
+def _require_addresses(cache: np.dtype[Any]) -> None:
+    """Refuse a cache that does not hold the addresses of its frames from its first place on."""
+    name = "buddy::LocalFrameCache"
+    if ring := _RING.intersection(cache.names or ()):
+        raise _refused(name, f"frames from the first place of {name} on", f"a member {min(ring)}, too")
+    if len(_shape(cache, "frames")) != 1 or not is_address(_base(cache, "frames")):
+        raise _refused(name, f"an address for each of frames of {name}", f"{cache['frames']}")
 
 
 def require_counts(allocator: np.dtype[Any], segment: np.dtype[Any]) -> None:
@@ -56,6 +78,17 @@ def require_counts(allocator: np.dtype[Any], segment: np.dtype[Any]) -> None:
     bitmaps = _base(segment, "buddy_bitmaps").names or ()
     if missing := [name for name in _OF_A_BITMAP if name not in bitmaps]:
         raise _refused("buddy_bitmaps", f"a member {missing[0]} in each of buddy_bitmaps", ", ".join(bitmaps))
+
+
+def is_address(dtype: np.dtype[Any]) -> bool:
+    """Whether a value is one word, or a structure that has one and nothing else."""
+    if dtype.names:
+        return len(dtype.names) == 1 and is_address(dtype[dtype.names[0]])
+    return dtype.kind == "u" and dtype.itemsize == _WORD
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "u" or is_address(dtype)
 
 
 def _shape(dtype: np.dtype[Any], member: str) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ ZONE = [
     ("page_count", "<u8"), ("allocated", "<u8"), ("segments", "<u8"), ("segment_count", "<u8"),
     ("segment_capacity", "<u8"),
 ]  # fmt: skip
+CACHE = [("len", "<u8"), ("frames", "<u8", (256,))]
 Members = list[Any]
 
 
@@ -26,7 +27,7 @@ def members_of(**others: Members) -> dict[str, np.dtype[Any]]:
         "buddy::BuddyAllocator": [("zones", ZONE, (3,))],
         "zone::Zone": ZONE,
         "zone::ZoneSegment": SEGMENT,
-        "buddy::LocalFrameCache": [("len", "<u8"), ("frames", "<u8", (256,))],
+        "buddy::LocalFrameCache": CACHE,
         "frame::MetaSlot": [("next", "<u8"), ("prev", "<u8")],
     }
     return {name: np.dtype(others.get(name.split("::")[-1], members)) for name, members in found.items()}
@@ -45,6 +46,11 @@ def test_structures_of_today_and_of_a_zone_with_lists_of_its_own_are_read() -> N
     require_counts(np.dtype([("zones", own_lists, (3,))]), np.dtype(own_lists))
 
 
+def test_a_cache_of_addresses_in_structures_of_their_own_is_read() -> None:
+    frame = [("start_address", [("__0", "<u8")])]
+    require_members(members_of(LocalFrameCache=[("len", "<u4"), ("frames", frame, (256,)), ("hits", "<u8")]))
+
+
 @pytest.mark.parametrize(
     ("others", "said"),
     [
@@ -55,6 +61,14 @@ def test_structures_of_today_and_of_a_zone_with_lists_of_its_own_are_read() -> N
         ({"Zone": without("segment_count", ZONE)}, "a member segment_count in zone::Zone"),
         ({"ZoneSegment": without("base", SEGMENT)}, "a member base in zone::ZoneSegment"),
         ({"MetaSlot": [("next", "<u8")]}, "a member prev in frame::MetaSlot, got next"),
+        ({"LocalFrameCache": [("len", "<u8"), ("frames", "<u4", (256,))]}, "an address for each of frames"),
+        ({"LocalFrameCache": [("len", "<u8"), ("frames", "u1", (256, 16))]}, "an address for each of frames"),
+        ({"LocalFrameCache": [*CACHE, ("head", "<u8")]}, "a member head, too"),
+        ({"LocalFrameCache": [("len", BITMAP), CACHE[1]]}, "a number as len of buddy::LocalFrameCache"),
+        (
+            {"Zone": [*without("allocated", ZONE), ("allocated", BITMAP)]},
+            "a number as allocated of zone::Zone",
+        ),
     ],
 )
 def test_a_member_that_is_not_there_is_named(others: dict[str, Members], said: str) -> None:
