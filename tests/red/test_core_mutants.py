@@ -44,7 +44,12 @@ SLOWEST = frozenset({"CORE-21", "CORE-22", "CORE-24"})
 BY_DEFAULT = tuple(bug for bug in ONE_A_CLAUSE if bug.clause not in SLOWEST)
 
 
-WITHOUT_ROOM = ["wraps around", "boot reaches too little", "too little memory"]
+WITHOUT_ROOM = [
+    "wraps around",
+    "boot reaches all slots but a page",
+    "boot reaches too little",
+    "too little memory",
+]
 """Maps that have none, or say what cannot be."""
 
 

@@ -39,6 +39,10 @@ HIDDEN_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-02", "takes a page behind what it can reach", "boot_alloc.rs",
+        (("is_hhdm_range_mapped_now(start, size)", "is_hhdm_range_mapped_now(start, size - PAGE_SIZE)"),),
+    ),
+    CoreMutant(
         "CORE-03", "looks at sixty-four regions for what is reserved", "boot_alloc.rs",
         (
             (
@@ -125,6 +129,15 @@ HIDDEN_MUTANTS = (
     CoreMutant(
         "CORE-15", "the last zone begins a page too late", "buddy.rs",
         (("if paddr < ZoneType::HighMem.span().0 {", "if paddr <= ZoneType::HighMem.span().0 {"),),
+    ),
+    CoreMutant(
+        "CORE-15", "looks at 32 bits of an address for its zone", "buddy.rs",
+        (
+            (
+                "    } else if paddr < ZoneType::HighMem.span().0 {",
+                "    } else if u64::from(paddr as u32) < ZoneType::HighMem.span().0 {",
+            ),
+        ),
     ),
     CoreMutant(
         "CORE-16", "loses the buddy of what goes to quarantine", "buddy.rs",

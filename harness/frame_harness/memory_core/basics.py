@@ -50,6 +50,7 @@ def basics(
     if map_name in HIGH_MAPS:  # more of one order than ends of the map leave: a largest block is split
         names = [f"b{at}" for at in range(HIGH_BLOCKS)]
         yield *(Alloc(name, 9, kinds[-1], ZONES[-1]) for name in names), *map(Free, names)
+        yield Fill("b1", MAX_ORDER, kinds[-1], ZONES[-1]), Free("b1")
 
 
 def _of_each_order(kinds: Sequence[str], *, poison: bool) -> Iterator[tuple[CaseOperation, ...]]:

@@ -15,6 +15,7 @@ DMA_END, NORMAL_END = 16 * MIB, 896 * MIB
 """Where a core of this design puts the borders of its zones."""
 MANY_PROTECTED = 16
 """So many modules a boot loader brings along; every version of a core of this design has room for more."""
+SLOT_BYTES = 64
 PCI_HOLE: Span = (Paddr(3 * GIB), Paddr(4 * GIB))
 
 
@@ -112,6 +113,11 @@ def _protected(start: int, end: int) -> Iterator[MemoryMap]:
     )  # fmt: skip
     yield MemoryMap("protected beyond the map", (free(start, end),), (Protected(end + GIB, MIB),))
     yield MemoryMap("boot reaches half of it", (free(start, end),), hhdm_end=(start + end) // 2 // MIB * MIB)
+    slots = end // PAGE_SIZE * SLOT_BYTES
+    yield MemoryMap(
+        "boot reaches all slots but a page", (free(PAGE_SIZE, LOW_END - 4 * KIB), free(start, end)),
+        hhdm_end=start + slots - PAGE_SIZE,
+    )  # fmt: skip
     yield MemoryMap("boot reaches too little", (free(start, end),), hhdm_end=start + 64 * KIB)
     yield MemoryMap(
         "boot reaches the second region alone", (free(end - MIB, end), free(start, start + 8 * MIB)),

@@ -41,7 +41,11 @@ def test_their_maps_are_in_the_catalogue() -> None:
 
 @pytest.mark.parametrize("kinds", [KINDS, KINDS[:1]])
 def test_every_zone_kind_and_wrong_free_is_asked_for_in_words_that_are_read(kinds: tuple[str, ...]) -> None:
-    cases = [case for name in (BORDER_MAPS[0], CACHE_MAPS[0], FREE_MAPS[0]) for case in basics(name, kinds)]
+    cases = [
+        case
+        for name in (BORDER_MAPS[0], CACHE_MAPS[0], FREE_MAPS[0], HIGH_MAPS[0])
+        for case in basics(name, kinds)
+    ]
     steps = [step for case in cases for step in case]
     fills = [step for step in steps if isinstance(step, Fill)]
     assert {step.zone for step in fills} == {"any", *ZONES} and {step.kind for step in fills} == {*kinds}
@@ -70,7 +74,8 @@ def test_memory_above_4_gib_is_split_and_merged_where_nothing_else_can_be_given(
     [memory] = [one for one in large_catalogue(4 * MIB, 6 << 30) if one.name in HIGH_MAPS]
     high = [first for first, end in memory.usable if end > NORMAL_END]
     assert high and min(high) >= PCI_HOLE[1]
-    [case] = basics(memory.name, KINDS)
+    [case, whole] = basics(memory.name, KINDS)
+    assert any(isinstance(step, Fill) and step.zone == ZONES[-1] for step in whole)
     assert any(isinstance(step, Alloc) and step.zone == ZONES[-1] and step.order > 0 for step in case)
     assert {step.name for step in case if isinstance(step, Alloc)} == {
         step.name for step in case if isinstance(step, Free)
