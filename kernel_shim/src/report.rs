@@ -42,6 +42,12 @@ pub fn set_recovers(recovers: bool) {
     RECOVERS.store(recovers, Ordering::Relaxed);
 }
 
+/// Panics, and nobody may take that for an answer.
+pub fn end_with(what: impl core::fmt::Display) -> ! {
+    set_recovers(false);
+    panic!("{what}");
+}
+
 /// Of this CPU.
 pub fn keep_next_panic(keeps: bool) {
     KEEPS_NEXT.store(if keeps { cpu::index() } else { NOBODY }, Ordering::Relaxed);

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.concurrency.elsewhere import programs_on
+from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed
@@ -44,12 +45,22 @@ LEAVES: dict[int, tuple[str, str]] = {
         "another CR0 or CR4",
     ),
     109: ('{ core::arch::asm!("sti"); panic!("no") }', ""),
+    110: ('core::arch::asm!("cli")', ""),
 }
 BY_ORDER: Edit = (
     IS_STORED,
     "        self.order.store(order, Release);\n        match order {\n"
     + "".join(f"            {order} => unsafe {{ {does} }},\n" for order, (does, _) in LEAVES.items())
     + "            _ => {}\n        }\n    }\n",
+)
+DISABLES: Edit = (
+    "                fence(Acquire);\n",
+    '                fence(Acquire);\n                unsafe { core::arch::asm!("cli") }\n',
+)
+SWAPS = "        self.refcount.compare_exchange(expect, new, AcqRel, Acquire)\n"
+BY_COUNT: Edit = (
+    SWAPS,
+    f'        if expect == 101 {{\n            unsafe {{ core::arch::asm!("sti") }}\n        }}\n{SWAPS}',
 )
 ENABLES: Edit = (
     "        self.generation.load(Acquire)\n",
@@ -59,7 +70,7 @@ ENABLES: Edit = (
 
 @pytest.fixture(scope="module")
 def image_of_leaves(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return build(frame_module(mutated(tmp_path_factory.mktemp("leaves"), (BY_ORDER,))), "release")
+    return build(frame_module(mutated(tmp_path_factory.mktemp("leaves"), (BY_ORDER, BY_COUNT))), "release")
 
 
 @pytest.mark.parametrize("order", [order for order, (_, words) in LEAVES.items() if words])
@@ -75,6 +86,34 @@ def test_a_call_that_leaves_the_cpu_otherwise_ends_the_guest(
     ):
         kernel.call(how.format(line))
     assert words in crash.value.summary
+
+
+def test_a_call_that_leaves_interrupts_disabled_ends_the_guest(
+    image_of_leaves: Image, tmp_path: Path
+) -> None:
+    """One of two requests that differ in one bit is carried out with interrupts enabled."""
+    with (
+        Kernel.boot(image_of_leaves, load_machine(write_machine(tmp_path))) as kernel,
+        pytest.raises(GuestCrashed) as crash,
+    ):
+        for paddr in ("0x1060000", "0x1061000"):
+            kernel.call(f"slot.set_order {paddr} 110")
+    assert "the call came back with interrupts disabled" in crash.value.summary
+
+
+@pytest.mark.parametrize("cpu", [0, 1])
+def test_a_step_of_a_storm_that_enables_interrupts_ends_the_guest(
+    cpu: int, image_of_leaves: Image, tmp_path: Path
+) -> None:
+    machine = load_machine(write_machine(tmp_path))
+    with (
+        Kernel.boot(image_of_leaves, machine, cpus=2) as kernel,
+        pytest.raises(GuestCrashed) as crash,
+    ):
+        cpus = Cpus(kernel)
+        cpus.frames([kernel.alloc()])
+        cpus.run({cpu: Job(("cas@0=101", "inc@0", "dec@0"), iterations=2)})
+    assert "a program came back with interrupts enabled" in crash.value.summary
 
 
 def test_a_call_that_turns_the_direction_of_copies_never_answers(
@@ -126,3 +165,14 @@ def test_a_module_that_enables_interrupts_in_a_call_never_passes(tmp_path: Path)
         result.out
     )
     assert result.says("came back with interrupts enabled"), result.out
+
+
+def test_a_module_that_leaves_interrupts_disabled_never_passes(tmp_path: Path) -> None:
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here([DISABLES]),
+        "--profile", "release", "-n", "1", "-k", "test_slot_method_at_the_boundaries and dec_ref",
+    )  # fmt: skip
+    assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, VerdictKind.CRASH, ()), (
+        result.out
+    )
+    assert result.says("the call came back with interrupts disabled"), result.out

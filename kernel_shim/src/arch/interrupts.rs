@@ -3,7 +3,9 @@
 //! The 8259 pair (Intel 8259A datasheet) works alike on microvm, q35 and pc, and needs no ACPI tables. Every line
 //! but COM1's is masked. Its output reaches the CPU through the local APIC.
 
-use super::local_apic;
+use super::{cpu, local_apic};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use shim_parts::MAX_CPUS;
 use x86_64::instructions::interrupts::enable_and_hlt;
 pub use x86_64::instructions::interrupts::{are_enabled, disable};
 use x86_64::instructions::port::Port;
@@ -15,6 +17,19 @@ const COM1_LINE: u8 = 4;
 const PRIMARY: u16 = 0x20; // both as on a PC (QEMU 7.2, hw/intc/i8259_common.c)
 const SECONDARY: u16 = 0xa0;
 const END_OF_INTERRUPT: u8 = 0x20; // OCW2, "non-specific EOI" (datasheet)
+
+/// Of each CPU, whether the subject is called with interrupts enabled. Only its own CPU uses it.
+static LENDS: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
+
+/// The text of a request decides, so that it is the same whenever the request is played; of many requests half say yes.
+pub fn lend_to(request: &str) {
+    let bits: u32 = request.bytes().map(u8::count_ones).sum();
+    LENDS[cpu::index()].store(bits % 2 == 1, Relaxed);
+}
+
+pub fn are_lent() -> bool {
+    LENDS[cpu::index()].load(Relaxed)
+}
 
 /// Sleeps until an interrupt was handled. Interrupts are off before and after.
 ///

@@ -3,7 +3,7 @@
 use super::output::{self, kind};
 use super::reader::LineReader;
 use super::table::{self, Tables};
-use crate::arch::{cpu, exit, recovery};
+use crate::arch::{cpu, exit, interrupts, recovery};
 use crate::report;
 use core::fmt;
 use shim_parts::args::Args;
@@ -64,6 +64,7 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
         return refuse(Code::Unknown, format_args!("{name}: no such command, try help"));
     };
     let controls = cpu::controls();
+    interrupts::lend_to(request);
     let mut call = || {
         (command.run)(&mut args, reply)?;
         // The command may have left words. A refusal is better than an argument without a meaning.
@@ -71,8 +72,7 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
     };
     let returned = if report::recovers() { recovery::call(call) } else { Some(call()) };
     if let Some(left) = cpu::left_behind(controls) {
-        report::set_recovers(false); // nobody may take this for an answer
-        panic!("`{request}` came back with {left}");
+        report::end_with(format_args!("`{request}` came back with {left}"));
     }
     match returned {
         Some(result) => Outcome::Returned(result),

@@ -4,7 +4,7 @@ use super::{operand, slot};
 use crate::memory::release::release_owned_block;
 use crate::memory::slot_table;
 use crate::memory::subject::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame};
-use crate::smp::call::subject;
+use crate::smp::call::{subject, subject_without_interrupts};
 use crate::sync::with_irqs_disabled;
 use shim_parts::args::{parse, Args};
 use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
@@ -72,7 +72,7 @@ impl Recipe {
             Step::Zeroed(zeroed) => options.zeroed(zeroed),
             Step::Purpose(purpose) => options.purpose(purpose),
         });
-        with_irqs_disabled(|token| subject(|| options.allocate(token)))
+        with_irqs_disabled(|token| subject_without_interrupts(|| options.allocate(token)))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{operand, slot};
 use crate::memory::subject::{self as frame, MetaSlot};
 use crate::memory::{boot_alloc, buddy, slot_table};
-use crate::smp::call::subject;
+use crate::smp::call::{subject, subject_without_interrupts};
 use core::ptr;
 use shim_parts::args::Args;
 use shim_parts::boot_frames::Request;
@@ -15,13 +15,17 @@ use x86_64::PhysAddr;
 pub const COMMANDS: &[Command] = &[
     Command::new("array.size", "<ram>", "metadata_size_for", size),
     Command::new("array.init", "<total_ram>", "init_metadata_array", init),
-    Command::new("array.get", "<paddr>", "get_meta", get),
-    Command::new("array.slot", "<paddr>", "get_meta_slot", get_slot),
+    Command::new("array.get", "<paddr>", "get_meta", |args, reply| show_slot(args, reply, frame::get_meta)),
+    Command::new("array.slot", "<paddr>", "get_meta_slot", |args, reply| show_slot(args, reply, frame::get_meta_slot)),
     Command::new("array.snapshot", "<paddr>", "frame_meta_debug_snapshot", snapshot),
     Command::new("array.matches", "<paddr> <gen>", "meta_generation_matches", matches),
     Command::new("array.poisoned", "<paddr> <order>", "block_phys_has_poison_guard", poisoned),
-    Command::new("array.unmap", "<paddr>", "invoke_vtable_on_unmap", unmap),
-    Command::new("array.lastref", "<paddr>", "invoke_vtable_on_last_ref", last_ref),
+    Command::new("array.unmap", "<paddr>", "invoke_vtable_on_unmap", |args, _| {
+        call_hook(args, frame::invoke_vtable_on_unmap)
+    }),
+    Command::new("array.lastref", "<paddr>", "invoke_vtable_on_last_ref", |args, _| {
+        call_hook(args, frame::invoke_vtable_on_last_ref)
+    }),
     Command::new("boot.log", "", "what the boot allocator was asked for", boot_log),
 ];
 
@@ -48,18 +52,9 @@ fn init(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn get(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn show_slot(args: &mut Args<'_>, reply: &mut Reply, get: impl FnOnce(PhysAddr) -> &'static MetaSlot) -> CommandResult {
     let paddr = only_paddr(args)?;
-    reply_address(subject(|| frame::get_meta(paddr)), reply)
-}
-
-fn get_slot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let paddr = only_paddr(args)?;
-    reply_address(subject(|| frame::get_meta_slot(paddr)), reply)
-}
-
-fn reply_address(slot: &MetaSlot, reply: &mut Reply) -> CommandResult {
-    reply.hex("slot", ptr::from_ref(slot).addr());
+    reply.hex("slot", ptr::from_ref(subject(|| get(paddr))).addr());
     Ok(())
 }
 
@@ -90,22 +85,11 @@ fn poisoned(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-/// The address of a frame whose hooks can be called, because its vtable bits may be followed.
-fn hooked_paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
+/// Calls a hook of a frame, whose vtable bits may be followed.
+fn call_hook(args: &mut Args<'_>, invoke: impl FnOnce(PhysAddr)) -> CommandResult {
     let paddr = only_paddr(args)?;
     slot::require_followable(frame::get_meta(paddr))?;
-    Ok(paddr)
-}
-
-fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let paddr = hooked_paddr(args)?;
-    subject(|| frame::invoke_vtable_on_unmap(paddr));
-    Ok(())
-}
-
-fn last_ref(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let paddr = hooked_paddr(args)?;
-    subject(|| frame::invoke_vtable_on_last_ref(paddr));
+    subject_without_interrupts(|| invoke(paddr));
     Ok(())
 }
 

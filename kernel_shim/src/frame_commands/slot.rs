@@ -24,23 +24,16 @@ macro_rules! result {
 
 /// The command of a method that returns nothing, with a number as argument or without.
 macro_rules! action {
-    ($method:ident, $help:literal) => {
-        Command::new(concat!("slot.", stringify!($method)), "<paddr>", $help, |args, _| {
-            let slot = only_slot(args)?;
-            subject(|| slot.$method());
-            Ok(())
-        })
-    };
-    ($method:ident($argument:ident: $kind:ident), $help:literal) => {
+    ($method:ident$(($argument:ident: $kind:ident))?, $help:literal) => {
         Command::new(
             concat!("slot.", stringify!($method)),
-            concat!("<paddr> <", stringify!($argument), ">"),
+            concat!("<paddr>"$(, " <", stringify!($argument), ">")?),
             $help,
             |args, _| {
                 let slot = operand::slot(args)?;
-                let $argument = args.$kind(stringify!($argument))?;
+                $(let $argument = args.$kind(stringify!($argument))?;)?
                 args.end()?;
-                subject(|| slot.$method($argument));
+                subject(|| slot.$method($($argument)?));
                 Ok(())
             },
         )
@@ -97,16 +90,9 @@ fn cas_refcount(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let slot = operand::slot(args)?;
     let (expect, new) = (args.u32("expect")?, args.u32("new")?);
     args.end()?;
-    match subject(|| slot.cas_refcount(expect, new)) {
-        Ok(before) => {
-            reply.hex("v", before);
-            Ok(())
-        }
-        Err(found) => {
-            reply.hex("v", found);
-            Err(failed("Err"))
-        }
-    }
+    let swapped = subject(|| slot.cas_refcount(expect, new));
+    reply.hex("v", swapped.unwrap_or_else(|found| found));
+    swapped.map(drop).map_err(|_| failed("Err"))
 }
 
 fn fetch_or_guard(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {

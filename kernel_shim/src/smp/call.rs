@@ -1,16 +1,35 @@
 //! A console command as the step of a program: other CPUs can run every command of the table.
 
+use crate::arch::interrupts;
 use crate::console::dispatch;
 use crate::cpus::markers::{smp_call_begins, smp_call_ended};
 use crate::cpus::panics::answer;
 use crate::cpus::record::{Cpu, LINE_BYTES};
+use crate::report;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::reply::{Answer, Outcome};
+use x86_64::instructions::interrupts::enable;
 
 /// Calls the subject, between two places at which a debugger can hold the CPU. Each command that calls a function of the
 /// subject does so through here. The accesses of that function to a slot are those between the two places.
+/// Of half of the requests interrupts are enabled meanwhile, and must be so behind it.
 #[inline(always)]
 pub fn subject<R>(f: impl FnOnce() -> R) -> R {
+    if !interrupts::are_lent() {
+        return subject_without_interrupts(f);
+    }
+    enable();
+    let result = subject_without_interrupts(f);
+    if !interrupts::are_enabled() {
+        report::end_with("the call came back with interrupts disabled");
+    }
+    interrupts::disable();
+    result
+}
+
+/// The same, for what a kernel calls with interrupts disabled alone.
+#[inline(always)]
+pub fn subject_without_interrupts<R>(f: impl FnOnce() -> R) -> R {
     smp_call_begins();
     let result = f();
     smp_call_ended();

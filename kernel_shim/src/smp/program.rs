@@ -6,6 +6,7 @@ use crate::arch::cpu;
 use crate::cpus::markers::{smp_step_begins, smp_step_ended};
 use crate::cpus::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
 use crate::memory::buddy_locks;
+use crate::report;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::random::Random;
@@ -21,6 +22,7 @@ pub fn run(me: &'static Cpu) {
     if !traced {
         buddy_locks::borrow_caches();
     }
+    let controls = cpu::controls();
     me.began_tsc.store(cpu::time_stamp(), Relaxed);
     for _ in 0..me.iterations.load(Relaxed) {
         if SMP.stopped() || !iterate(&mut context, &steps[..n_steps], traced, logged) {
@@ -29,6 +31,9 @@ pub fn run(me: &'static Cpu) {
         count(&me.counters.iterations);
     }
     me.ended_tsc.store(cpu::time_stamp(), Relaxed);
+    if let Some(left) = cpu::left_behind(controls) {
+        report::end_with(format_args!("a program came back with {left}"));
+    }
     while context.held.len() > 0 {
         let index = context.held.len() - 1;
         let done = context.held.release(index, &me.counters).into();
