@@ -65,6 +65,15 @@ BUILTIN = (
         move("make_live", "slot.set_refcount(1);", "slot.begin_epoch_unless_poisoned()"),
     ),
     weak(
+        "first-life-published-by-its-claim",
+        "ALLOC-16",
+        swap(
+            "make_live",
+            "slot.cas_refcount(REFCOUNT_UNUSED, REFCOUNT_NOBODY)",
+            "slot.cas_refcount(REFCOUNT_UNUSED, u32::from(slot.generation() == 0))",
+        ),
+    ),
+    weak(
         "published-relaxed",
         "ALLOC-16",
         swap("make_live", "slot.set_refcount(1);", "slot.refcount.store(1, Relaxed);"),

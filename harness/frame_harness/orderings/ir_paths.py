@@ -16,7 +16,16 @@ from frame_harness.orderings.ir_calls import ModuleCalls
 from frame_harness.orderings.ir_compute import bits_of, evaluate, value_of
 from frame_harness.orderings.ir_state import Frame, State
 from frame_harness.orderings.ir_syntax import Instruction
-from frame_harness.orderings.ir_values import Symbol, Value, compare, sources, unknown
+from frame_harness.orderings.ir_text import Register
+from frame_harness.orderings.ir_values import (
+    Symbol,
+    Value,
+    compare,
+    sources,
+    unknown,
+    widened_truth,
+    with_truth,
+)
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 
 MAX_PATHS: Final = 4_000
@@ -27,6 +36,8 @@ MAX_STEPS: Final = 400_000
 OPEN_VISITS: Final = 2
 VISITS: Final = 10_000
 _ORDERS: Final = ("atomicrmw", "cmpxchg", "fence", "asm")
+_WRITES: Final = {"store": 1, "atomicrmw": 0, "cmpxchg": 0}
+"""What writes, with the place of the address among its operands."""
 
 
 class PathError(HarnessError):
@@ -51,7 +62,7 @@ class Walker:
         self._module = module
         self._subject = subject
         self._methods = f"{slot.name}::"
-        accesses = Accesses(module, subject, slot)
+        self._accesses = accesses = Accesses(module, subject, slot)
         assembly = Assembly(module, accesses, assemble)
         self._handlers: dict[str, Callable[[State, Instruction], list[State]]] = {
             **accesses.handlers(),
@@ -127,11 +138,35 @@ class Walker:
 
     def _step(self, state: State) -> list[State]:
         instruction = state.frame.instruction
+        if instruction.op in _WRITES and (other := self._decided(state, instruction)):
+            return [other]
         handler = self._handlers.get(instruction.op)
         if handler is not None:
             return handler(state, instruction)
         state.define(value_of(self._module, state.frame.values, instruction))
         return []
+
+    def _decided(self, state: State, instruction: Instruction) -> State | None:
+        """Decide a truth value of which what is written was made; return the path on which it does not hold.
+
+        `u32::from(a == b)` is one value to the compiler, and two to whoever reads it.
+        """
+        bits, values = bits_of(instruction.type), state.frame.values
+        if self._accesses.where(state, evaluate(values, instruction.operands[_WRITES[instruction.op]])).local:
+            return None
+        for at, operand in enumerate(instruction.operands):
+            widened = widened_truth(evaluate(values, operand, bits))
+            if widened is None or at == _WRITES[instruction.op] or not isinstance(operand, Register):
+                continue
+            other: State | None = None
+            truth = state.truth(widened.inputs[0])
+            if truth is None:
+                truth, other = True, state.copy()
+                other.assume(widened.inputs[0], False)
+                state.assume(widened.inputs[0], True)
+            values[operand.name] = with_truth(values[operand.name], widened, truth, bits)
+            return other or self._decided(state, instruction)
+        return None
 
 
 def _place(frame: Frame) -> tuple[str, str]:

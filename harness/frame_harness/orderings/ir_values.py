@@ -8,6 +8,9 @@ from functools import cached_property
 from typing import Final
 
 MASK64: Final = (1 << 64) - 1
+_WIDENING: Final = {"zext": 1, "sext": -1}
+"""What becomes of a truth value that holds."""
+_COMPARISONS: Final = ("eq", "not", "ult", "ugt", "slt", "sgt")
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,29 @@ def _number(op: str, left: int, right: int, bits: int) -> int:
 
 def _signed_fully(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) & 1 else value
+
+
+def widened_truth(value: Value) -> Symbol | None:
+    """Return a truth value that an integer was made of by widening it; None where there is none."""
+    terms = value.terms if isinstance(value, Sum) else ()
+    return next((symbol for symbol, _ in terms if symbol.kind in _WIDENING and _is_truth(symbol)), None)
+
+
+def with_truth(value: Value, widened: Symbol, truth: bool, bits: int) -> Value:
+    """Return an integer in which a widened truth value is decided, as a number where it is one then."""
+    if not isinstance(value, Sum):
+        return value
+    number = _WIDENING[widened.kind] if truth else 0
+    constant = value.constant + sum(factor * number for symbol, factor in value.terms if symbol == widened)
+    terms = tuple(term for term in value.terms if term[0] != widened)
+    return Sum(terms, constant & MASK64) if terms else constant & ((1 << bits) - 1)
+
+
+def _is_truth(widened: Symbol) -> bool:
+    symbol = single(widened.inputs[0])
+    return symbol is not None and (
+        symbol.kind in _COMPARISONS or (symbol.kind in ("and", "or") and symbol.name == "1")
+    )
 
 
 def negated(value: Value) -> Value:

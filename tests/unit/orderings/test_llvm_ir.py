@@ -205,6 +205,26 @@ def test_an_owned_field_is_computed_with() -> None:
             assert [access.written for access in path if access.writes] == [count - 1]
 
 
+def test_a_truth_value_that_is_written_as_a_number_is_two_paths() -> None:
+    body = """  %p = getelementptr i8, ptr %self, i64 32
+  %q = getelementptr i8, ptr %self, i64 24
+  %1 = load atomic i32, ptr %q acquire, align 4, !dbg !130
+  %2 = icmp eq i32 %1, 0
+  %3 = zext i1 %2 to i32
+  %4 = sub i32 8, %3
+  %5 = sext i1 %2 to i32
+  store atomic i32 %4, ptr %p release, align 4, !dbg !130
+  %6 = atomicrmw xchg ptr %p, i32 %5 release, align 4, !dbg !130
+  br i1 %2, label %yes, label %no
+yes:
+  store atomic i32 1, ptr %q release, align 4, !dbg !130
+  ret void
+no:
+  ret void"""
+    written = [[access.written for access in path if access.writes] for path in walked(body).paths]
+    assert sorted(written) == [[7, 2**32 - 1, 1], [8, 0]]
+
+
 def test_a_cmpxchg_goes_both_ways() -> None:
     ends = {tuple(access.done for access in path if access.is_update) for path in walked(CAS_LOOP).paths}
     assert {(True,), (False, True)} <= ends
