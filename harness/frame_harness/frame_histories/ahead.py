@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
-from frame_harness.frame_histories.commands import Command, encode
+from frame_harness.frame_histories.commands import Command, Op, encode
 from frame_harness.frame_histories.differences import HistoryDifference, of_crash, of_reply
 from frame_harness.frame_histories.differences import of_slots as difference_of_slots
 from frame_harness.frame_histories.interpreter import Prediction
@@ -80,7 +80,7 @@ class Ahead:
         packed = lockstep.expected.packed
         seen = [packed(slots[pfn]) for pfn in looked]
         seen += [_page(lockstep.byte_of(pfn)) for pfn in pages]
-        ask = Ask(encode(command), looked, pages)
+        ask = Ask(encode(command), looked, pages, reports=command.op is Op.HOOK_LOG)
         self.planned.append(Planned(command, prediction, ask, b"".join(seen)))
         return lockstep.handed_out(command, prediction, touched)
 

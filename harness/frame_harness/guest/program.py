@@ -31,11 +31,14 @@ class Ask(NamedTuple):
         slots: pfns of slots whose bytes are kept.
         pages: pfns of frames of the buddy's, of which the first word is kept and how many words behind it,
             each as u64, equal the one before.
+        reports: it changes nothing, so that it can be sent again, to the console, where its reply is longer
+            than the room in RAM.
     """
 
     line: str
     slots: Sequence[Pfn] = ()
     pages: Sequence[Pfn] = ()
+    reports: bool = False
 
     @property
     def text(self) -> str:
@@ -137,9 +140,15 @@ class Program:
             self.tell([Reply(ask.line, ReplyLine(0, "ok")) for ask in asks], begun - 1)
             raise
         said = self._said[: int(self._record["n_said"])].tobytes()
-        replies = list(_replies(said, [ask.line for ask in asks[:done]]))
+        lines = [ask.line for ask in asks[:done]]
+        if len(said) < len(self._said) or not asks[done - 1].reports:
+            replies = list(_replies(said, lines))
+            self.kernel.log.was_several(replies)
+            return replies
+        # The room is full: the last reply is cut off, and the guest began no command behind it.
+        replies = list(_replies(_whole(said, done - 1), lines[:-1]))
         self.kernel.log.was_several(replies)
-        return replies
+        return [*replies, self.kernel.request(lines[-1])]
 
     def _carry_out(self, n_bytes: int) -> int:
         """Let the guest run what was written; returns how many commands it ran."""
@@ -152,6 +161,15 @@ class Program:
         commands = self.kernel.commands
         commands.clear()
         commands.extend(reply.request for reply in replies[max(0, index - 3) : index + 1])
+
+
+def _whole(said: bytes, count: int) -> bytes:
+    """The first replies, with their data, of what breaks off somewhere behind them."""
+    if count == 0:
+        return b""
+    mark = b"=%d " % (count - 1)
+    at = 0 if said.startswith(mark) else said.index(b"\n" + mark) + 1
+    return said[: said.index(b"\n", at) + 1]
 
 
 def _replies(said: bytes, requests: Sequence[str]) -> Iterator[Reply]:

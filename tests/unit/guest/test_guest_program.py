@@ -57,6 +57,21 @@ def test_what_would_end_the_guest_or_nest_is_refused_with_a_reason(kernel: Kerne
     assert kernel.alive
 
 
+@pytest.mark.parametrize("ahead", [(), ("stats", "map")], ids=["alone", "behind-others"])
+def test_a_report_that_is_longer_than_the_room_is_told_by_the_console(
+    kernel: Kernel, ahead: tuple[str, ...]
+) -> None:
+    for _ in range(2000):
+        kernel.release(kernel.alloc(zeroed=False))
+    lines = [*ahead, "vt.log", "stats"]
+    replies = kernel.program.run([Ask(line, reports=line == "vt.log") for line in lines]).replies
+    assert [reply.request for reply in replies] == lines
+    assert {reply.status for reply in replies} == {"ok"}
+    assert replies[-2]["n"] == len(replies[-2].data) == 2000
+    with pytest.raises(ProtocolError):
+        kernel.program.run([Ask("vt.log")])
+
+
 def test_a_panic_is_an_answer_and_the_next_command_runs(kernel: Kernel) -> None:
     free = kernel.alloc()
     kernel.release(free)
