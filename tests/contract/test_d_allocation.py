@@ -10,6 +10,7 @@ import pytest
 from frame_harness.base.units import Paddr
 from frame_harness.frame_guest.expecting import expect_field
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_metadata.constants import C
 from frame_harness.guest.checks import expect, expect_panic, number
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 
@@ -205,6 +206,20 @@ def test_buddy_is_asked_for_one_frame_of_the_right_migratetype(kernel: Kernel) -
             if r["op"] == "alloc"
         ]
         expect(f"requests to the buddy for {purpose}", asked, [("0", migratetype, paddr)])
+
+
+@pytest.mark.clause("ALLOC-08", at="FrameAllocOptions::allocate")
+def test_buddy_is_asked_for_the_same_again_where_a_poisoned_frame_is_passed_over(kernel: Kernel) -> None:
+    for purpose, migratetype in MIGRATETYPES:
+        paddr = kernel.buddy_alloc(0, migratetype)
+        kernel.slots()["guard"][paddr >> 12] = C.guard_poisoned
+        kernel.offer(paddr)
+        kernel.call("buddy.log clear")
+        if kernel.request(f"alloc new purpose={purpose}").status == "panic":
+            continue  # which GUARD-08 is about
+        rows = kernel.call("buddy.log").rows()
+        asked = {(row["order"], row["mt"]) for row in rows if row["op"] == "alloc"}
+        expect(f"requests to the buddy for {purpose}", asked, {("0", migratetype)})
 
 
 @pytest.mark.clause("ALLOC-09", at="FrameAllocOptions::allocate")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr, Pfn
 from frame_harness.contract.boundaries import around, one_bit_off
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata import frame_values as values
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.guest.boundaries import outcomes, tell
 from frame_harness.guest.checks import ClauseViolated, Values, expect
@@ -146,6 +148,15 @@ def test_slot_of_each_large_page(bare_kernel: Kernel) -> None:
     base, frames = table_base(bare_kernel), section_ends(bare_kernel, LARGE_PAGE)
     replies = ask(bare_kernel, "array.slot", [(pfn << 12,) for pfn in frames])
     expect_each(bare_kernel, replies, [{"slot": base + pfn * 64} for pfn in frames])
+
+
+@pytest.mark.clause("ARRAY-06", at="get_meta_slot")
+@pytest.mark.parametrize("command", ["array.slot", "array.get"])
+def test_slot_of_every_frame_of_a_small_memory(shared_kernel: Kernel, command: str) -> None:
+    """Two frames, neither at a boundary, that have each other's slot are told apart by nothing else."""
+    base, frames = shared_kernel.witness.meta_paddr + shared_kernel.hhdm, range(shared_kernel.frames)
+    replies = ask(shared_kernel, command, [(pfn << 12,) for pfn in frames])
+    expect_each(shared_kernel, replies, [{"slot": base + pfn * 64} for pfn in frames])
 
 
 @pytest.mark.clause("ARRAY-07", at="get_meta_slot")
@@ -321,15 +332,29 @@ def test_poison_is_found_in_each_boundary_frame_of_each_order(bare_kernel: Kerne
 
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
 def test_poison_is_found_in_every_frame_of_a_block(bare_kernel: Kernel) -> None:
-    """A scan may take several frames at a time: each place in such a group is one that it can miss."""
+    """A scan may take several frames at a time: each place in such a group is one that it can miss.
+
+    One frame in three is free, one in use, one anything; the flags say POISONED where the guard does not.
+    """
     requests, wanted = [], list[dict[str, int]]()
+    block = 1 << EVERY_FRAME_TO_ORDER
     for order in range(EVERY_FRAME_TO_ORDER + 1):
-        block = 1 << EVERY_FRAME_TO_ORDER
         for pfn in range(block, block + (1 << order)):
             poke = f"slot.poke {pfn << 12:#x} {OFFSETS['guard']} "
             requests += [poke + "00000080", f"array.poisoned {block << 12:#x} {order}", poke + "00000000"]
-            wanted += [{}, {"v": 1}, {}]
-    expect_each(bare_kernel, outcomes(bare_kernel, requests), wanted)
+            requests.append(f"array.poisoned {block << 12:#x} {order}")
+            wanted += [{}, {"v": 1}, {}, {"v": 0}]
+    rows, rng = bare_kernel.slots()[block : 2 * block], np.random.default_rng(block)
+    kept = rows.copy()
+    try:
+        rows.view(np.uint8)[:] = rng.integers(0, 256, rows.nbytes, np.uint8)
+        rows["guard"] &= POISONED - 1
+        for part, flags, count in ((0, C.flag_free, C.refcount_unused), (1, C.flag_allocated, 2)):
+            rows["flags"][part::3], rows["refcount"][part::3] = flags, count
+        rows["flags"] |= C.flag_poisoned
+        expect_each(bare_kernel, outcomes(bare_kernel, requests), wanted)
+    finally:
+        rows[:] = kept
 
 
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -175,4 +176,6 @@ def test_functions_of_an_address_on_slots_in_use(
     due = [
         (hook, at) for line, at, slot, _ in asked if slot["vtable"] for hook in HOOKS.get(line.split()[0], ())
     ]
-    expect("hooks that were called", called, due, base=16)
+    wrong = [*(Counter(due) - Counter(called)), *(Counter(called) - Counter(due))]
+    function = f"invoke_vtable_{wrong[0][0]}" if wrong else ""
+    expect("hooks that were called", called, due, base=16, function=function)

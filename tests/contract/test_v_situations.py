@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
+from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.frame_guest.kernel import Boot, Kernel
+from frame_harness.frame_storms.memory import FrameMemory, growth_of
 from frame_harness.guest.checks import OtherClauseViolated, expect, expect_panic
 
 pytestmark = pytest.mark.one_machine
@@ -20,6 +22,7 @@ DIRT = 0xA5
 POISONED = 1 << 31
 HEALTHY_EVERY = 700
 SMALL_RAM = "24 MiB"
+MANY_LIVES = (1 << 16) + 2
 LIVES = 24
 """Allocations in each situation: more than a cache holds."""
 BUILDERS = (
@@ -193,6 +196,30 @@ def test_every_frame_of_memory_begins_a_life_like_any_other(boot: Boot) -> None:
     payloads = [kernel.payload(pfn_to_paddr(Pfn(int(run[0]))), frames=len(run)) for run in runs]
     dirty = [count for one in payloads for count in np.count_nonzero(one.reshape(-1, PAGE_SIZE), axis=1)]
     expect_same("payload", free, np.array(dirty), np.zeros(len(free)))
+
+
+@pytest.mark.level("sequence")
+@pytest.mark.clause("ALLOC-04", "ALLOC-11", "GEN-02", "REF-01", at=ALLOCATE)
+def test_each_of_many_lives_is_like_the_first(shared_kernel: Kernel) -> None:
+    """A number of 16 bits that somebody counts with has wrapped behind them."""
+    kernel, cpus, memory = shared_kernel, Cpus(shared_kernel), FrameMemory(shared_kernel)
+    (held,) = frames = memory.take(1)
+    cpus.frames(frames)
+    before = kernel.slots()["generation"].copy()
+    life = ("alloc.zeroed", "clean", "inc@0", "dec@0", "drop")
+    outcome = cpus.run({0: Job(life, iterations=MANY_LIVES)})
+    for first in outcome.violations:
+        what = f"value that `{first.op}` found in life {first.iteration} of {MANY_LIVES}"
+        clause, function = ("ALLOC-04", ALLOCATE) if first.op == "clean" else ("REF-01", "MetaSlot::dec_ref")
+        expect(what, first.got, first.expected, base=16, frame=first.paddr, function=function, clause=clause)
+    expect("allocations", outcome.total("allocated"), MANY_LIVES, clause="ALLOC-11")
+    begun = growth_of(before, kernel.slots()["generation"])
+    expect("generations that began", begun, MANY_LIVES, field="generation", clause="GEN-02")
+    count = int(kernel.slots()[held >> 12]["refcount"])
+    what = f"reference count after {MANY_LIVES} balanced pairs"
+    expect(what, count, 1, frame=held, field="refcount", function="MetaSlot::dec_ref", clause="REF-01")
+    memory.end(outcome, frames)
+    memory.expect_as_before()
 
 
 def expect_same(name: str, pfns: Sequence[int], found: np.ndarray, wanted: np.ndarray) -> None:

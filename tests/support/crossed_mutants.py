@@ -11,6 +11,9 @@ POISONED = "        if slot.is_guard_poisoned() {\n            // The buddy"
 SECOND_LOOK = "        if found & meta_guard::POISONED != 0 {\n            return false;\n"
 FIRST_CPU = "core::arch::x86_64::__cpuid(1).ebx >> 24 == 0"
 IS_HIGH = "frame.start_address.as_u64() >> 32 != 0"
+SCAN = "        .any(|paddr| get_meta(paddr).is_guard_poisoned())\n"
+BEGINS = "paddr.as_u64() == frame_phys"
+IS_NOT_FREE = "get_meta(paddr).get_flags() & frame_flags::FREE == 0"
 GENERATION = "    expected == get_meta(phys).generation()\n"
 
 
@@ -260,7 +263,107 @@ ELSEWHERE = [
     ),
 ]
 
-CROSSED = [*RECIPES, *OTHERS, *IN_USE, *HIGH, *ELSEWHERE, SCATTERED]
+# Right as long as no counter wraps, for all frames but two, or for the first frame that is asked for.
+RARE = [
+    mutant(
+        "two frames have each other's slot",
+        "ARRAY-06",
+        (
+            "unsafe { table.add(pfn as usize) };",
+            "unsafe { table.add(match pfn { 5001 => 5002, 5002 => 5001, pfn => pfn as usize }) };",
+        ),
+        where="every_frame",
+    ),
+    mutant(
+        "one of 65536 frames is not zeroed",
+        "ALLOC-04",
+        (
+            "fn zero_payload(frame: PhysFrame) {\n",
+            "fn zero_payload(frame: PhysFrame) {\n"
+            "    static ZEROED: atomic::AtomicU16 = atomic::AtomicU16::new(0);\n"
+            "    if ZEROED.fetch_add(1, Relaxed) == u16::MAX {\n        return;\n    }\n",
+        ),
+        where="many_lives",
+    ),
+    mutant(
+        "one of 65536 lives has no generation of its own",
+        "GEN-02",
+        (
+            "        self.generation.fetch_add(1, Release);\n",
+            "        static EPOCHS: atomic::AtomicU16 = atomic::AtomicU16::new(0);\n"
+            "        let later = EPOCHS.fetch_add(1, Relaxed) == u16::MAX;\n"
+            "        self.generation.fetch_add(u32::from(!later), Release);\n",
+        ),
+        where="many_lives",
+    ),
+    mutant(
+        "one of 65536 references is not given back",
+        "REF-01",
+        (
+            "            held => Some(held - 1),\n",
+            "            held => {\n"
+            "                static GIVEN_BACK: atomic::AtomicU16 = atomic::AtomicU16::new(0);\n"
+            "                let lost = GIVEN_BACK.fetch_add(u16::from(held > 1), Relaxed) == u16::MAX;\n"
+            "                Some(held - u32::from(!lost))\n            }\n",
+        ),
+        where="many_lives",
+    ),
+    mutant(
+        "allocations are counted with 16 bits",
+        "ALLOC-11",
+        (
+            "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire) {\n",
+            "        static SERVED: atomic::AtomicU16 = atomic::AtomicU16::new(0);\n"
+            "        SERVED.store(SERVED.load(Relaxed) + 1, Relaxed);\n"
+            "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire) {\n",
+        ),
+        where="many_lives",
+        profile="dev",
+    ),
+    mutant(
+        "another kind of memory in place of a poisoned frame",
+        "ALLOC-08",
+        (
+            "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire) {\n"
+            "            let frame = buddy::alloc_migratetype(token, 0, self.migratetype())?;\n",
+            "        for round in 0..METADATA_FRAME_COUNT.load(Acquire) {\n"
+            "            let first = if round == 0 { self.migratetype() } else { Migratetype::Unmovable };\n"
+            "            let frame = buddy::alloc_migratetype(token, 0, first)?;\n",
+        ),
+        where="passed_over",
+    ),
+    mutant(
+        "a scan passes over frames that are free",
+        "GUARD-07 GUARD-08",
+        (SCAN, SCAN.replace("|paddr| ", "|paddr| get_meta(paddr).get_refcount() != REFCOUNT_UNUSED && ")),
+        where="test_w_histories",
+    ),
+    mutant(
+        "a scan looks at free frames only where a block begins",
+        "GUARD-06",
+        (SCAN, SCAN.replace("|paddr| ", f"|paddr| ({BEGINS} || {IS_NOT_FREE}) && ")),
+        where="every_frame_of_a_block",
+    ),
+    mutant(
+        "a poisoned frame is given back once another one was got",
+        "FREE-06",
+        (
+            "            if self.make_live(frame) {\n                return Ok(frame);\n            }\n"
+            "            buddy::free(token, frame, 0);\n",
+            "            if let Some(poisoned) = passed_over.replace(frame) {\n"
+            "                buddy::free(token, poisoned, 0);\n            }\n"
+            "            if self.make_live(frame) {\n                return Ok(frame);\n            }\n",
+        ),
+        (
+            "        // Acquire: pairs with `init_metadata_array`.\n        for _ in",
+            "        let mut passed_over = None;\n"
+            "        // Acquire: pairs with `init_metadata_array`.\n        for _ in",
+        ),
+        where="stays_allocated",
+    ),
+]
+
+CROSSED = [*RECIPES, *OTHERS, *IN_USE, *HIGH, *ELSEWHERE, SCATTERED, *RARE]
 
 ENABLES_INTERRUPTS: tuple[Edit, ...] = (
     (
