@@ -11,7 +11,7 @@ import pytest
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.frame_guest.kernel import Boot, Kernel
-from frame_harness.frame_storms.memory import FrameMemory, growth_of
+from frame_harness.frame_storms.table import FrameMemory, growth_of
 from frame_harness.guest.checks import OtherClauseViolated, expect, expect_panic
 
 pytestmark = pytest.mark.one_machine

@@ -96,8 +96,8 @@ def mutate_command(
     if kernel_src is not None:
         refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines})
     of_a_campaign: dict[str, object] = {
-        "--json": json_, "--html": html, "--every-run": every_run, "--out": out, "--resume": resume,
-        "--scheduler": scheduler,
+        "--json": json_, "--html": html, "--every-run": every_run, "--out": where.out,
+        "--resume": where.resume, "--scheduler": where.scheduler,
     }  # fmt: skip
     of_a_choice = {"--function": functions, "--operator": operators, "--sample": sample}
     if lists:
