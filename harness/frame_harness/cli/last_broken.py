@@ -18,6 +18,7 @@ from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.subject import Subject
 from frame_harness.judge.difference import BrokenCheck
 from frame_harness.judge.evidence import WELL, CheckInRun, CheckResult, Outcome, RunKey, Source
+from frame_harness.report.json_report import SCHEMA
 
 _FORMAT: Final = 3
 """Of the notes: those of another one are not found."""
@@ -73,6 +74,7 @@ class _Run(msgspec.Struct, frozen=True):
 class _Report(msgspec.Struct, frozen=True):
     """What is read of a JSON report."""
 
+    schema: int
     runs: tuple[_Run, ...]
 
 
@@ -83,16 +85,21 @@ def broken_in(report: Path) -> frozenset[BrokenCheck]:
         UsageError: there is no such file, or it is no such report.
     """
     try:
-        runs = decode_json(bytes_of(report), _Report).runs
+        found = decode_json(bytes_of(report), _Report)
     except (OSError, msgspec.MsgspecError) as error:
         actual = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(
             "--last-failed", str(report), expected="a JSON report of frame-harness", actual=actual,
             next_step="name a file that `check --json` wrote",
         ) from error  # fmt: skip
+    if found.schema != SCHEMA:
+        raise UsageError(
+            "--last-failed", str(report), expected=f"a report of schema {SCHEMA}",
+            actual=f"schema {found.schema}", next_step="name a report of this version of frame-harness",
+        )  # fmt: skip
     return frozenset(
         BrokenCheck(_place(of_run.run, one), one.clauses)
-        for of_run in runs for one in of_run.checks if _is_broken(one)
+        for of_run in found.runs for one in of_run.checks if _is_broken(one)
     )  # fmt: skip
 
 

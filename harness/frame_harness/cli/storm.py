@@ -132,7 +132,7 @@ def _alone() -> Settings:
 
 def _identity(request: StormRequest, image: Image, machine: Machine) -> str:
     """What results depend on. The seconds are not among it: a campaign may be made longer."""
-    what = image.sha256, identity_of(machine), request.cpus, request.again
+    what = image.sha256, identity_of(machine), request.cpus, request.again, sorted({*request.names} or STORMS)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 

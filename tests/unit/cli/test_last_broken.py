@@ -110,8 +110,8 @@ def test_a_note_that_cannot_be_read_says_nothing_and_is_replaced(subject: Subjec
 @pytest.mark.parametrize(
     "text",
     [
-        *(b"", b"{", b"[]", b'{"runs": [{"checks": []}]}', b'{"runs": "none"}'),
-        b'{"runs": [{"run": {"machine": "\xff", "profile": "dev"}, "checks": []}]}',
+        *(b"", b"{", b"[]", b'{"schema": 1, "runs": [{"checks": []}]}', b'{"schema": 1, "runs": "none"}'),
+        b'{"schema": 1, "runs": [{"run": {"machine": "\xff", "profile": "dev"}, "checks": []}]}',
         pytest.param(b'{"more": ' + b"[" * 100_000, id="too deep"),
     ],
 )
@@ -121,6 +121,13 @@ def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: bytes) -
     with pytest.raises(UsageError, match=r"--last-failed.*expected a JSON report") as refused:
         broken_in(file)
     assert "\n" not in refused.value.summary
+
+
+def test_a_report_of_another_schema_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_text('{"schema": 2, "runs": []}')
+    with pytest.raises(UsageError, match=r"expected a report of schema 1, got schema 2"):
+        broken_in(file)
 
 
 def test_missing_report_is_named(tmp_path: Path) -> None:
@@ -147,7 +154,7 @@ def hindered(check: str) -> CheckResult:
 def report_of(folder: Path, *results: CheckResult) -> Path:
     """A report of one run on DEV with these results, as `--json` writes it."""
     file = folder / "report.json"
-    file.write_bytes(msgspec.json.encode({"runs": [{"run": DEV, "checks": results}]}))
+    file.write_bytes(msgspec.json.encode({"schema": 1, "runs": [{"run": DEV, "checks": results}]}))
     return file
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -33,6 +34,15 @@ def test_each_named_storm_goes_on_until_its_steps_are_counted() -> None:
     counts = dict(re.findall(r"^(\w+) +([\d,]+) steps .*: held$", run.output, re.MULTILINE))
     assert set(counts) == {"claims", "poison"}
     assert all(int(steps.replace(",", "")) >= 5000 for steps in counts.values())
+
+
+def test_a_storm_does_not_go_on_with_the_results_of_another_one(tmp_path: Path) -> None:
+    out = ["--steps", "100", "--time", "0.001"]
+    begun = CliRunner().invoke(cli, ["storm", "poison", *out, "--out", str(tmp_path / "results")], env=ENV)
+    assert begun.exit_code == ExitCode.PASS, begun.output
+    other = CliRunner().invoke(cli, ["storm", "claims", *out, "--resume", str(tmp_path / "results")], env=ENV)
+    assert isinstance(other.exception, UsageError), other.output
+    assert "expected this storm campaign" in str(other.exception)
 
 
 def test_storm_that_hangs_the_guest_is_a_finding_of_its_clauses(monkeypatch: pytest.MonkeyPatch) -> None:
