@@ -205,7 +205,7 @@ def test_buddy_is_asked_for_one_frame_of_the_right_migratetype(kernel: Kernel) -
             for r in kernel.call("buddy.log").rows()
             if r["op"] == "alloc"
         ]
-        expect(f"requests to the buddy for {purpose}", asked, [("0", migratetype, paddr)])
+        expect(f"requests to the buddy for {purpose}", asked, [("0", migratetype, paddr)], base=16)
 
 
 @pytest.mark.clause("ALLOC-08", at="FrameAllocOptions::allocate")

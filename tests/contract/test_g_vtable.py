@@ -5,27 +5,9 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.base.units import Paddr
-from frame_harness.console.protocol import Fields
+from frame_harness.frame_guest.hooks import caller_to_blame, expect_hooks, hook_calls
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect
-
-
-def hook_calls(kernel: Kernel) -> list[tuple[str, Paddr]]:
-    return [(row["hook"], Paddr(int(row["paddr"], 0))) for row in kernel.call("vt.log").rows()]
-
-
-def invoker_of(ran: list[tuple[str, Paddr]], wanted: list[tuple[str, Paddr]]) -> str:
-    """The function whose hook is the first one that did not run as it had to."""
-    size = max(len(ran), len(wanted))
-    for got, expected in zip(padded(ran, size), padded(wanted, size), strict=True):
-        if got != expected:
-            hook = (got or expected or ("",))[0]
-            return f"invoke_vtable_{hook}" if hook.startswith("on_") else ""
-    return ""
-
-
-def padded(rows: list[tuple[str, Paddr]], size: int) -> list[tuple[str, Paddr] | None]:
-    return [*rows, *[None] * (size - len(rows))]
 
 
 @pytest.mark.clause("VT-01", at="MetaSlot::vtable_ref")
@@ -51,7 +33,7 @@ def test_no_bits_call_no_hook(shared_kernel: Kernel) -> None:
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.unmap", paddr)
     shared_kernel.call("array.lastref", paddr)
-    expect("hooks called with bits 0", hook_calls(shared_kernel), [], frame=paddr)
+    expect_hooks(shared_kernel, "hooks called with bits 0", [], frame=paddr)
 
 
 @pytest.mark.clause("VT-02", "VT-04", at="MetaSlot::try_vtable_ref")
@@ -97,14 +79,9 @@ def test_the_registered_vtable_is_the_one_returned_and_called(shared_kernel: Ker
         ran = hook_calls(shared_kernel)
         # The right hooks, but not once each: that is the invoker's doing.
         clause = "VT-04" if set(ran) == set(wanted) else "VT-02"
-        expect(
-            f"hooks of vtable {name} that ran",
-            ran,
-            wanted,
-            frame=paddr,
-            function=invoker_of(ran, wanted),
-            clause=clause,
-        )
+        function = caller_to_blame(ran, wanted)
+        what = f"hooks of vtable {name} that ran"
+        expect(what, ran, wanted, base=16, frame=paddr, function=function, clause=clause)
 
 
 @pytest.mark.clause("VT-03", at="MetaSlot::try_vtable_ref")
@@ -131,7 +108,7 @@ def test_misaligned_bits_are_no_vtable_in_any_profile(shared_kernel: Kernel) -> 
         shared_kernel.call("vt.clear")
         shared_kernel.call("array.unmap", paddr)
         shared_kernel.call("array.lastref", paddr)
-        expect("hooks called through misaligned bits", hook_calls(shared_kernel), [], frame=paddr)
+        expect_hooks(shared_kernel, "hooks called through misaligned bits", [], frame=paddr)
 
 
 @pytest.mark.clause("VT-04", at="invoke_vtable_on_unmap")
@@ -143,21 +120,12 @@ def test_invokers_call_the_hook_once_with_the_address_they_got(shared_kernel: Ke
     shared_kernel.call("array.unmap", paddr)
     kept = int(shared_kernel.slots()[paddr >> 12]["vtable"])
     expect("vtable behind invoke_vtable_on_unmap", kept, bits, base=16, frame=paddr, field="vtable")
-    expect(
-        "hooks called by invoke_vtable_on_unmap",
-        hook_calls(shared_kernel),
-        [("on_unmap", paddr)],
-        frame=paddr,
-    )
+    what = "hooks called by invoke_vtable_on_unmap"
+    expect_hooks(shared_kernel, what, [("on_unmap", paddr)], frame=paddr)
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.lastref", paddr)
-    expect(
-        "hooks called by invoke_vtable_on_last_ref",
-        hook_calls(shared_kernel),
-        [("on_last_ref", paddr)],
-        frame=paddr,
-        function="invoke_vtable_on_last_ref",
-    )
+    what, function = "hooks called by invoke_vtable_on_last_ref", "invoke_vtable_on_last_ref"
+    expect_hooks(shared_kernel, what, [("on_last_ref", paddr)], frame=paddr, function=function)
 
 
 @pytest.mark.clause("VT-04", at="invoke_vtable_on_last_ref")
@@ -167,10 +135,10 @@ def test_invokers_do_nothing_without_a_hook(shared_kernel: Kernel) -> None:
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.unmap", paddr)
     shared_kernel.call("array.lastref", paddr)
-    expect("hooks of an empty vtable", hook_calls(shared_kernel), [], frame=paddr)
+    expect_hooks(shared_kernel, "hooks of an empty vtable", [], frame=paddr)
 
 
-def release_a_block_with_hooks(kernel: Kernel, order: int, *, poisoned: bool) -> tuple[Paddr, list[Fields]]:
+def release_a_block_with_hooks(kernel: Kernel, order: int, *, poisoned: bool) -> Paddr:
     block = kernel.alloc() if order == 0 else kernel.buddy_alloc(order, "unmovable")
     for index in range(1 << order):
         kernel.slot(Paddr(block + (index << 12))).set_vtable_bits(kernel.vtable("both"))
@@ -178,7 +146,7 @@ def release_a_block_with_hooks(kernel: Kernel, order: int, *, poisoned: bool) ->
         kernel.slot(block).mark_poisoned()
     kernel.call("vt.clear")
     kernel.release(block, order)
-    return block, kernel.call("vt.log").rows()
+    return block
 
 
 @pytest.mark.clause("VT-05", at="invoke_vtable_on_last_ref")
@@ -187,23 +155,17 @@ def release_a_block_with_hooks(kernel: Kernel, order: int, *, poisoned: bool) ->
 def test_release_runs_last_ref_once_then_unmap_per_frame_then_the_buddy(
     kernel: Kernel, order: int, poisoned: bool
 ) -> None:
-    block, rows = release_a_block_with_hooks(kernel, order, poisoned=poisoned)
+    block = release_a_block_with_hooks(kernel, order, poisoned=poisoned)
     frames = [Paddr(block + (index << 12)) for index in range(1 << order)]
     wanted = [("on_last_ref", block), *(("on_unmap", frame) for frame in frames), ("buddy", block)]
-    seen = [(row["hook"], Paddr(int(row["paddr"], 0))) for row in rows]
-    expect(
-        f"order of events when a block of order {order} is released",
-        seen,
-        wanted,
-        frame=block,
-        function=invoker_of(seen, wanted),
-    )
+    expect_hooks(kernel, f"order of events when a block of order {order} is released", wanted, frame=block)
 
 
 @pytest.mark.clause("VT-06", at="invoke_vtable_on_unmap")
 @pytest.mark.parametrize("order", [0, 2])
 def test_hooks_run_with_interrupts_disabled(kernel: Kernel, order: int) -> None:
-    block, rows = release_a_block_with_hooks(kernel, order, poisoned=False)
+    block = release_a_block_with_hooks(kernel, order, poisoned=False)
+    rows = kernel.call("vt.log").rows()
     open_ = [row["hook"] for row in rows if row["if"] != "0"]
     expect(
         "interrupt flag in each hook",

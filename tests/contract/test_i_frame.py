@@ -95,7 +95,7 @@ def test_alloc_frame_is_an_allocation_of_order_zero(kernel: Kernel) -> None:
     kernel.call("buddy.log clear")
     paddr = kernel.call("trait.alloc_frame")["paddr"]
     asked = [(r["op"], r["order"], int(r["paddr"], 0)) for r in kernel.call("buddy.log").rows()]
-    expect("what alloc_frame asked the allocator for", asked, [("alloc", "0", paddr)])
+    expect("what alloc_frame asked the allocator for", asked, [("alloc", "0", paddr)], base=16)
     kernel.call("trait.free", paddr, 0)
     expect("frame that alloc(0) gives after it", kernel.call("trait.alloc", 0)["paddr"], paddr, base=16)
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from frame_harness.base.units import Paddr, Pfn
+from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
 from frame_harness.contract.boundaries import around, one_bit_off
+from frame_harness.frame_guest.hooks import expect_hooks
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata import frame_values as values
 from frame_harness.frame_metadata.constants import C
@@ -225,10 +226,10 @@ def test_hook_of_each_boundary_frame(bare_kernel: Kernel, command: str, hook: st
         vtables[pfn] = bits
         replies += ask(bare_kernel, command, [(pfn << 12,)])
         vtables[pfn] = 0
-    called = [(row["hook"], int(row["paddr"], 0)) for row in bare_kernel.call("vt.log").rows()]
     expect_each(bare_kernel, replies, [{}] * len(frames))
-    wanted = [(hook, pfn << 12) for pfn in frames]
-    expect(f"hooks that {command} called", called, wanted, base=16, function=FUNCTIONS.named_by(command))
+    wanted = [(hook, pfn_to_paddr(pfn)) for pfn in frames]
+    function = FUNCTIONS.named_by(command)
+    expect_hooks(bare_kernel, f"hooks that {command} called", wanted, function=function)
 
 
 @pytest.mark.clause("VT-04", at="invoke_vtable_on_unmap")
@@ -241,8 +242,8 @@ def test_hooks_of_a_frame_behind_the_pci_hole(shared_kernel: Kernel) -> None:
     shared_kernel.call("array.lastref", paddr)
     shared_kernel.call("array.unmap", paddr)
     vtables[paddr >> 12] = 0
-    called = [(row["hook"], int(row["paddr"], 0)) for row in shared_kernel.call("vt.log").rows()]
-    expect("hooks that were called", called, [("on_last_ref", paddr), ("on_unmap", paddr)], frame=paddr)
+    wanted = [("on_last_ref", paddr), ("on_unmap", paddr)]
+    expect_hooks(shared_kernel, "hooks that were called", wanted, frame=paddr)
 
 
 def with_vtable(kernel: Kernel, bits: Sequence[int], command: str) -> list[Reply]:

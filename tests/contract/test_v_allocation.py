@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.methods import CallEnd, Case, SlotValues, background
+from frame_harness.frame_guest.hooks import expect_hooks
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_guest.values import block_handed_out
 from frame_harness.frame_metadata.constants import C
@@ -23,8 +23,6 @@ from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine
 
-Event = tuple[str, int]
-"""A hook, or the buddy, with the address that it was told."""
 ROOM_ORDER = 8
 """Of the block whose frames the cases live in; there are at most 193 boundary values of 64 bits."""
 BLOCKS_RAM = "128 MiB"
@@ -272,13 +270,6 @@ def test_each_order_above_the_largest_is_invalid(shared_kernel: Kernel) -> None:
     expect("errors", set(said), {("fail", "InvalidOrder")})
 
 
-def caller_of_hooks(seen: Sequence[Event], wanted: Sequence[Event]) -> str:
-    """The function that called one hook too often, or not as often as it should; empty where it is not one."""
-    got, due = Counter(seen), Counter(wanted)
-    wrong = {hook for hook, _ in (got - due) + (due - got)}
-    return "invoke_vtable_on_unmap" if wrong == {"on_unmap"} else ""
-
-
 @pytest.mark.clause("VT-05", at="invoke_vtable_on_last_ref")
 @pytest.mark.parametrize("poisoned", [False, True], ids=["healthy", "poisoned"])
 def test_hooks_of_a_released_block_of_each_order(boot: Boot, poisoned: bool) -> None:
@@ -294,11 +285,9 @@ def test_hooks_of_a_released_block_of_each_order(boot: Boot, poisoned: bool) -> 
             kernel.slots()["guard"][first + (1 << order) - 1] = C.guard_poisoned
         kernel.call("vt.clear")
         kernel.release(block, order)
-        seen = [(row["hook"], int(row["paddr"], 0)) for row in kernel.call("vt.log").rows()]
-        unmapped = [("on_unmap", block + (index << 12)) for index in hooked]
+        unmapped = [("on_unmap", Paddr(block + (index << 12))) for index in hooked]
         wanted = [("on_last_ref", block), *unmapped, ("buddy", block)]
-        what = f"events when a block of order {order} is released"
-        expect(what, seen, wanted, frame=block, function=caller_of_hooks(seen, wanted))
+        expect_hooks(kernel, f"events when a block of order {order} is released", wanted, frame=block)
 
 
 @pytest.mark.clause("GUARD-07", at="block_phys_has_poison_guard")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from frame_harness.base.units import Paddr, paddr_to_pfn
 from frame_harness.concurrency.elsewhere import programs_on
 from frame_harness.contract.methods import Case, SlotMethod, SlotValues
+from frame_harness.frame_guest.hooks import expect_hooks
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -175,10 +175,7 @@ def test_functions_of_an_address_on_slots_in_use(
         expect(f"`{line}` on a slot with {slot}", got, wanted, frame=paddr)
     if (before != after).any():
         raise changed_slot(before, after, [(line, paddr) for line, paddr, *_ in asked])
-    called = [(row["hook"], Paddr(int(row["paddr"], 0))) for row in bare_kernel.call("vt.log").rows()]
     due = [
         (hook, at) for line, at, slot, _ in asked if slot["vtable"] for hook in HOOKS.get(line.split()[0], ())
     ]
-    wrong = [*(Counter(due) - Counter(called)), *(Counter(called) - Counter(due))]
-    function = f"invoke_vtable_{wrong[0][0]}" if wrong else ""
-    expect("hooks that were called", called, due, base=16, function=function)
+    expect_hooks(bare_kernel, "hooks that were called", due)

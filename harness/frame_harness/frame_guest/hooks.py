@@ -1,0 +1,41 @@
+"""What the kernel's recording hooks were told, and which function is to blame where that is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.checks import expect
+
+HookEvent = tuple[str, Paddr]
+"""`on_last_ref` or `on_unmap` with the address that it got; `buddy` with that of a block that came back."""
+
+
+def hook_calls(kernel: Kernel) -> list[HookEvent]:
+    """The events since the record was last emptied (`vt.clear`), oldest first."""
+    return [(row["hook"], Paddr(int(row["paddr"], 0))) for row in kernel.call("vt.log").rows()]
+
+
+def caller_to_blame(got: Sequence[HookEvent], wanted: Sequence[HookEvent]) -> str:
+    """The function that called one hook too often, or not often enough; empty where it is not one alone."""
+    seen, due = Counter(got), Counter(wanted)
+    wrong = {hook for hook, _ in (seen - due) + (due - seen)}
+    hook = wrong.pop() if len(wrong) == 1 else ""
+    return f"invoke_vtable_{hook}" if hook.startswith("on_") else ""
+
+
+def expect_hooks(
+    kernel: Kernel, what: str, wanted: Sequence[HookEvent], *, frame: Paddr | None = None, function: str = ""
+) -> None:
+    """Require that these events were recorded, in this order.
+
+    Args:
+        function: to blame where the events alone do not say which one is.
+    Raises:
+        ClauseViolated: others were.
+    """
+    got = hook_calls(kernel)
+    blamed = caller_to_blame(got, wanted) or function
+    expect(what, got, [*wanted], base=16, frame=frame, function=blamed)

@@ -1,0 +1,30 @@
+"""Which function is blamed for a hook that was not called as it had to be."""
+
+from __future__ import annotations
+
+import pytest
+
+from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.hooks import HookEvent, caller_to_blame
+
+LAST, FIRST, SECOND = ("on_last_ref", Paddr(0x1000)), ("on_unmap", Paddr(0x1000)), ("on_unmap", Paddr(0x2000))
+BACK = ("buddy", Paddr(0x1000))
+WANTED = [LAST, FIRST, SECOND, BACK]
+
+
+@pytest.mark.parametrize(
+    ("got", "function"),
+    [
+        ([LAST, FIRST, BACK], "invoke_vtable_on_unmap"),
+        ([LAST, FIRST, FIRST, SECOND, BACK], "invoke_vtable_on_unmap"),
+        ([LAST, LAST, FIRST, SECOND, BACK], "invoke_vtable_on_last_ref"),
+        ([FIRST, SECOND, BACK], "invoke_vtable_on_last_ref"),
+    ],
+)
+def test_the_caller_of_the_one_hook_that_is_wrong_is_blamed(got: list[HookEvent], function: str) -> None:
+    assert caller_to_blame(got, WANTED) == function
+
+
+@pytest.mark.parametrize("got", [WANTED, [FIRST, LAST, SECOND, BACK], [BACK], [LAST, FIRST, SECOND]])
+def test_nobody_is_blamed_for_a_wrong_order_for_two_hooks_or_for_the_buddy(got: list[HookEvent]) -> None:
+    assert caller_to_blame(got, WANTED) == ""
