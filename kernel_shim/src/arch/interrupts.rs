@@ -6,8 +6,7 @@
 use super::{cpu, local_apic};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use shim_parts::MAX_CPUS;
-use x86_64::instructions::interrupts::enable_and_hlt;
-pub use x86_64::instructions::interrupts::{are_enabled, disable};
+pub use x86_64::instructions::interrupts::*;
 use x86_64::instructions::port::Port;
 
 /// The first vector of the 16 lines: the lowest one that is no exception.

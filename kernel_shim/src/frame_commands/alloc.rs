@@ -1,6 +1,7 @@
 //! Commands for `FrameAllocOptions`, with the release of what was allocated.
 
 use super::{operand, slot};
+use crate::arch::interrupts;
 use crate::memory::release::release_owned_block;
 use crate::memory::slot_table;
 use crate::memory::subject::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame};
@@ -10,7 +11,6 @@ use shim_parts::args::{parse, Args};
 use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
 use shim_parts::reply::Reply;
 use shim_parts::PAGE_SIZE;
-use x86_64::instructions::interrupts;
 
 const BUILDER: &str = "[new|default] [zeroed=0|1 | purpose=pagetable|kernel|user|custom:<n>]...";
 

@@ -8,7 +8,6 @@ use crate::cpus::record::{Cpu, LINE_BYTES};
 use crate::report;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::reply::{Answer, Outcome};
-use x86_64::instructions::interrupts::enable;
 
 /// Calls the subject, between two places at which a debugger can hold the CPU. Each command that calls a function of the
 /// subject does so through here. The accesses of that function to a slot are those between the two places.
@@ -18,7 +17,7 @@ pub fn subject<R>(f: impl FnOnce() -> R) -> R {
     if !interrupts::are_lent() {
         return subject_without_interrupts(f);
     }
-    enable();
+    interrupts::enable();
     let result = subject_without_interrupts(f);
     if !interrupts::are_enabled() {
         report::end_with("the call came back with interrupts disabled");

@@ -94,7 +94,7 @@ impl<T: ?Sized> Drop for SpinLockGuard<'_, T> {
         // Release: pairs with the acquire in `lock`.
         self.lock.owner.store(FREE, Ordering::Release);
         if self.were_enabled {
-            x86_64::instructions::interrupts::enable();
+            interrupts::enable();
         }
     }
 }
