@@ -5,7 +5,7 @@ use super::operand;
 use crate::memory::subject::SlotMethods as _;
 use crate::memory::subject::{FrameMetaVtable, MetaSlot, DEFAULT_FRAME_META_VTABLE};
 use crate::memory::vtables;
-use crate::smp::call::subject;
+use crate::smp::call::{subject, subject_without_interrupts};
 use core::ptr;
 use shim_parts::args::Args;
 use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
@@ -22,9 +22,10 @@ macro_rules! result {
     };
 }
 
-/// The command of a method that returns nothing, with a number as argument or without.
+/// The command of a method that returns nothing, with a number as argument or without. A kernel writes links, and stamps what
+/// it frees, under the lock of its allocator: it calls these methods with interrupts disabled alone.
 macro_rules! action {
-    ($method:ident$(($argument:ident: $kind:ident))?, $help:literal) => {
+    ($call:ident, $method:ident$(($argument:ident: $kind:ident))?, $help:literal) => {
         Command::new(
             concat!("slot.", stringify!($method)),
             concat!("<paddr>"$(, " <", stringify!($argument), ">")?),
@@ -33,7 +34,7 @@ macro_rules! action {
                 let slot = operand::slot(args)?;
                 $(let $argument = args.$kind(stringify!($argument))?;)?
                 args.end()?;
-                subject(|| slot.$method($($argument)?));
+                $call(|| slot.$method($($argument)?));
                 Ok(())
             },
         )
@@ -42,21 +43,21 @@ macro_rules! action {
 
 pub const COMMANDS: &[Command] = &[
     result!(next, hex, "the link to the next block"),
-    action!(set_next(next: u64), "store the link to the next block"),
+    action!(subject_without_interrupts, set_next(next: u64), "store the link to the next block"),
     result!(prev, hex, "the link to the block before"),
-    action!(set_prev(prev: u64), "store the link to the block before"),
+    action!(subject_without_interrupts, set_prev(prev: u64), "store the link to the block before"),
     result!(get_flags, hex, "the flags"),
-    action!(set_flags(flags: u32), "store the flags"),
+    action!(subject, set_flags(flags: u32), "store the flags"),
     result!(get_order, hex, "the block's order"),
-    action!(set_order(order: u8), "store the block's order"),
+    action!(subject, set_order(order: u8), "store the block's order"),
     result!(is_cow, flag, "whether the flags say copy-on-write"),
     result!(is_dll, flag, "whether the flags say shared library"),
     result!(meta_aux_load, hex, "the auxiliary word"),
-    action!(meta_aux_store(value: u32), "store the auxiliary word"),
+    action!(subject, meta_aux_store(value: u32), "store the auxiliary word"),
     result!(get_refcount, hex, "the reference count"),
-    action!(set_refcount(count: u32), "store the reference count"),
-    action!(reset_refcount, "store a reference count of 0"),
-    action!(inc_ref, "take a reference"),
+    action!(subject, set_refcount(count: u32), "store the reference count"),
+    action!(subject, reset_refcount, "store a reference count of 0"),
+    action!(subject, inc_ref, "take a reference"),
     result!(dec_ref, hex, "drop a reference; v is the count before"),
     Command::new(
         "slot.cas_refcount",
@@ -65,16 +66,16 @@ pub const COMMANDS: &[Command] = &[
         cas_refcount,
     ),
     result!(generation, hex, "the generation"),
-    action!(set_generation(generation: u32), "store the generation"),
-    action!(note_new_allocation_epoch, "begin a new life: vtable, guard, generation"),
-    action!(reset_with_free_list_meta, "what a free does: vtable, guard"),
+    action!(subject, set_generation(generation: u32), "store the generation"),
+    action!(subject, note_new_allocation_epoch, "begin a new life: vtable, guard, generation"),
+    action!(subject_without_interrupts, reset_with_free_list_meta, "what a free does: vtable, guard"),
     result!(get_guard, hex, "the guard"),
-    action!(set_guard(bits: u32), "store the guard"),
+    action!(subject, set_guard(bits: u32), "store the guard"),
     Command::new("slot.fetch_or_guard", "<paddr> <bits>", "add guard bits; v is the guard before", fetch_or_guard),
     result!(is_guard_poisoned, flag, "whether the guard says poisoned"),
-    action!(mark_poisoned, "poison guard and flags"),
+    action!(subject, mark_poisoned, "poison guard and flags"),
     result!(vtable_bits, hex, "the vtable's address"),
-    action!(set_vtable_bits(bits: u64), "store the vtable's address"),
+    action!(subject, set_vtable_bits(bits: u64), "store the vtable's address"),
     Command::new("slot.vtable_ref", "<paddr>", "the vtable to use", vtable_ref),
     Command::new("slot.try_vtable_ref", "<paddr>", "the vtable to use, if the bits make sense", try_vtable_ref),
     Command::new("slot.debug_snapshot", "<paddr>", "generation, guard, vtable", debug_snapshot),

@@ -11,7 +11,7 @@ use shim_parts::reply::{Answer, Outcome};
 
 /// Calls the subject, between two places at which a debugger can hold the CPU. Each command that calls a function of the
 /// subject does so through here. The accesses of that function to a slot are those between the two places.
-/// Of half of the requests interrupts are enabled meanwhile, and must be so behind it.
+/// In half of the requests, interrupts are enabled during the call, and must still be enabled after it.
 #[inline(always)]
 pub fn subject<R>(f: impl FnOnce() -> R) -> R {
     if !interrupts::are_lent() {

@@ -31,13 +31,13 @@ pub fn run(me: &'static Cpu) {
         count(&me.counters.iterations);
     }
     me.ended_tsc.store(cpu::time_stamp(), Relaxed);
-    if let Some(left) = cpu::left_behind(controls) {
-        report::end_with(format_args!("a program came back with {left}"));
-    }
     while context.held.len() > 0 {
         let index = context.held.len() - 1;
         let done = context.held.release(index, &me.counters).into();
         note(&context, Op::Drop, done);
+    }
+    if let Some(left) = cpu::left_behind(controls) {
+        report::end_with(format_args!("a program came back with {left}"));
     }
     me.seed.store(context.random.state(), Relaxed);
     buddy_locks::return_caches(cpu::index());
