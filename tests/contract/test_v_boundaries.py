@@ -117,9 +117,12 @@ def poison(slot: SlotValues) -> Iterator[Asked]:
     yield "array.poisoned {} 0", {"v": int(slot["guard"] & C.guard_poisoned != 0)}
 
 
-def hooks(slot: SlotValues) -> Iterator[Asked]:
-    """One of the two, so that it is known which one changed the slot."""
-    yield f"array.{'lastref' if slot['generation'] % 2 else 'unmap'} {{}}", {}
+def last_references(_: SlotValues) -> Iterator[Asked]:
+    yield "array.lastref {}", {}
+
+
+def unmapped(_: SlotValues) -> Iterator[Asked]:
+    yield "array.unmap {}", {}
 
 
 def changed_slot(
@@ -147,7 +150,8 @@ def changed_slot(
             (snapshots, "ARRAY-08", "frame_meta_debug_snapshot"),
             (generations, "GEN-02", "meta_generation_matches"),
             (poison, "GUARD-06", "block_phys_has_poison_guard"),
-            (hooks, "VT-04", "invoke_vtable_on_unmap"),
+            (last_references, "VT-04", "invoke_vtable_on_last_ref"),
+            (unmapped, "VT-04", "invoke_vtable_on_unmap"),
         )
     ],
 )
