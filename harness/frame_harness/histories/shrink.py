@@ -48,23 +48,26 @@ def _clause(failure: FailureLike) -> Hashable:
     return failure.clause
 
 
-def shrink(failure: F, play: PlaySteps[F], key: Callable[[F], Hashable] = _clause) -> F:
+def shrink(
+    failure: F, play: PlaySteps[F], key: Callable[[F], Hashable] = _clause, *, by_chance: bool = False
+) -> F:
     """The shortest history found that shows the same.
 
     Args:
-        play: carries a history out from the state after boot; the same one always shows the same, so that
-            none is played twice.
+        play: carries a history out from the state after boot.
+        by_chance: the same history may show something else the next time; otherwise none is played twice.
         key: what a shorter history has to have in common with the failure; the clause unless it is given.
     """
     wanted = key(failure)
 
-    @cache
     def shown(steps: tuple[Any, ...]) -> F | None:
         found = play(steps)
         return found if found is not None and key(found) == wanted else None
 
+    tried = shown if by_chance else cache(shown)
+
     def played(steps: Sequence[Any]) -> F | None:
-        return shown(tuple(steps))
+        return tried(tuple(steps))
 
     best = failure
     while True:

@@ -20,9 +20,9 @@ HIGH_BLOCKS: Final = 8
 PAIRS: Final = ("b1", "b2", "b3", "b4")
 """More blocks than ends of a map leave of one order: the last two are halves of one that was split."""
 MAX_ORDER: Final = 11
-"""The largest order of a core; one that has a smaller largest order returns an error."""
+"""Of the blocks that cores of this design have; one that has no list of an order returns an error."""
 NO_ORDERS: Final = (MAX_ORDER + 1, 63, 64, 255)
-"""Orders that no core has: it returns an error."""
+"""Orders that hardly any core has: one that has no list of them returns an error."""
 
 
 def basics(

@@ -11,12 +11,15 @@ from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
 from frame_harness.memory_core.judging import CoreViolation
-from frame_harness.memory_core.maps import Span, common
+from frame_harness.memory_core.maps import ADDRESS_SPACE, Span, common
 from frame_harness.memory_core.state import CoreState
 
 ENDS: Final = (("start", "end"), ("__0", "__1"))
 """The members of a piece: its first address, one past its last."""
-_BESIDE: Final = frozenset({"len", "accessible_limit"})
+MOST_OF_A_SEAL: Final = 16
+"""Bytes of a static that may say whether the allocator still gives anything."""
+_LIMIT: Final = "accessible_limit"
+_BESIDE: Final = frozenset({"len", _LIMIT})
 """Members that do not say whether the allocator still gives anything; any other one may say that."""
 
 
@@ -39,9 +42,13 @@ class BootMemory:
             return
         at, dtype, (pieces, first, end) = self._found
         record = self._guest.bytes_at(at, dtype.itemsize).view(dtype)[0]
-        for piece in record[pieces][: int(record["len"])]:
-            if piece[first] < piece[end]:
-                yield Paddr(int(piece[first])), Paddr(int(piece[end]))
+        limit = int(record[_LIMIT]) if _LIMIT in (dtype.names or ()) else ADDRESS_SPACE
+        spans = [(int(piece[first]), int(piece[end])) for piece in record[pieces][: int(record["len"])]]
+        if any(begin > stop for begin, stop in spans):
+            return  # they are something else than ends
+        for begin, stop in spans:
+            if begin < min(stop, limit):
+                yield Paddr(begin), Paddr(min(stop, limit))
 
 
 def judge_boot(first: CoreState) -> Iterator[CoreViolation]:
@@ -61,6 +68,9 @@ def _found(
         at, size = guest.image.static(name)
     except ImageError:
         return None
+    beside = [other for where, other in guest.image.statics(name.rpartition("::")[0]) if where != at]
+    if any(other <= MOST_OF_A_SEAL for other in beside):
+        return None  # a flag, or a number, may say that it gives nothing any more
     members = members_of(dtype)
     return (
         None if members is None or size != behind + dtype.itemsize else (Vaddr(at + behind), dtype, members)

@@ -393,7 +393,8 @@ def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Fou
     if is_huge(failure.steps):
         small = (found for steps in fewer(failure.steps) if (found := shorter(steps)) is not None)
         failure = next((found for found in small if found.clause == failure.clause), failure)
-    shortest = shrink(filled(failure, shorter), shorter)
+    by_chance = failure.hung or any(isinstance(step, CaseStorm) for step in failure.steps)
+    shortest = shrink(filled(failure, shorter), shorter, by_chance=by_chance)
     core.renew()
     again = play(core, shortest.steps, known)
     fresh = again is not None and again.clause == failure.clause

@@ -1,4 +1,4 @@
-"""What the slots of blocks said when their caller got them: nobody but he changes it."""
+"""What the slots of blocks said when they were last judged: nobody but the owner of a block changes it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class HeldSlots:
         self._pfns: HeldPfns = np.empty(0, np.int64)
         self._rows: NDArray[Any] | None = None
 
-    def was_changed(self, pfn: Pfn) -> None:
-        """The owner of a frame, or the harness, changed its slot, or had it changed."""
+    def was_changed(self, first: Pfn, count: int = 1) -> None:
+        """The owner of frames one after another, or the harness, changed their slots, or had them changed."""
         if self._rows is not None:
-            stays = self._pfns != pfn
+            stays = (self._pfns < first) | (self._pfns >= first + count)
             self._pfns, self._rows = self._pfns[stays], self._rows[stays]
 
     def forget(self) -> None:

@@ -334,7 +334,7 @@ def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[CoreViolat
     if memory.strange:
         return
     free = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in state.blocks]
-    kept = merged([*free, *state.boot, *rounded_out(spans_of(state.structures))])
+    kept = merged([*free, *rounded_out(spans_of(state.structures))])
     lost = without(memory.usable, kept)
     if lost:
         got = f"{length(lost) // PAGE_SIZE} frames are neither, the first at {lost[0][0]:#x}"

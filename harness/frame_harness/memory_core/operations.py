@@ -260,7 +260,8 @@ def _storm(step: CaseStorm, play: Playing, before: CoreState) -> Iterator[CoreVi
     what = f"{step.cpus} CPUs at once, {step.turns} requests each"
     reply = play.ask(f"core.storm {step.cpus} {step.turns} {step.seed}", STORM_CPU_S)
     if reply.status == "panic" and any(judging.is_misaligned(block) for block in before.blocks):
-        play.over = True  # it may be about a block that should not have been given
+        # It may be about a block that should not have been given; once these are right, it is told.
+        play.over = True
         return
     if reply.status == "panic":
         clause = "CORE-09" if alone else "CORE-21"

@@ -157,7 +157,7 @@ class _Request:
         if isinstance(outcome, BlockReferences):
             playing.owners[self._handle] = outcome
             if playing.watch is not None:
-                playing.watch.was_changed(self._handle[0])
+                playing.watch.was_changed(self._block.pfn, 1 << self._block.order)
             return
         del playing.owners[self._handle]
         playing.owned[self._step.name].remove(self._block)

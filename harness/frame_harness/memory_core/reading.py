@@ -15,7 +15,7 @@ from frame_harness.image.image import Image
 from frame_harness.memory_core.boot_memory import ENDS, BootMemory
 from frame_harness.memory_core.lists import Head, slot_type, walked
 from frame_harness.memory_core.maps import Span
-from frame_harness.memory_core.shapes import require_counts, require_members
+from frame_harness.memory_core.shapes import require_counts, require_members, require_no_numbers
 from frame_harness.memory_core.state import (
     KINDS,
     ZONES,
@@ -102,7 +102,7 @@ class CoreReader:
             segments=tuple(self._as_segment(zone, record) for zone, record in segments),
             blocks=tuple(blocks),
             faults=tuple(faults),
-            cached=tuple(self._cached()),
+            cached=tuple(self._cached(len(slots))),
             zones=tuple(
                 ZoneCounters(
                     managed=int(zone["page_count"]),
@@ -155,7 +155,7 @@ class CoreReader:
             for kind, order in zip(kinds.tolist(), orders.tolist(), strict=True)
         ]
 
-    def _cached(self) -> Iterator[tuple[Pfn, int, int]]:
+    def _cached(self, n_frames: int) -> Iterator[tuple[Pfn, int, int]]:
         stride = _BEHIND_OWNER + self._cache.itemsize
         count = self._caches_bytes // stride
         raw = self._guest.bytes_at(self._caches, self._caches_bytes).reshape(count, stride)
@@ -164,8 +164,9 @@ class CoreReader:
         cpus = count // kinds
         for index in np.flatnonzero(caches["len"]).tolist():
             frames = caches["frames"][index][: int(caches["len"][index])]
-            for paddr in np.ascontiguousarray(frames).view("<u8").tolist():
-                yield paddr_to_pfn(paddr), index // cpus, index % cpus
+            paddrs = np.ascontiguousarray(frames).view("<u8").tolist()
+            require_no_numbers(paddrs, n_frames)
+            yield from ((paddr_to_pfn(paddr), index // cpus, index % cpus) for paddr in paddrs)
 
     def _structures(self, allocator: Any, slots: NDArray[Any]) -> Iterator[Structure]:
         if len(slots):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.image.errors import ImageError
 from frame_harness.memory_core.state import KINDS, ZONES
 
@@ -47,7 +49,7 @@ def require_members(structures: dict[str, np.dtype[Any]]) -> None:
         if missing := [member for member in wanted if member not in there]:
             raise _refused(name, f"a member {missing[0]} in {name}", ", ".join(there))
         for member in _NUMBERS.get(name, ()):
-            if not _is_number(dtype[member]):
+            if dtype[member].kind != "u":
                 raise _refused(name, f"a number as {member} of {name}", f"{dtype[member]}")
     _require_addresses(structures["buddy::LocalFrameCache"])
 
@@ -59,6 +61,17 @@ def _require_addresses(cache: np.dtype[Any]) -> None:
         raise _refused(name, f"frames from the first place of {name} on", f"a member {min(ring)}, too")
     if len(_shape(cache, "frames")) != 1 or not is_address(_base(cache, "frames")):
         raise _refused(name, f"an address for each of frames of {name}", f"{cache['frames']}")
+
+
+def require_no_numbers(paddrs: Sequence[Paddr], n_frames: int) -> None:
+    """Refuse a cache of frame numbers: they are below the number of frames, and no multiples of a page.
+
+    Raises:
+        ImageError: says so.
+    """
+    if any(paddr % PAGE_SIZE for paddr in paddrs) and max(paddrs) < n_frames:
+        name = "buddy::LocalFrameCache"
+        raise _refused(name, f"addresses as frames of {name}", f"numbers, such as {max(paddrs):#x}")
 
 
 def require_counts(allocator: np.dtype[Any], segment: np.dtype[Any]) -> None:
@@ -85,10 +98,6 @@ def is_address(dtype: np.dtype[Any]) -> bool:
     if dtype.names:
         return len(dtype.names) == 1 and is_address(dtype[dtype.names[0]])
     return dtype.kind == "u" and dtype.itemsize == _WORD
-
-
-def _is_number(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "u" or is_address(dtype)
 
 
 def _shape(dtype: np.dtype[Any], member: str) -> tuple[int, ...]:

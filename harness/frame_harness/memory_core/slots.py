@@ -80,8 +80,9 @@ class SlotWatch:
         self._claimed: set[Pfn] = set()
         """Frames that the frame module gave."""
         words_of = (name for name in self._fields if slots.dtype[name].kind == "u")
-        # A generation that changes is a fault of its own.
-        self._held_slots = HeldSlots(tuple(name for name in words_of if name != "generation"))
+        # Of a small table a generation that changes is a fault of its own (`_judge_lives`).
+        apart = {"generation"} if self._few else set()
+        self._held_slots = HeldSlots(tuple(name for name in words_of if name not in apart))
         self._filled = np.zeros(len(slots), dtype=np.bool_)
         self._fills = False
         self._given_back: CorePfns = np.empty(0, np.int64)
@@ -130,9 +131,9 @@ class SlotWatch:
         """Its owner gave a frame back."""
         self._claimed.discard(block.pfn)
 
-    def was_changed(self, pfn: Pfn) -> None:
+    def was_changed(self, first: Pfn, count: int = 1) -> None:
         """The harness, or an owner, changed the slot of a frame."""
-        self._held_slots.was_changed(pfn)
+        self._held_slots.was_changed(first, count)
 
     def forget_lives(self) -> None:
         """Frames were claimed and written to, and nobody knows which."""
@@ -148,7 +149,7 @@ class SlotWatch:
     # ---- what is wrong -----------------------------------------------------------------------------------
 
     def judge_claim(self, claim: Claim) -> Iterator[CoreViolation]:
-        """What is wrong with the new life of a frame; its slot is what has to stay from now on."""
+        """What is wrong with the new life of a frame."""
         pfn, row = claim.pfn, self._row(claim.pfn)
         wanted = {
             "flags": self._words.flags_of(claim.purpose),
@@ -256,6 +257,7 @@ class SlotWatch:
         pfns = _frames_of(blocks, len(self._slots))
         self.looked_at |= {"CORE-33"} if pfns.size else set()
         free = np.flatnonzero(self._slots["flags"][pfns] & self._words.free)
+        change = self._held_slots.first_change(self._slots, pfns)
         if free.size:
             pfn = Pfn(int(pfns[free[0]]))
             what, got = (
@@ -264,7 +266,7 @@ class SlotWatch:
             )
             yield CoreViolation("CORE-33", what, "not FREE", got, pfn_to_paddr(pfn), "free")
             return
-        if (change := self._held_slots.first_change(self._slots, pfns)) is not None:
+        if change is not None:
             pfn, field, before, now = change
             what = "the slot of a frame that is in use"
             expected, got = f"{field} {before:#x}, as before", f"{field} {now:#x}"

@@ -244,7 +244,8 @@ def test_free_memory_that_the_boot_allocator_still_gives_is_found(
     assert found == ([("CORE-04", "boot allocator")] if shown else [])
 
 
-def test_memory_that_the_boot_allocator_keeps_for_itself_is_not_lost() -> None:
+def test_memory_that_stays_in_the_boot_allocator_is_lost_and_has_one_owner() -> None:
     kept = ((Paddr(0x20000), Paddr(0x30000)),)
     state = replace(STATE, blocks=STATE.blocks[:3], boot=kept)
-    assert list(judge_population(state, MAP)) == [] and list(judge_boot(state)) == []
+    assert [one.clause for one in judge_population(state, MAP)] == ["CORE-05"]
+    assert list(judge_boot(state)) == []

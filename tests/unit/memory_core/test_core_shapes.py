@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from frame_harness.base.errors import ImageError
-from frame_harness.memory_core.shapes import require_counts, require_members
+from frame_harness.base.units import Paddr
+from frame_harness.memory_core.shapes import require_counts, require_members, require_no_numbers
 
 BITMAP = [("data", "<u8"), ("num_bits", "<u8")]
 SEGMENT = [
@@ -96,3 +97,11 @@ def test_zones_lists_and_bitmaps_of_another_shape_are_refused(
     segment = [("free_lists", *lists), ("buddy_bitmaps", bitmap, (12,))]
     with pytest.raises(ImageError, match=said):
         require_counts(np.dtype([("zones", ZONE, (zones,))]), np.dtype(segment))
+
+
+def test_a_cache_of_numbers_of_frames_is_refused_where_it_shows() -> None:
+    require_no_numbers([Paddr(0x1000), Paddr(0x3000)], 0x8000)
+    require_no_numbers([Paddr(0x1001), Paddr(0x9000)], 0x8000)  # an address that is wrong
+    require_no_numbers([], 0x8000)
+    with pytest.raises(ImageError, match=r"addresses as frames of .*numbers, such as 0x201"):
+        require_no_numbers([Paddr(0x200), Paddr(0x201)], 0x8000)
