@@ -32,8 +32,7 @@ from frame_harness.campaigns.usage import Usage, limit_this_task, usage_of
 LOOK_S: Final = 0.5
 """How often a task's use of memory and CPU time is looked at."""
 IDLE: Final = 0.05
-"""A task that used, and could have used, less than this part of a CPU for as long as its limit waits for
-nothing that will come."""
+"""A task that neither ran nor waited for a CPU for this part of its limit waits for what will not come."""
 IDLE_SERVER_S: Final = 60.0
 """A server that nobody asked for so long ends: the command may be gone without a word."""
 
@@ -146,7 +145,7 @@ class TaskWatch:
 
     def __init__(self, limit_s: float, limit_bytes: int | None, began: float) -> None:
         self._limit_s, self._limit_bytes = limit_s, limit_bytes
-        self._look_at, self._wanted_s = began + limit_s, 0.0
+        self._look_at, self._last = began + limit_s, Usage(0.0, 0)
 
     def over(self, use: Usage, now: float) -> Ended | None:
         """Judge by CPU time once the limit is over: a loaded host makes a task slower, it does not hang."""
@@ -155,8 +154,9 @@ class TaskWatch:
             return Ended(LossReason.MEMORY, detail)
         if now < self._look_at:
             return None
-        wanted_s = use.cpu_s + use.waited_s
-        since_s, self._wanted_s = wanted_s - self._wanted_s, wanted_s
+        # A process that ended takes its time of waiting with it, but not what it used.
+        since_s = use.cpu_s - self._last.cpu_s + max(0.0, use.waited_s - self._last.waited_s)
+        self._last = use
         if use.cpu_s >= self._limit_s or since_s < IDLE * self._limit_s:
             return Ended(
                 LossReason.HUNG, f"no result after {self._limit_s:g} s; it used {use.cpu_s:.1f} s of CPU time"

@@ -56,9 +56,12 @@ class CampaignOptions:
     @property
     def own_files(self) -> tuple[Path, ...]:
         """Files of the folder with the results that no report may be."""
-        from frame_harness.campaigns.journal import own_files  # noqa: PLC0415  --help starts faster without it
+        folder = self.resume or self.out
+        if folder is None:
+            return ()
+        from frame_harness.campaigns.journal import own_files  # noqa: PLC0415  most commands are no campaign
 
-        return own_files(self.resume or self.out)
+        return own_files(folder)
 
     def require_sense(self) -> None:
         """Refuse what contradicts itself.

@@ -54,7 +54,8 @@ def require_same_memory(script: Script, machine: Machine, where: str) -> None:
         top = script.boot_config.options.ramtop
         if script.boot_config.name == ISLANDS.name and top is not None and min(own.ram, machine.ram) >= top:
             return
+    its = script.machine if script.machine in known_machines() else f"FILE, that of {script.machine}"
     raise UsageError(
         "script", where, expected=f"one for {machine.name}", actual=f"one for {script.machine}",
-        next_step=f"choose --machine {script.machine}",
+        next_step=f"choose --machine {its}",
     )  # fmt: skip

@@ -89,7 +89,7 @@ class Generator:
         claimed = step.op in ALLOCATES
         asked = step.operands[0] if step.op in (Op.BUDDY_ALLOC, Op.TRAIT_ALLOC) else 0
         order = asked if isinstance(asked, int) else 0
-        # No history is so long that it comes to the first of thousands.
+        # Of thousands a history comes to the last ones alone.
         indexes = range(len(handed_out))[-MOST_HELD - MOST_STEPS :]
         new = [Held(Got(step.number, index), order, claimed) for index in indexes]
         self.held += new

@@ -18,8 +18,8 @@ from frame_harness.frame_histories.steps import Step
 from frame_harness.frame_metadata.model import Model
 
 JUDGE_EVERY = 100
-"""Behind so many commands all invariants are judged, and at the end of a history."""
-MOST_IN_BATCH = 200
+"""All invariants are judged behind so many commands, of a batch at its end, and at the end of a history."""
+MOST_IN_BATCH = 100
 STEPS_AFTER_ABUSE = 24
 """Once its user broke the lists, a history is soon over: there is less and less left to be right or wrong."""
 

@@ -191,6 +191,8 @@ class _Steps:
     def _look(self, line: str) -> None:
         """Learn what a command changed; most change a few slots of many thousands, or none."""
         free, slots = self._free[-1], self._kernel.slots()
+        if len(slots) != len(self._slots):
+            raise NotReplayed("replay", f"`{_short(line)}`", detail="the number of slots changes")
         if len(pfns := differing_rows(self._slots, slots)):
             before, after = self._slots[pfns], slots[pfns]
             self._slots[pfns] = after

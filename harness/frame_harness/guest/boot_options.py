@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,17 @@ class BootArguments(TypedDict, total=False):
     logs: TranslationLogs | None
     records_input: bool
     hung_before: Callable[[CodeAt], bool] | None
+
+
+def _number(name: str, given: object) -> int:
+    """An address or a length, of numpy's integers, too."""
+    try:
+        number = operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if isinstance(given, bool) or not 0 <= number < 1 << 64:
+        raise _wrong(name, "an address, or a length, in bytes from 0 to 2**64 - 1", given)
+    return number
 
 
 def _wrong(name: str, expected: str, actual: object) -> UsageError:
@@ -88,16 +100,18 @@ class BootOptions:
         Raises:
             UsageError: the kernel would refuse one, by a panic that counts as a crash of the guest.
         """
-        object.__setattr__(self, "reserve", tuple((base, length) for base, length in self.reserve))
+        for island in self.reserve:
+            if not isinstance(island, Sequence) or len(island) != 2:
+                raise _wrong("reserve", "(base, length) of each island, in bytes", island)
+        islands = tuple(
+            (_number("reserve", base), _number("reserve", length)) for base, length in self.reserve
+        )
+        object.__setattr__(self, "reserve", islands)
+        if self.ramtop is not None:
+            object.__setattr__(self, "ramtop", _number("ramtop", self.ramtop))
         object.__setattr__(self, "extra", tuple(self.extra))
         if self.init not in STAGES:
             raise _wrong("init", f"one of {', '.join(STAGES)}", self.init)
-        given = {"reserve": [each for island in self.reserve for each in island]}
-        given |= {"ramtop": [] if self.ramtop is None else [self.ramtop]}
-        for name, numbers in given.items():
-            for number in numbers:
-                if not isinstance(number, int) or not 0 <= number < 1 << 64:
-                    raise _wrong(name, "an address, or a length, in bytes from 0 to 2**64 - 1", number)
 
     def plain(self, machine: Machine) -> BootOptions:
         """What decides how a guest of that machine begins, however it is watched."""

@@ -111,7 +111,8 @@ def coverable(
 ) -> frozenset[Spot]:
     """Return every line of a subject that has code in a build of a profile, with its function.
 
-    Of generic functions there are those alone that the subject itself uses.
+    The subject is compiled once more for that, so that functions are kept that nobody calls. Of generic
+    functions there are those alone that the subject itself uses.
 
     Raises:
         CompileError: it does not compile; carries the compiler's words.

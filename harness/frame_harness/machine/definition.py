@@ -131,6 +131,16 @@ def require_known(name: str) -> None:
         )
 
 
+def refuse_misspelled(name: str) -> None:
+    """Refuse a name that is nearly that of one of the harness's own machines; others may be a user's.
+
+    Raises:
+        UsageError: names those that the harness has.
+    """
+    if schema.nearest(name, known_machines()):
+        require_known(name)
+
+
 def load_machine(name_or_path: str | Path = DEFAULT_MACHINE) -> Machine:
     """Read a machine by name, or from a TOML file of the user's (anything with a slash or `.toml`).
 

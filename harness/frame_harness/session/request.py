@@ -27,7 +27,7 @@ from frame_harness.machine.definition import (
     Machine,
     load_machine,
     load_machines,
-    require_known,
+    refuse_misspelled,
 )
 from frame_harness.machine.schema import ENDLESS_S
 
@@ -87,12 +87,12 @@ class SessionRequest:
         """The runs of a check whose marker names some machines; none where the choice excludes them all.
 
         Raises:
-            UsageError: there is no machine of such a name, so that the check would be skipped for ever.
+            UsageError: a name is nearly that of a machine, so that the check would be skipped for ever.
         """
         machines = [machine.name for machine in self.machines.values()]
         for name in named:
             if name not in machines:
-                require_known(name)
+                refuse_misspelled(name)
         if named:
             machines = [name for name in named if self.any_machine or name in machines]
         keys = [RunKey(machine=name, profile=profile) for profile in self.profiles for name in machines]

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.parent import die_with_parent
 from frame_harness.campaigns.done import LossReason
 from frame_harness.campaigns.task_server import IDLE, TaskWatch
 from frame_harness.campaigns.tasks import Came, Ended, Fetched, Raised, TaskOutcome, Wanted, Work
@@ -197,6 +198,10 @@ def test_a_busy_host_makes_a_task_slower_but_lets_it_not_hang(
 
 def test_a_task_that_gets_no_cpu_at_all_on_a_busy_host_is_not_taken_for_a_hung_one() -> None:
     watch = TaskWatch(LIMIT, None, 0.0)
+    # A guest that ended is waited for no more; what it used counts.
+    assert watch.over(Usage(0.1, 0, waited_s=99.0), 10.1) is None
+    assert watch.over(Usage(1.1, 0, waited_s=0.0), 20.3) is None
+    watch = TaskWatch(LIMIT, None, 0.0)
     assert watch.over(Usage(0.1, 0, waited_s=9.9), 10.1) is None
     assert watch.over(Usage(0.2, 0, waited_s=10.0), 20.3) is not None, (
         "since then it waits for something else"
@@ -206,12 +211,17 @@ def test_a_task_that_gets_no_cpu_at_all_on_a_busy_host_is_not_taken_for_a_hung_o
 def test_how_long_a_process_could_have_run_is_seen() -> None:
     cpu = min(os.sched_getaffinity(0))
     ours, theirs = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
-        os.sched_setaffinity(0, {cpu})
-        os.write(theirs, b"1")
-        while True:
-            pass
+        try:
+            die_with_parent(parent)
+            os.sched_setaffinity(0, {cpu})
+            os.write(theirs, b"1")
+            while True:
+                pass
+        finally:
+            os._exit(1)
     before = os.sched_getaffinity(0)
     try:
         os.read(ours, 1)

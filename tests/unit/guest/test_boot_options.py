@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from frame_harness.base.errors import UsageError
@@ -57,6 +58,13 @@ def test_memory_of_its_own_is_named_by_the_options_that_make_it() -> None:
     assert BootOptions(reserve=[(0, 1)]).words_of_memory() != BootOptions(reserve=[(0, 2)]).words_of_memory()
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    options: dict[str, Any] = {"ramtop": np.int64(0x1000), "reserve": [(np.uint64(1), np.int32(2))]}
+    found = BootOptions(**options)
+    assert found == BootOptions(ramtop=0x1000, reserve=[(1, 2)])
+    assert type(found.ramtop) is int
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -64,6 +72,9 @@ def test_memory_of_its_own_is_named_by_the_options_that_make_it() -> None:
         ({"reserve": [(-1, 4096)]}, "reserve: expected an address, .*, got -1"),
         ({"ramtop": 1 << 64}, "ramtop: expected an address, .*, got 18446744073709551616"),
         ({"ramtop": "1 MiB"}, "ramtop: expected an address, .*, got '1 MiB'"),
+        ({"ramtop": True}, "ramtop: expected an address, .*, got True"),
+        ({"reserve": [5]}, r"reserve: expected \(base, length\) .*, got 5"),
+        ({"reserve": [(1, 2, 3)]}, r"reserve: expected \(base, length\) .*, got \(1, 2, 3\)"),
     ],
 )
 def test_an_option_that_no_kernel_takes_is_no_crash_of_the_guest(options: dict[str, Any], said: str) -> None:

@@ -58,8 +58,8 @@ def test_ctrl_c_while_modules_are_read_is_one_line(module: str) -> None:
 
 def test_next_to_nothing_is_imported_before_ctrl_c_is_told_in_one_line() -> None:
     before = "import sys; there = set(sys.modules); import frame_harness_start; "
-    run = start("--version", before=before + "print(sorted(set(sys.modules) - there)); ")
-    assert run.stdout.splitlines()[0] == "['__future__', 'frame_harness_start', 'itertools']"
+    run = start("--version", before=before + "print(*set(sys.modules) - there); ")
+    assert set(run.stdout.splitlines()[0].split()) <= {"__future__", "frame_harness_start", "itertools"}
 
 
 @pytest.mark.parametrize(
