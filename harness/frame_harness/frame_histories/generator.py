@@ -6,8 +6,6 @@ import random
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import NamedTuple
 
 from frame_harness.base.units import Paddr
 from frame_harness.frame_histories.commands import (
@@ -31,12 +29,11 @@ FOLLOWERS = (Op.UNMAP, Op.LAST_REF, Op.TRY_VTABLE_REF, Op.VTABLE_REF)
 MIGRATETYPES = (Migratetype.MOVABLE, Migratetype.UNMOVABLE)
 READS = (*READS_FIELD, Op.IS_GUARD_POISONED, Op.IS_COW, Op.IS_DLL)
 LARGE = 9  # from this order on a block is taken whole: frame by frame it would take too long
-MOST_HELD = 400
-MOST_STEPS = 1000
-MOST_FREED = 24
+MOST_HELD, MOST_FREED = 400, 24
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True)
+class Held:
     """A block that somebody holds; `claimed` when it came from the frame module."""
 
     got: Got
@@ -71,8 +68,7 @@ class Generator:
             if not set(kind.provokes) & set(self.avoid) and (kind.always or self.rng.random() < KEPT)
         ]
         self._writers = [kind.write for kind in kinds]
-        weights = [kind.weight * (1 if kind.always else self.rng.choice((1, 1, 4))) for kind in kinds]
-        self._cum_weights = list(accumulate(weights))
+        self._weights = [kind.weight * (1 if kind.always else self.rng.choice((1, 1, 4))) for kind in kinds]
 
     # ---- one step after the other ------------------------------------------------------------------------
 
@@ -80,7 +76,7 @@ class Generator:
         """The next step, for a guest in the state that the model is in."""
         self._model = model
         while not self._queue:
-            write = self.rng.choices(self._writers, cum_weights=self._cum_weights)[0]
+            write = self.rng.choices(self._writers, self._weights)[0]
             write(self)
         return self._queue.popleft()
 
@@ -89,9 +85,8 @@ class Generator:
         claimed = step.op in ALLOCATES
         asked = step.operands[0] if step.op in (Op.BUDDY_ALLOC, Op.TRAIT_ALLOC) else 0
         order = asked if isinstance(asked, int) else 0
-        # Of thousands a history comes to the last ones alone.
-        indexes = range(len(handed_out))[-MOST_HELD - MOST_STEPS :]
-        new = [Held(Got(step.number, index), order, claimed) for index in indexes]
+        last = range(len(handed_out))[-4 * MOST_HELD :]  # no history comes to the first of thousands
+        new = [Held(Got(step.number, index), order, claimed) for index in last]
         self.held += new
         if self._follows and claimed and new:
             self.focus, self._follows = new[0], False  # most likely the frame that was given back last

@@ -380,9 +380,8 @@ def _try(core: CoreGuest, name: str, steps: Sequence[CaseStep], tally: Tally, sp
 
 
 def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Found:
-    most = HUGE_TRIES if is_huge(failure.steps) else MOST_TRIES
-    most = WORK_TRIES if counts_work(failure.steps) else most
-    tries = iter(range(HUNG_TRIES if failure.hung else most))
+    rest = HUGE_TRIES if is_huge(failure.steps) else MOST_TRIES
+    tries = iter(range(HUNG_TRIES if failure.hung else WORK_TRIES if counts_work(failure.steps) else rest))
 
     def shorter(steps: Sequence[CaseStep]) -> Failure | None:
         # Half of a region that cannot be may be of memory that is not there: nobody could play that again.
@@ -393,8 +392,8 @@ def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Fou
     if is_huge(failure.steps):
         small = (found for steps in fewer(failure.steps) if (found := shorter(steps)) is not None)
         failure = next((found for found in small if found.clause == failure.clause), failure)
-    by_chance = failure.hung or any(isinstance(step, CaseStorm) for step in failure.steps)
-    shortest = shrink(filled(failure, shorter), shorter, by_chance=by_chance)
+    races = any(isinstance(step, CaseStorm) for step in failure.steps)
+    shortest = shrink(filled(failure, shorter), shorter, by_chance=races or failure.hung)
     core.renew()
     again = play(core, shortest.steps, known)
     fresh = again is not None and again.clause == failure.clause

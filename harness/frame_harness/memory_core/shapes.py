@@ -64,7 +64,7 @@ def _require_addresses(cache: np.dtype[Any]) -> None:
 
 
 def require_no_numbers(paddrs: Sequence[Paddr], n_frames: int) -> None:
-    """Refuse a cache of frame numbers: they are below the number of frames, and no multiples of a page.
+    """Refuse a cache of pfns: these are below the number of frames, and no multiples of a page.
 
     Raises:
         ImageError: says so.

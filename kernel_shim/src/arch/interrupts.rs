@@ -20,10 +20,10 @@ const END_OF_INTERRUPT: u8 = 0x20; // OCW2, "non-specific EOI" (datasheet)
 /// Of each CPU, whether the subject is called with interrupts enabled. Only its own CPU uses it.
 static LENDS: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
-/// The text of a request decides, so that it is the same whenever the request is played. The hash (FNV-1a, 32 bits) says yes to
-/// half of the requests of each command.
+/// The text of a request decides, so that it is the same whenever the request is played. Of many requests half say yes.
 pub fn lend_to(request: &str) {
-    let hash = request.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let (basis, prime) = (2_166_136_261, 16_777_619_u32); // FNV-1a of 32 bits (draft-eastlake-fnv, 5)
+    let hash = request.bytes().fold(basis, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(prime));
     LENDS[cpu::index()].store(hash.count_ones() % 2 == 1, Relaxed);
 }
 
