@@ -42,6 +42,10 @@ class FrameMemory:
             growth = growth_of(self._generations, self._kernel.slots()["generation"])
             function = FRAME_METADATA.functions.allocates
             expect(what, growth, outcome.total("allocated"), field="generation", function=function)
+        self.give_back(frames)
+
+    def give_back(self, frames: Sequence[Paddr]) -> None:
+        """Release frames, whatever became of their counts; empty the caches."""
         slots = self._kernel.slots()
         for paddr in frames:
             # In RAM: not every version of a module has methods, or fields, for it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,7 +87,12 @@ def test_a_report_shows_which_checks_ran_a_line(tmp_path: Path) -> None:
     coverage = Coverage(
         sources=(SourceCoverage(path=str(source), lines=lines, functions=functions, checks=checks),)
     )
-    report.write_text(f'{{"schema": 1, "coverage": {encode(coverage)}}}', encoding="utf-8")
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    files = f'[{{"path": "{source}", "sha256": "{sha256}"}}]'
+    subject = f'{{"name": "frame.rs", "path": "{source}", "sha256": "{sha256}", "files": {files}}}'
+    report.write_text(
+        f'{{"schema": 1, "subject": {subject}, "coverage": {encode(coverage)}}}', encoding="utf-8"
+    )
 
     whole, one = (CliRunner().invoke(cli, ["coverage", str(report), *line]) for line in ((), ("1",)))
     assert whole.output.splitlines()[1:] == [
