@@ -60,7 +60,7 @@ DEEPER = {
 # These run in a process of their own: by the file that has it started, and names their files.
 IN_ANOTHER_PROCESS = {"debugging.in_gdb": "tests/red/test_debugging.py"}
 # These take minutes, and return no more than speeds, which `make bench` compares with goals.
-MEASURED = ("bench.campaigns", "bench.histories", "bench.verdicts")
+MEASURED = ("bench.campaigns", "bench.verdicts")
 # What names modules here runs none of what they do.
 NO_TESTS_OF_MODULES = {"test_console_names.py", "test_names.py", "test_tests.py"}
 EXCEPTIONS = {

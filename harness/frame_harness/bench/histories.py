@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import random
 import resource
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from multiprocessing.connection import Connection
 
 import numpy as np
 
+from frame_harness.base.forking import forked
+from frame_harness.base.interruption import Blocked, unstopped
+from frame_harness.base.pipes import value_heard
 from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
 from frame_harness.bench.rows import Row, beside, timed
 from frame_harness.frame_guest.kernel import Kernel
@@ -114,24 +118,32 @@ def _commands(host: OwnHost) -> Iterator[Row]:
 
 def _commands_on_each_cpu(host: OwnHost) -> Iterator[Row]:
     """The same as a campaign plays them: a process for each CPU."""
-    n_cpus = usable_cpus()
-    with ProcessPoolExecutor(n_cpus, get_context("fork")) as processes:
-        rounds = itertools.count()
+    n_cpus, seeds = usable_cpus(), itertools.count()
+    yield beside(
+        f"{COMMANDS} commands of histories, compared, a process for each of {n_cpus} CPUs",
+        lambda: _together(host, [next(seeds) for _ in range(n_cpus)]),
+        f"their share of the minute for {A_MINUTE}",
+        lambda: 60 * COMMANDS / A_MINUTE,
+        rounds=ROUNDS_OF_LARGE,
+        goal=">= 1.0",
+        faster=True,
+    )
 
-        def together() -> float:
-            first = next(rounds) * n_cpus
-            turns = [processes.submit(_compared, host, first + at) for at in range(n_cpus)]
-            return max(turn.result() for turn in turns) / n_cpus
 
-        yield beside(
-            f"{COMMANDS} commands of histories, compared, a process for each of {n_cpus} CPUs",
-            together,
-            f"their share of the minute for {A_MINUTE}",
-            lambda: 60 * COMMANDS / A_MINUTE,
-            rounds=ROUNDS_OF_LARGE,
-            goal=">= 1.0",
-            faster=True,
-        )
+def _together(host: OwnHost, seeds: Sequence[int]) -> float:
+    """Seconds for so many commands, of campaigns in processes of their own."""
+    with unstopped() as blocked:
+        forks = [forked(partial(_send_compared, host, seed), blocked) for seed in seeds]
+    found: list[float] = [value_heard(connection) for connection, _ in forks]
+    for connection, process in forks:
+        connection.close()
+        process.join()
+    return max(found) / len(found)
+
+
+def _send_compared(host: OwnHost, seed: int, connection: Connection, blocked: Blocked) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    connection.send(_compared(host, seed))
 
 
 def _play(kernel: Kernel, *, batched: bool) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.errors import HarnessError, UsageError
-from frame_harness.bench import boot, console, storms, suite
+from frame_harness.bench import boot, console, histories, storms, suite
+from frame_harness.bench.large_states import TILE_FRAMES
 from frame_harness.bench.rows import Row, beside
 from frame_harness.cli.bench import ASKED_FOR, MODULES
 
@@ -57,6 +58,21 @@ def test_a_storm_with_one_cpu_is_its_own_floor(monkeypatch: pytest.MonkeyPatch) 
     alone, two = storms.measure()
     assert (alone.ratio, alone.goal, alone.value) == (1.0, "", alone.floor)
     assert two.goal == storms.GOAL and two.floor == alone.value and two.value > 0
+
+
+def test_histories_are_compared_in_a_process_for_each_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {
+        "SIZES": (TILE_FRAMES,),
+        "REFERENCE": TILE_FRAMES,
+        "ROUNDS": 1,
+        "ROUNDS_OF_LARGE": 1,
+        "COMPARED": 50,
+    }
+    for name, value in few.items():
+        monkeypatch.setattr(histories, name, value)
+    _, _, together, in_ram, alone = histories.measure()
+    assert "for each of" in together.name and together.value > 0
+    assert in_ram.value > 0 and alone.value > 0
 
 
 def clone_with(folder: Path, *, succeeds: bool = True) -> Path:
