@@ -45,8 +45,8 @@ def measure() -> Iterator[Row]:
     image = build(frame_module(), "dev")
     yield from _invariants(image.dtype("MetaSlot"))
     host = OwnHost(image, load_machine("q35"))
-    yield from _commands_on_each_cpu(host)  # forked while no guest runs
-    yield from _commands(host)
+    yield from _commands(host)  # a host without QEMU is told here, by this process
+    yield from _commands_on_each_cpu(host)
 
 
 def _invariants(dtype: np.dtype[np.void]) -> Iterator[Row]:

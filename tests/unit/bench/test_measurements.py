@@ -70,7 +70,7 @@ def test_histories_are_compared_in_a_process_for_each_cpu(monkeypatch: pytest.Mo
     }
     for name, value in few.items():
         monkeypatch.setattr(histories, name, value)
-    _, _, together, in_ram, alone = histories.measure()
+    _, _, in_ram, alone, together = histories.measure()
     assert "for each of" in together.name and together.value > 0
     assert in_ram.value > 0 and alone.value > 0
 
