@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from frame_harness.base.units import Paddr
 from frame_harness.frame_guest.kernel import Kernel
@@ -11,6 +12,26 @@ from frame_harness.guest.checks import expect
 
 HookEvent = tuple[str, Paddr]
 """`on_last_ref` or `on_unmap` with the address that it got; `buddy` with that of a block that came back."""
+_HOOKS: Final = "kernel_shim::memory::hooks"
+_STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
+"""By the number in the two highest bits of a word of the record."""
+_PADDR_BITS: Final = 52
+
+
+class HookRecord:
+    """The guest's record of hooks, in its RAM: nothing is asked of the guest."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        """Look up where it lies."""
+        self._count, self._words = (
+            kernel.bytes_at(*kernel.image.static(f"{_HOOKS}::{name}")).view("<u8")
+            for name in ("COUNT", "RECORDS")
+        )
+
+    def events(self) -> list[HookEvent]:
+        """As many of those since it was last emptied as there is room for, oldest first."""
+        words = self._words[: int(self._count[0])].tolist()
+        return [(_STOPS[word >> 62], Paddr(word & ((1 << _PADDR_BITS) - 1))) for word in words]
 
 
 def hook_calls(kernel: Kernel) -> list[HookEvent]:

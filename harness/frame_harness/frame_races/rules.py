@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from frame_harness.base.units import paddr_to_pfn
+from frame_harness.frame_guest.hooks import HookRecord
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_histories.attribution import OF_COMMAND, OF_NEW_LIFE
 from frame_harness.frame_metadata.constants import C
@@ -115,11 +116,7 @@ def clause_of(method: str, field: str) -> str:
     return OF_PART.get((method, field)) or OF_METHOD.get(method) or OF_FIELD.get(field) or OF_THE_REST
 
 
-PADDR_BITS: Final = 52
-STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
-"""What a record of the shim's hooks says in the bits above the address."""
 FILLED: Final = 0x5C  # ours
-HOOKS: Final = "kernel_shim::memory::hooks"
 
 
 class FrameInAGuest:
@@ -144,10 +141,7 @@ class FrameInAGuest:
             slots[paddr_to_pfn(self.other)][name] = self.known[value] if isinstance(value, str) else value
         self._payload = kernel.payload(self.paddr)
         kernel.call("vt.clear")
-        self._count, self._records = (
-            kernel.bytes_at(*kernel.image.static(f"{HOOKS}::{name}")).view("<u8")
-            for name in ("COUNT", "RECORDS")
-        )
+        self._record = HookRecord(kernel)
 
     @property
     def offering(self) -> str:
@@ -161,11 +155,8 @@ class FrameInAGuest:
     def beside(self) -> dict[str, str]:
         """The calls of hooks, in order; which bytes the payload of the frame holds."""
         held = ", ".join(f"{byte:#04x}" for byte in np.unique(self._payload).tolist())
-        return {"hooks": ", ".join(self._calls()), "payload": held}
-
-    def _calls(self) -> Iterator[str]:
-        for word in self._records[: int(self._count[0])].tolist():
-            yield f"{STOPS[word >> 62]}({word & ((1 << PADDR_BITS) - 1):#x})"
+        calls = ", ".join(f"{hook}({paddr:#x})" for hook, paddr in self._record.events())
+        return {"hooks": calls, "payload": held}
 
 
 RULES: Final = RaceRules(

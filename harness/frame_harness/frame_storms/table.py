@@ -8,6 +8,7 @@ from typing import Any, Final
 from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
 from frame_harness.concurrency.smp import Job, ProgramResult
 from frame_harness.concurrency.storms import Jobs, Storm, StormContext
+from frame_harness.frame_guest.hooks import HookRecord
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -76,12 +77,8 @@ Context = StormContext[Kernel]
 
 UNUSED: Final = C.refcount_unused
 COW, DLL, POISONED_FLAG = C.flag_cow, C.flag_dll, C.flag_poisoned
-HOOKS: Final = "kernel_shim::memory::hooks"
-STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
-"""By their numbers in the guest's record."""
 TURNS: Final = ("on_last_ref", "on_unmap", "buddy")
 """In the order in which a released frame comes to them."""
-PADDR_BITS: Final = 52
 LIVE: Final = C.flag_allocated | C.flag_kernel
 
 
@@ -192,18 +189,13 @@ def _hooks_called(context: Context) -> None:
 
 def _expect_own_addresses(context: Context) -> None:
     """Of the first releases, as many as there is room for: each frame comes to its own stops in turn."""
-    kernel = context.kernel
-    count, records = (
-        kernel.bytes_at(*kernel.image.static(f"{HOOKS}::{name}")).view("<u8") for name in ("COUNT", "RECORDS")
-    )
     turns = dict(zip(TURNS, (*TURNS[1:], TURNS[0]), strict=True))
-    due: dict[int, str] = {}
-    for word in records[: int(count[0])].tolist():
-        stop, paddr = STOPS[word >> 62], word & ((1 << PADDR_BITS) - 1)
+    due: dict[Paddr, str] = {}
+    for stop, paddr in HookRecord(context.kernel).events():
         wanted = due.get(paddr, TURNS[0])
         function = f"invoke_vtable_{wanted if stop == TURNS[-1] else stop}"
         what = f"stop of frame {paddr:#x} on its way back"
-        expect(what, stop, wanted, frame=Paddr(paddr), function=function)
+        expect(what, stop, wanted, frame=paddr, function=function)
         due[paddr] = turns[stop]
 
 
