@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 from iced_x86 import Decoder, Instruction
 
 from frame_harness.base.units import Vaddr
@@ -22,6 +21,7 @@ from frame_harness.image.elf import open_elf
 from frame_harness.image.image import Image
 from frame_harness.image.machine_code import BRANCHES, code_sections
 from frame_harness.image.placed import is_part_of
+from frame_harness.image.symbols import STT_FUNC, symbols_of
 
 ENOUGH: Final = 20_000
 """Instructions whose source lines are looked up at most; where more changed, everything counts as changed."""
@@ -159,13 +159,8 @@ class _Symbols:
 
     @classmethod
     def of(cls, file: ELFFile) -> _Symbols:
-        tables = (one for one in file.iter_sections() if isinstance(one, SymbolTableSection))
-        found = {
-            Vaddr(symbol["st_value"]): demangle(symbol.name)
-            for table in tables
-            for symbol in table.iter_symbols()
-            if symbol.name and symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] != "SHN_UNDEF"
-        }
+        functions = (symbol for symbol in symbols_of(file) if symbol.kind == STT_FUNC)
+        found = {symbol.vaddr: demangle(symbol.name) for symbol in functions}
         return cls(sorted(found), [found[at] for at in sorted(found)])
 
     def holder(self, vaddr: Vaddr) -> tuple[Vaddr, str]:

@@ -229,6 +229,8 @@ _LEGACY_ESCAPES = {
     "$SP$": "@", "$BP$": "*", "$RF$": "&", "$LT$": "<", "$GT$": ">", "$LP$": "(", "$RP$": ")", "$C$": ",",
 }  # fmt: skip
 _HASH = re.compile(r"h[0-9a-f]{16}")
+_LENGTH = re.compile(r"[0-9]+")
+_CODE_POINT = re.compile(r"\$u([0-9a-f]+)\$")
 
 
 @functools.cache
@@ -254,11 +256,8 @@ def demangle(symbol: str) -> str:
 def _legacy(symbol: str) -> str:
     words: list[str] = []
     at = 3
-    while at < len(symbol) and symbol[at].isdigit():
-        digits = re.match(r"\d+", symbol[at:])
-        if digits is None:
-            break
-        at += len(digits[0])
+    while at < len(symbol) and (digits := _LENGTH.match(symbol, at)):
+        at = digits.end()
         words.append(symbol[at : at + int(digits[0])])
         at += int(digits[0])
     if words and _HASH.fullmatch(words[-1]):
@@ -268,7 +267,8 @@ def _legacy(symbol: str) -> str:
 
 def _unescape(word: str) -> str:
     word = word.removeprefix("_") if word.startswith("_$") else word
-    for escape, plain in _LEGACY_ESCAPES.items():
-        word = word.replace(escape, plain)
-    word = re.sub(r"\$u([0-9a-f]+)\$", lambda match: chr(int(match[1], 16)), word)
+    if "$" in word:
+        for escape, plain in _LEGACY_ESCAPES.items():
+            word = word.replace(escape, plain)
+        word = _CODE_POINT.sub(lambda match: chr(int(match[1], 16)), word)
     return word.replace("..", "::")

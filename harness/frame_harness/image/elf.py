@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import NoteSection, SymbolTableSection
+from elftools.elf.sections import NoteSection
 
 from frame_harness.base.units import Vaddr
 from frame_harness.image.demangle import demangle
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.errors import ImageError
+from frame_harness.image.symbols import STT_FUNC, STT_NOTYPE, STT_OBJECT, symbols_of
 
-_CODE = "STT_FUNC"
-_DATA = frozenset({"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"})
+_KINDS = frozenset({STT_FUNC, STT_OBJECT, STT_NOTYPE})
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,11 @@ class Elf:
     @classmethod
     def _read(cls, path: Path) -> Elf:
         file = open_elf(path)
-        symbols: dict[str, tuple[Vaddr, int]] = {}
-        functions: list[tuple[Vaddr, int, str]] = []
-        for section in file.iter_sections():
-            if not isinstance(section, SymbolTableSection):
-                continue
-            for symbol in section.iter_symbols():
-                kind, at, size = symbol["st_info"]["type"], Vaddr(symbol["st_value"]), int(symbol["st_size"])
-                if symbol.name and kind in _DATA and symbol["st_shndx"] != "SHN_UNDEF":
-                    symbols[symbol.name] = (at, size)
-                if symbol.name and kind == _CODE:
-                    functions.append((at, size, demangle(symbol.name)))
+        found = [symbol for symbol in symbols_of(file) if symbol.kind in _KINDS]
+        symbols = {symbol.name: (symbol.vaddr, symbol.size) for symbol in found}
+        functions = [
+            (symbol.vaddr, symbol.size, demangle(symbol.name)) for symbol in found if symbol.kind == STT_FUNC
+        ]
         return cls(path, symbols, sorted(functions), _build_id(file))
 
     def symbol(self, name: str) -> tuple[Vaddr, int]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-from iced_x86 import CpuidFeature, Decoder, FlowControl, Instruction, Mnemonic, OpKind, Register
+from iced_x86 import Code, CpuidFeature, Decoder, FlowControl, Instruction, OpKind, Register
 
 from frame_harness.base.units import Vaddr
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.errors import ImageError
+from frame_harness.image.symbols import STT_FUNC, Symbol, symbols_of
 
 _EXECUTABLE: Final = 0x4  # SHF_EXECINSTR
 # Of the target, which has no vector and no floating-point registers, and of a kernel that talks to its CPU.
@@ -53,20 +53,17 @@ def functions_code(path: Path, names: Collection[str]) -> dict[str, bytes]:
     """
     file = open_elf(path)
     with reading(path):
-        tables = [each for each in file.iter_sections() if isinstance(each, SymbolTableSection)]
-        found = {name: code for name in names if (code := _code(file, tables, name)) is not None}
+        functions = [one for one in symbols_of(file) if one.kind == STT_FUNC and one.name in names]
+        found = {one.name: _code(file, one, one.section) for one in functions if one.section is not None}
     if missing := sorted(set(names) - found.keys()):
         raise ImageError(f"{path}", "function", expected=missing[0], actual="none of that name")
     return found
 
 
-def _code(file: ELFFile, tables: Iterable[SymbolTableSection], name: str) -> bytes | None:
-    for symbol in (each for table in tables for each in table.get_symbol_by_name(name) or []):
-        if symbol["st_info"]["type"] == "STT_FUNC" and isinstance(symbol["st_shndx"], int):
-            section = file.get_section(symbol["st_shndx"])
-            start = symbol["st_value"] - section["sh_addr"]
-            return bytes(section.data()[start : start + symbol["st_size"]])
-    return None
+def _code(file: ELFFile, symbol: Symbol, section_index: int) -> bytes:
+    section = file.get_section(section_index)
+    start = symbol.vaddr - section["sh_addr"]
+    return bytes(section.data()[start : start + symbol.size])
 
 
 def shape(code: bytes) -> CodeShape:
@@ -87,14 +84,17 @@ def calls(code: bytes) -> bool:
 
 def foreign(path: Path) -> Iterator[Foreign]:
     """Yield every instruction that needs more than the target's CPU."""
+    # What an instruction needs follows from its code, save for AVX; a code that is fine need not be asked for
+    # again. Compilers write `rep bsf` where older CPUs, which run `bsf`, give the same.
+    known = {Code.TZCNT_R16_RM16, Code.TZCNT_R32_RM32, Code.TZCNT_R64_RM64}
     for section in code_sections(open_elf(path)):
         for instruction in Decoder(64, section.data(), ip=section["sh_addr"]):
-            # Compilers write `rep bsf` where older CPUs, which run `bsf`, give the same.
-            if instruction.mnemonic == Mnemonic.TZCNT:
-                continue
-            more = [feature for feature in instruction.cpuid_features() if feature not in _BASELINE]
-            if more:
-                yield Foreign(Vaddr(instruction.ip), tuple(_NAMES[feature] for feature in more))
+            if instruction.code not in known:
+                more = [feature for feature in instruction.cpuid_features() if feature not in _BASELINE]
+                if more:
+                    yield Foreign(Vaddr(instruction.ip), tuple(_NAMES[feature] for feature in more))
+                else:
+                    known.add(instruction.code)
 
 
 def code_sections(file: ELFFile) -> Iterator[Any]:
