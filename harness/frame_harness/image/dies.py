@@ -126,6 +126,15 @@ class CompilationUnit:
             found[name] = value
         return found
 
+    def attribute(self, offset: int, wanted: str) -> Any | None:
+        """Decode one attribute of an entry as `attributes` does; None where it has none of that name."""
+        code, at = uleb(self._data, offset)
+        for name, form, constant in self._kind(code).attributes:
+            if name == wanted:
+                return self._value(form, constant, at)[0]
+            at = self._behind(form, at)
+        return None
+
     def children(self, offset: int) -> Iterator[Die]:
         """Walk the entries directly below one."""
         for die in self.entries(offset):
@@ -146,8 +155,7 @@ class CompilationUnit:
         return self._table[code]
 
     def _value(self, form: str, constant: int | None, at: int) -> tuple[Any, int]:
-        skip = skip_of(form, self._wide, self._address)
-        end = at + skip if isinstance(skip, int) else skip(self._data, at)
+        end = self._behind(form, at)
         if form == "DW_FORM_flag_present":
             return True, end
         if form == "DW_FORM_implicit_const":
@@ -169,15 +177,17 @@ class CompilationUnit:
             return (_text(raw[:-1]) if form == "DW_FORM_string" else raw), end
         return number, end
 
+    def _behind(self, form: str, at: int) -> int:
+        """Where a value of a form ends that begins at an offset."""
+        skip = skip_of(form, self._wide, self._address)
+        return at + skip if isinstance(skip, int) else skip(self._data, at)
+
     @cached_property
     def str_offsets_base(self) -> int:
         """Offset of string 0 in `.debug_str_offsets`; raises `ImageError` where strings have no numbers."""
-        code, at = uleb(self._data, self.first)
-        for name, form, constant in self._kind(code).attributes:
-            if name == "DW_AT_str_offsets_base":
-                return int(self._value(form, constant, at)[0])
-            skip = skip_of(form, self._wide, self._address)
-            at = at + skip if isinstance(skip, int) else skip(self._data, at)
+        base = self.attribute(self.first, "DW_AT_str_offsets_base")
+        if base is not None:
+            return int(base)
         raise ImageError("debug information", "DW_AT_str_offsets_base", detail="a unit without it")
 
     def _indexed(self, index: int) -> str:

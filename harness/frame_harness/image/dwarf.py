@@ -22,10 +22,8 @@ from frame_harness.image.errors import ImageError
 from frame_harness.image.places import Place, Places
 
 _OF_A_NAME = frozenset({"structs", "variants"})
-_SCOPES = frozenset(
-    {"DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_enumeration_type", "DW_TAG_union_type"}
-)  # fmt: skip
-_NAMED = _SCOPES | {"DW_TAG_subprogram"}
+_TYPES = frozenset({"DW_TAG_structure_type", "DW_TAG_enumeration_type"})
+_SCOPES = _TYPES | {"DW_TAG_namespace", "DW_TAG_union_type"}
 _QUIET = frozenset({"DW_TAG_subprogram"})  # what lies inside are locals: nine of ten entries
 # The compiler's own crates: a kernel's types and functions, their generic ones included, are elsewhere.
 _FOREIGN_CRATES = frozenset({"core", "alloc", "std", "compiler_builtins"})
@@ -136,12 +134,12 @@ def _read_types(units: dies.Units, name: str) -> dict[str, Any]:
     structs: dict[str, types.Shape] = {}
     variants: dict[str, list[str]] = {}
     for unit in units.naming(name):
-        for path, die, attributes in _named(unit):
-            if attributes["DW_AT_name"] != name or not _PLAIN.fullmatch(path):
+        for path, die in _named(unit, _TYPES, name):
+            if not _PLAIN.fullmatch(path):
                 continue
             if die.tag == "DW_TAG_enumeration_type":
                 variants[path] = types.variants_of(unit, die.offset)
-            elif die.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in attributes:
+            elif "DW_AT_byte_size" in unit.attribute_names(die.offset):
                 shape = shapes.of(die.offset)
                 if shape[0] == "record":
                     structs[path] = shape
@@ -155,29 +153,32 @@ def _read_functions(units: dies.Units) -> dict[str, tuple[str, int]]:
     functions: dict[str, tuple[str, int]] = {}
     for unit in units:
         files = cache(partial(units.files, unit))
-        for path, die, attributes in _named(unit):
-            if die.tag == "DW_TAG_subprogram" and attributes.get("DW_AT_decl_line"):
+        for path, die in _named(unit, _QUIET):
+            attributes = unit.attributes(die.offset)
+            if attributes.get("DW_AT_decl_line"):
                 _note_function(functions, path, attributes, files)
     return functions
 
 
-def _named(unit: dies.CompilationUnit) -> Iterator[tuple[str, dies.Die, dict[str, Any]]]:
-    """Give each type and function of a unit: full path, entry, attributes; of the compiler's crates none."""
-    if is_foreign(str(unit.attributes(unit.first).get("DW_AT_name", ""))):
+def _named(
+    unit: dies.CompilationUnit, tags: frozenset[str], name: str | None = None
+) -> Iterator[tuple[str, dies.Die]]:
+    """Give the entries of some tags in a unit with their full paths; of the compiler's own crates none.
+
+    Args:
+        name: the only one that counts.
+    """
+    if is_foreign(str(unit.attribute(unit.first, "DW_AT_name"))):
         return
     scope: list[str] = []  # names of the entries above, one a depth, from depth 1 on
     for die in unit.entries(below=_QUIET):
-        if die.tag not in _NAMED or die.depth == 0:
-            if die.has_children and die.depth:
-                scope[die.depth - 1 :] = ["?"]
+        wanted = die.tag in tags
+        if die.depth == 0 or not (wanted or die.has_children):
             continue
-        attributes = unit.attributes(die.offset)
-        name = attributes.get("DW_AT_name")
-        del scope[die.depth - 1 :]
-        path = "::".join([*scope, str(name)])
-        scope.append(str(name))
-        if name is not None and path.partition("::")[0] not in _FOREIGN_CRATES:
-            yield path, die, attributes
+        own = unit.attribute(die.offset, "DW_AT_name") if wanted or die.tag in _SCOPES else "?"
+        scope[die.depth - 1 :] = [str(own)]
+        if wanted and own is not None and name in (None, own) and scope[0] not in _FOREIGN_CRATES:
+            yield "::".join(scope), die
 
 
 def _note_function(
