@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.ma  # else `np.unique` imports it when it is first called, in each forked process anew
 from numpy.typing import NDArray
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from frame_harness.frame_guest.slot import Slot
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState
 from frame_harness.guest.boot_options import Boots
+from frame_harness.guest.booted import WITNESS
 from frame_harness.guest.programmed import ProgrammedGuest
 from frame_harness.guest.reply import Reply
+
+_BUDDY: Final = "BuddyState"
 
 
 class Boot(Boots["Kernel"], Protocol):
@@ -29,6 +32,9 @@ class Kernel(ProgrammedGuest):
     Requests, memory and the end of a guest are those of every `BootedGuest`. Every array is a live view of
     guest RAM: no copy, writable, valid also after the guest's death.
     """
+
+    RECORDS: ClassVar = (WITNESS, _BUDDY)
+    """The types of what is read in the RAM of each guest, beside its slots."""
 
     # The subject
 
@@ -96,7 +102,7 @@ class Kernel(ProgrammedGuest):
 
     def buddy(self) -> Any:
         """The buddy's own state (`BuddyState`), live in guest RAM."""
-        return self.record(self.witness.buddy_vaddr, "BuddyState")
+        return self.record(self.witness.buddy_vaddr, _BUDDY)
 
     def cached_frames(self) -> set[Paddr]:
         """Physical addresses of the frames in the CPU caches."""

@@ -6,7 +6,7 @@ import secrets
 import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self, Unpack
+from typing import Any, Final, Protocol, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ COUNT_INSTRUCTIONS = ("-icount", "shift=0,sleep=on")
 
 
 Watching = Callable[[Watch], Watch]
+WITNESS: Final = "Witness"
+"""The type of the static in which a guest publishes its addresses."""
 
 
 class Keeper(Protocol):
@@ -202,7 +204,7 @@ class BootedGuest:
     @property
     def witness(self) -> GuestAddresses:
         """Addresses and sizes that the guest publishes in its `WITNESS`, read in RAM at each use."""
-        record = self.static("WITNESS", "Witness")
+        record = self.static("WITNESS", WITNESS)
         return GuestAddresses(
             hhdm_base=Vaddr(int(record["hhdm_base"])),
             meta_paddr=Paddr(int(record["meta_paddr"])),

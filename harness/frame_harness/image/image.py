@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,10 +90,17 @@ class Image:
     def _dwarf(self) -> Dwarf:
         return Dwarf.of(self.elf, self.sha256)
 
-    def load(self) -> None:
-        """Read now what else is read when somebody first asks: processes forked later have it, too."""
-        self.dtype(self.slot_type)
-        self.symbolize(self.symbol("kernel_main")[0])
+    def load(self, records: Iterable[str] = ()) -> None:
+        """Read now what else is read when somebody first asks: processes forked later have it, too.
+
+        Args:
+            records: names of types beside the slot's, as `dtype` takes them.
+        """
+        with ThreadPoolExecutor(max_workers=1) as beside:  # symbolic reads the lines without Python's lock
+            lines = beside.submit(self.places, self.symbol("kernel_main")[0])
+            for name in (self.slot_type, *records):
+                self.dtype(name)
+            lines.result()
 
     @property
     def build_id(self) -> str:

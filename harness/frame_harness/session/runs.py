@@ -90,7 +90,7 @@ class Runs:
     def load(self, profile: str) -> None:
         """Build an image, or find it built, and read of it what checks need."""
         with contextlib.suppress(HarnessError):  # it is raised again for every check
-            self._image(profile).load()
+            self._image(profile).load(Kernel.RECORDS)
 
     def begin_check(self, check: str, group: str) -> None:
         """Credit to a check which lines guests run from now on, where that is measured; see `Run.credit`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import default_rng
 from numpy.typing import NDArray
 
 Nodes = NDArray[np.intp]
@@ -58,7 +59,7 @@ def walk(successor: Nodes, roots: Nodes) -> NDArray[np.int32]:
 
 def _cursor_places(n_nodes: int, roots: Nodes) -> Nodes:
     """The roots, in order, then a random sample of the other nodes."""
-    sample = np.random.default_rng(CURSOR_SEED).integers(0, max(n_nodes, 1), n_nodes // NODES_PER_CURSOR)
+    sample = default_rng(CURSOR_SEED).integers(0, max(n_nodes, 1), n_nodes // NODES_PER_CURSOR)
     chosen = np.zeros(n_nodes, dtype=np.bool_)
     chosen[sample] = True
     chosen[roots] = False
