@@ -41,6 +41,7 @@ from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machines
 from frame_harness.machine.firmware import require_host
+from frame_harness.publishing import reports
 from frame_harness.publishing.run_archive import archive_of_a_run
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
@@ -273,7 +274,10 @@ def _run_suite(
 
     selection = ["-k", request.select] if request.select else []
     with _maker(request, asked, progress) as maker:
-        status, session = run_suite(asked, *selection, workers=workers, listener=watcher, maker=maker)
+        meanwhile = reports.prepare if asked.archive else lambda: None
+        status, session = run_suite(
+            asked, *selection, workers=workers, listener=watcher, maker=maker, meanwhile=meanwhile
+        )
     if asked.only and not watcher.plan:
         raise _of_others(asked)
     notes += session.notes if session else ()

@@ -114,6 +114,14 @@ def dumps(
     )  # fmt: skip
 
 
+def prepare() -> None:
+    """Compile the templates and make the style sheet, which `dumps` does otherwise."""
+    templates = shell.environment()
+    for name in templates.list_templates(["j2"]):
+        templates.get_template(name)
+    shell.style()
+
+
 def _looks() -> list[list[Any]]:
     return [[look.state, look.name, look.sign, look.hatch, look.rank] for look in palette.LOOKS]
 

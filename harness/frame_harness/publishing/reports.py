@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -35,6 +36,15 @@ def _text(archive: Archive, verdict: Verdict, contract: Contract) -> str:
         explained=explained, copies=archive.copies, kept=archive.kept,
     )  # fmt: skip
     return room.getvalue()
+
+
+def prepare() -> None:
+    """Read what the page is made with, which takes longest of all: there may be time for it now."""
+    # What is wrong with it is told where the page is written.
+    with contextlib.suppress(Exception):
+        from frame_harness.html_report import page  # noqa: PLC0415  most commands write no page
+
+        page.prepare()
 
 
 def _page(archive: Archive, verdict: Verdict, contract: Contract) -> str:

@@ -89,14 +89,20 @@ class _Worker:
 class ForkedWorkers:
     """A plugin of pytest that assigns the collected checks to forked processes, in place of its own loop."""
 
-    def __init__(self, workers: Callable[[int], int], only_here: Iterable[object]) -> None:
+    def __init__(
+        self,
+        workers: Callable[[int], int],
+        only_here: Iterable[object],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Fork nothing yet.
 
         Args:
             workers: how many processes; is given the number of checks.
             only_here: plugins that hear of checks in this process, not in a worker.
+            meanwhile: called here once the workers have their first checks.
         """
-        self._count, self._only_here = workers, tuple(only_here)
+        self._count, self._only_here, self._meanwhile = workers, tuple(only_here), meanwhile
         self._workers: dict[Connection, _Worker] = {}
         self._told: set[str] = set()
 
@@ -114,6 +120,7 @@ class ForkedWorkers:
         vars(session.config)["_tmp_path_factory"].getbasetemp()
         try:
             self._fork_all(self._count(len(session.items)))
+            self._meanwhile()
             while self._workers:
                 self._hear()
         finally:

@@ -54,6 +54,7 @@ def run_suite(
     listener: object = None,
     here: bool = False,
     maker: object = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[int, Session | None]:
     """Run pytest on the suite; return its status, with its session unless it came to none.
 
@@ -62,6 +63,7 @@ def run_suite(
         listener: a plugin of pytest; it hears of what happens in this process.
         here: make all checks in this process, one after the other.
         maker: a plugin of pytest that makes them in place of these processes.
+        meanwhile: called in this process while these processes make them.
     """
     asks = _Asks(request)
     listeners = (listener,) if listener else ()
@@ -69,7 +71,7 @@ def run_suite(
     if maker is not None:
         plugins += [maker, _LooksForNoGarbage()]
     elif not here:
-        plugins += [ForkedWorkers(workers, only_here=listeners), _LooksForNoGarbage()]
+        plugins += [ForkedWorkers(workers, listeners, meanwhile), _LooksForNoGarbage()]
     suite = suite_dir()
     with scratch() as folder, _alone():
         configuration = folder / "pytest.ini"

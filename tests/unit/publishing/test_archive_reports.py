@@ -13,10 +13,11 @@ from frame_harness.archive.records import Begun
 from frame_harness.base.errors import UsageError
 from frame_harness.contract.contract import Contract
 from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.html_report import shell
 from frame_harness.judge.evidence import Outcome
 from frame_harness.judge.verdict import Verdict
 from frame_harness.publishing import run_archive
-from frame_harness.publishing.reports import WRITERS, write_reports
+from frame_harness.publishing.reports import WRITERS, prepare, write_reports
 from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, named_archive, shown
 from tests.unit.evidence_samples import TABLE, healthy, with_outcome
 
@@ -61,6 +62,19 @@ def test_a_report_that_fails_leaves_no_part_and_the_others_are_written(tmp_path:
     )
     assert [(archive.folder / name).exists() for name in "abc"] == [False, False, True]
     assert (archive.folder / "c").read_text() == "frame.rs"
+
+
+def test_a_page_that_cannot_be_prepared_is_told_of_where_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses() -> None:
+        raise LookupError("no templates")
+
+    monkeypatch.setattr(shell, "environment", refuses)
+    prepare()
+    with named_archive(tmp_path / "out", ()) as run:
+        wrong = run.finish(contents())
+    assert wrong == ("report.html is not written: LookupError: no templates",)
 
 
 def test_what_could_not_be_kept_is_told_and_the_evidence_is_whole(tmp_path: Path) -> None:

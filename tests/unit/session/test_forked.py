@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -114,10 +115,12 @@ class Listener:
         return [value for report in self.of_calls() for key, value in report.user_properties if key == name]
 
 
-def made_by(pytester: pytest.Pytester, workers: int, source: str) -> Listener:
+def made_by(
+    pytester: pytest.Pytester, workers: int, source: str, meanwhile: Callable[[], None] = lambda: None
+) -> Listener:
     pytester.makepyfile(source)
     listener = Listener()
-    forked = ForkedWorkers(lambda _: workers, only_here=[listener])
+    forked = ForkedWorkers(lambda _: workers, [listener], meanwhile)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         pytester.inline_run("-p", "frame_harness.session.plugin", plugins=[listener, forked])
@@ -133,6 +136,12 @@ def test_each_check_is_made_once_and_its_outcome_heard(pytester: pytest.Pytester
     assert "not here" in str(skipped.longrepr)
     [failed] = [report for report in listener.reports if report.failed]
     assert "assert 1 == 2" in failed.longreprtext
+
+
+def test_what_is_done_meanwhile_is_done_once_and_not_in_a_worker(pytester: pytest.Pytester) -> None:
+    done: list[int] = []
+    made_by(pytester, 3, OUTCOMES, lambda: done.append(os.getpid()))
+    assert done == [os.getpid()]
 
 
 def test_captured_output_is_that_of_the_check_alone(pytester: pytest.Pytester) -> None:
