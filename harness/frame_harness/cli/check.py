@@ -33,7 +33,7 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module, modules_of
 from frame_harness.image.build import require_settings
 from frame_harness.image.image import Image
-from frame_harness.image.side_by_side import build_each
+from frame_harness.image.side_by_side import BuildEach, build_each
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import CheckInRun, Evidence, PlannedCheck, Trouble
@@ -68,6 +68,7 @@ class CheckRequest:
         last_failed: a JSON report whose broken checks are the only ones, or `LAST_RUN`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
         where: runs are made by workers of a cluster; by processes of this one unless it `spreads`.
+        images: gives the images; a build may have begun before anything else.
     """
 
     frame_rs: Path | None = None
@@ -83,6 +84,7 @@ class CheckRequest:
     coverage: bool = False
     red: str = ""
     where: CampaignOptions = NO_CAMPAIGN
+    images: BuildEach = build_each
 
     @property
     def measures_coverage(self) -> bool:
@@ -200,7 +202,7 @@ def _evidence(request: CheckRequest, asked: SessionRequest, progress: Progress, 
     images: list[Image] = []
     notes: list[str] = []
     try:
-        trouble, images = _build_first(asked, progress, steps)
+        trouble, images = _build_first(request.images, asked, progress, steps)
         build_s = time.monotonic() - began
         if trouble is None:
             asked = replace(asked, subject=images[-1].subject)  # as it was when it was compiled
@@ -239,13 +241,13 @@ def _settle_accelerator(
 
 
 def _build_first(
-    asked: SessionRequest, progress: Progress, steps: dict[str, float]
+    build: BuildEach, asked: SessionRequest, progress: Progress, steps: dict[str, float]
 ) -> tuple[Trouble | None, list[Image]]:
     """Build the images; what each took is added to the steps."""
     images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
-        each = build_each(asked.subject, asked.builds, toolchain, say=progress.step)
+        each = build(asked.subject, asked.builds, toolchain, say=progress.step)
         with closing(each):
             for image, took in each:
                 images.append(image)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from frame_harness.base.profiles import BOTH, COVERAGE
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.profiles import BOTH, COVERAGE, profiles_named
 from frame_harness.base.report_files import ReportFiles
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions, spread_options
 from frame_harness.cli.options import (
@@ -23,6 +25,9 @@ from frame_harness.cli.options import (
     refuse_with,
 )
 from frame_harness.judge.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from frame_harness.image.side_by_side import BuildEach
 
 
 @click.command(
@@ -134,14 +139,29 @@ def check_command(
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
     _refuse_alone({"--case": case or None, "--since": since or None, "--seed": seed})
-    from frame_harness.cli.check import CheckRequest, check  # noqa: PLC0415  the other commands start faster without it
+    with _building(frame_rs, profile) as images:
+        from frame_harness.cli.check import CheckRequest, check  # noqa: PLC0415  it takes longest to import
 
-    request = CheckRequest(
-        frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        files=files, lcov=lcov, coverage=coverage, workers=guests or where.workers, last_failed=last_failed,
-        red=red, where=where,
-    )  # fmt: skip
-    sys.exit(int(check(request)))
+        request = CheckRequest(
+            frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select,
+            baseline=baseline, files=files, lcov=lcov, coverage=coverage, workers=guests or where.workers,
+            last_failed=last_failed, red=red, where=where, images=images,
+        )  # fmt: skip
+        sys.exit(int(check(request)))
+
+
+@contextlib.contextmanager
+def _building(frame_rs: Path | None, profile: str) -> Iterator[BuildEach]:
+    """Compile a frame module while all that judges it is imported; what is wrong with it is told later."""
+    from frame_harness.frame_metadata.subject import frame_module  # noqa: PLC0415  as above
+    from frame_harness.image.side_by_side import build_each, building_ahead  # noqa: PLC0415
+
+    subject = None
+    with contextlib.suppress(HarnessError):
+        subject = frame_module(frame_rs)
+    with contextlib.ExitStack() as stack:
+        ahead = subject and building_ahead(subject, profiles_named(profile))
+        yield stack.enter_context(ahead) if ahead else build_each
 
 
 def _refuse_alone(of_a_tree: Mapping[str, object]) -> None:

@@ -6,11 +6,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from frame_harness.base.commands import GRACE_S, Say, SlowStep, tell_through
 from frame_harness.base.errors import HarnessError
@@ -21,6 +21,7 @@ from frame_harness.image.build import build, is_built
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import find_toolchain
 
 AGAIN_S: Final = 3 * GRACE_S
 """How long a process may take to end its compiler before it is told once more."""
@@ -33,63 +34,96 @@ class TimedImage(NamedTuple):
     seconds: float
 
 
-def build_each(
-    subject: Subject, profiles: Sequence[str], toolchain: Toolchain, say: Say | None = None
-) -> Generator[TimedImage, None, None]:
-    """Give the image of each profile, in order; those that have to be compiled are compiled side by side.
+class BuildEach(Protocol):
+    """`build_each`, which may have begun already."""
 
-    Close it, or come to its end, so that no compiler goes on.
-
-    Raises:
-        HarnessError: what `build` raises for the first profile that has no image.
-    """
-    missing = [profile for profile in profiles if not is_built(subject, profile, toolchain)]
-    others = missing[1:] if len(os.sched_getaffinity(0)) > 1 else []
-    with _built_by_another(subject, others, toolchain) as other:
-        for profile in profiles:
-            began = time.monotonic()
-            took = other.wait_for(profile, f"compiling the shim around {subject.name} ({profile})", say)
-            image = build(subject, profile, toolchain=toolchain, say=say)
-            yield TimedImage(image, took if took is not None else time.monotonic() - began)
+    def __call__(
+        self, subject: Subject, profiles: Sequence[str], toolchain: Toolchain, say: Say | None = None
+    ) -> Generator[TimedImage, None, None]: ...
 
 
 @dataclass
-class _Other:
-    """The process that builds the other profiles, as this one sees it."""
+class _Builder:
+    """A process that builds images, as this one sees it; it says each that it has built."""
 
-    left: list[str]
+    profiles: Sequence[str]
     connection: Connection | None = None
 
     def wait_for(self, profile: str, what: str, say: Say | None) -> float | None:
         """Wait until a profile is built; the seconds that it took.
 
-        None: the other process does not build it, or could not. Then `build` does, or says why not.
+        None: this process does not build it, or could not. Then `build` does, or says why not.
         """
-        if self.connection is None or profile not in self.left:
+        if self.connection is None or profile not in self.profiles:
             return None
         with SlowStep(what, say):
             try:
-                seconds: float = value_heard(self.connection)
+                built, seconds = value_heard(self.connection)
             except EOFError:
                 self.connection = None
                 return None
-        self.left.remove(profile)
-        return seconds
+        return float(seconds) if built == profile else None
+
+
+_NOBODY: Final = _Builder(())
 
 
 @contextlib.contextmanager
-def _built_by_another(subject: Subject, profiles: Sequence[str], toolchain: Toolchain) -> Iterator[_Other]:
+def building_ahead(subject: Subject, profiles: Sequence[str]) -> Iterator[BuildEach]:
+    """Let a process of its own build the first image that is missing, for the time of a block.
+
+    It says nothing, not even an error: whoever goes on with what this gives is told.
+    """
+    if _n_cpus() == 1:
+        yield build_each
+        return
+    with _building(partial(_build_missing, subject, profiles), profiles) as ahead:
+        yield partial(build_each, ahead=ahead)
+
+
+def build_each(
+    subject: Subject,
+    profiles: Sequence[str],
+    toolchain: Toolchain,
+    say: Say | None = None,
+    ahead: _Builder = _NOBODY,
+) -> Generator[TimedImage, None, None]:
+    """Give the image of each profile, in order; those that have to be compiled are compiled side by side.
+
+    Close it, or come to its end, so that no compiler goes on.
+
+    Args:
+        ahead: builds the first that is missing, or has just built it.
+    Raises:
+        HarnessError: what `build` raises for the first profile that has no image.
+    """
+    missing = [profile for profile in profiles if not is_built(subject, profile, toolchain)]
+    others = missing[1:] if _n_cpus() > 1 else []
+    with _building(partial(_build_all, subject, others, toolchain), others) as beside:
+        for profile in profiles:
+            began = time.monotonic()
+            builder = ahead if profile in missing[:1] else beside
+            took = builder.wait_for(profile, f"compiling the shim around {subject.name} ({profile})", say)
+            image = build(subject, profile, toolchain=toolchain, say=say)
+            yield TimedImage(image, took if took is not None else time.monotonic() - began)
+
+
+def _n_cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@contextlib.contextmanager
+def _building(work: Callable[[Connection], None], profiles: Sequence[str]) -> Iterator[_Builder]:
     """Let a process of its own build profiles one after the other; it ends with the context."""
     if not profiles:
-        yield _Other([])
+        yield _NOBODY
         return
     with unstopped() as blocked:
-        ours, process = forked(partial(_build, subject, profiles, toolchain), blocked)
-    other = _Other(list(profiles), ours)
+        ours, process = forked(partial(_build, work), blocked)
     try:
-        yield other
+        yield _Builder(profiles, ours)
     finally:
-        while other.left and process.is_alive() and process.pid is not None:
+        while process.is_alive() and process.pid is not None:
             os.kill(process.pid, signal.SIGINT)
             # Python may see the signal only once what it waits for is over: then it takes another one.
             process.join(AGAIN_S)
@@ -97,18 +131,26 @@ def _built_by_another(subject: Subject, profiles: Sequence[str], toolchain: Tool
         ours.close()
 
 
-def _build(
-    subject: Subject, profiles: Sequence[str], toolchain: Toolchain, told: Connection, blocked: Blocked
-) -> None:
+def _build(work: Callable[[Connection], None], told: Connection, blocked: Blocked) -> None:
     """What the other process does. It says nothing: its parent asks for the same images, and says it all."""
     tell_through(lambda _: None)
 
-    def build_all() -> None:
+    def quietly() -> None:
         # The parent builds what is missing then, and meets the same error where it can be told.
         with contextlib.suppress(HarnessError, OSError):
-            for profile in profiles:
-                began = time.monotonic()
-                build(subject, profile, toolchain=toolchain)
-                told.send(time.monotonic() - began)
+            work(told)
 
-    until_interrupted(build_all, blocked)
+    until_interrupted(quietly, blocked)
+
+
+def _build_all(subject: Subject, profiles: Sequence[str], toolchain: Toolchain, told: Connection) -> None:
+    for profile in profiles:
+        began = time.monotonic()
+        build(subject, profile, toolchain=toolchain)
+        told.send((profile, time.monotonic() - began))
+
+
+def _build_missing(subject: Subject, profiles: Sequence[str], told: Connection) -> None:
+    toolchain = find_toolchain()
+    missing = [profile for profile in profiles if not is_built(subject, profile, toolchain)]
+    _build_all(subject, missing[:1], toolchain, told)

@@ -13,7 +13,7 @@ import pytest
 
 from frame_harness.image import side_by_side
 from frame_harness.image.errors import CompileError
-from frame_harness.image.side_by_side import build_each
+from frame_harness.image.side_by_side import build_each, building_ahead
 
 Build = Callable[[str], None]
 SUBJECT: Any = SimpleNamespace(name="a module")
@@ -42,6 +42,7 @@ def building(monkeypatch: pytest.MonkeyPatch) -> Callable[[Build, set[str]], Non
 
         monkeypatch.setattr(side_by_side, "build", instead)
         monkeypatch.setattr(side_by_side, "is_built", lambda _s, profile, _t: profile in kept)
+        monkeypatch.setattr(side_by_side, "find_toolchain", lambda: TOOLCHAIN)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
 
     return use
@@ -105,3 +106,62 @@ def test_nobody_goes_on_when_nobody_wants_the_rest(building: Callable[[Build, se
     next(each)
     each.close()
     assert not multiprocessing.active_children()
+
+
+def test_what_was_begun_ahead_is_waited_for_while_another_process_builds_the_rest(
+    building: Callable[[Build, set[str]], None], tmp_path: Path
+) -> None:
+    def build(profile: str) -> None:
+        with (tmp_path / profile).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    building(build, set())
+    with building_ahead(SUBJECT, ["dev", "release"]) as build_rest:
+        images = [each.image.profile for each in build_rest(SUBJECT, ["dev", "release"], TOOLCHAIN)]
+    assert images == ["dev", "release"]
+    # What another process has built is asked for here once more, and found built.
+    (ahead, found), (beside, _) = ((tmp_path / name).read_text().split() for name in images)
+    assert found == str(os.getpid()) and len({ahead, beside, found}) == 3
+    assert not multiprocessing.active_children()
+
+
+def test_an_error_that_a_build_meets_ahead_is_raised_by_who_waits_for_it(
+    building: Callable[[Build, set[str]], None],
+) -> None:
+    def build(profile: str) -> None:
+        raise refused(profile)
+
+    building(build, set())
+    with (
+        building_ahead(SUBJECT, ["dev", "release"]) as build_rest,
+        pytest.raises(CompileError, match="dev"),
+    ):
+        list(build_rest(SUBJECT, ["dev", "release"], TOOLCHAIN))
+    assert not multiprocessing.active_children()
+
+
+def test_nothing_that_was_begun_ahead_outlives_the_one_that_needs_it_no_more(
+    building: Callable[[Build, set[str]], None],
+) -> None:
+    building(lambda _: go_on(), set())
+    with building_ahead(SUBJECT, ["dev"]):
+        assert multiprocessing.active_children()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("kept", [{"dev"}, {"dev", "release"}])
+def test_what_is_built_is_not_waited_for(building: Callable[[Build, set[str]], None], kept: set[str]) -> None:
+    here = os.getpid()
+    building(lambda _: None if os.getpid() == here else go_on(), set(kept))
+    with building_ahead(SUBJECT, ["dev", "release"]) as build_rest:
+        first = next(build_rest(SUBJECT, ["dev"], TOOLCHAIN))
+    assert first.image.profile == "dev"
+
+
+def test_one_cpu_has_no_time_to_build_ahead(
+    building: Callable[[Build, set[str]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    building(lambda _: None, set())
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    with building_ahead(SUBJECT, ["dev"]) as build_rest:
+        assert build_rest is build_each
