@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Vaddr
-from frame_harness.concurrency.recording import Recorder, Recording, code_at
+from frame_harness.concurrency.recording import Recorder, Recording, code_at, keeps_frame
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.turn import StepPanicked, Turn
 from frame_harness.concurrency.two_cpus import FIRST, SECOND, LoadedOperand, TwoCpus, holdable, let_go
-from frame_harness.concurrency.watched import Watched
+from frame_harness.concurrency.watched import Watched, touches_a_slot
 from frame_harness.guest.boot_options import Boots
 from frame_harness.guest.booted import BootedGuest, gone
 from frame_harness.guest.checks import NotEvaluated
@@ -59,7 +59,7 @@ class Turns(Generic[G]):
         names = ("smp_step_begins", "smp_step_ended", "smp_step_panics")
         self._begins, self._ended, self._panics = (kernel.image.symbol(name)[0] for name in names)
         self._markers = frozenset((self._begins, self._ended, self._panics))
-        self._both = TwoCpus(kernel, cpus, debugger, self._markers)
+        self._both = TwoCpus(kernel, cpus, debugger, self._markers, partial(touches_a_slot, kernel))
         self._first, self._second = (self._both.threads[cpu] for cpu in (FIRST, SECOND))
         for vaddr in self._markers:
             debugger.breakpoint(vaddr)
@@ -81,7 +81,7 @@ class Turns(Generic[G]):
         writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
         behind = max(writes, default=-1) + 1
         for index in range(min(behind + 1, len(trace))):
-            if index != behind and is_private(self._code(trace[index])):
+            if index != behind and self._is_private(trace[index]):
                 continue
             yield self._preempt(trace, index, reset, None)
             operand = self._operand(trace[index])
@@ -240,7 +240,7 @@ class Turns(Generic[G]):
         Raises:
             StepPanicked: it comes to where its step says so.
         """
-        stretch = self._both.stretch(at, self._markers)
+        stretch = self._both.stretch(FIRST, at, self._markers)
         following = self._both.follow(FIRST, stretch)
         if following == self._panics:
             raise StepPanicked
@@ -313,6 +313,10 @@ class Turns(Generic[G]):
             if (at := stopped) == self._panics:
                 raise StepPanicked
         return True
+
+    def _is_private(self, instruction: _Instruction) -> bool:
+        framed = keeps_frame(self.kernel, instruction.vaddr)
+        return is_private(self._code(instruction), framed=framed)
 
     def _code(self, instruction: _Instruction) -> bytes:
         return code_at(self.kernel, instruction.vaddr)

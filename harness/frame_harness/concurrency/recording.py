@@ -26,6 +26,9 @@ _GDB_ORDER: Final = (
 )  # fmt: skip
 
 
+_PROLOGUE: Final = bytes.fromhex("554889e5")  # push rbp; mov rbp, rsp
+
+
 @dataclass(frozen=True)
 class Recording:
     """What two CPUs did to a slot.
@@ -52,6 +55,19 @@ def code_at(kernel: BootedGuest, vaddr: Vaddr) -> bytes:
         return b""
 
 
+def keeps_frame(kernel: BootedGuest, vaddr: Vaddr) -> bool:
+    """Whether the code at an address is of a function that keeps its frame in RBP, by how it begins."""
+    start = kernel.image.function_start(vaddr)
+    return (
+        start is not None and code_at(kernel, start).startswith(_PROLOGUE) and vaddr >= start + len(_PROLOGUE)
+    )
+
+
+def registers_of(debugger: Debugger, thread: int) -> dict[int, int]:
+    """The general registers of a stopped CPU, by their numbers in iced-x86."""
+    return dict(zip(_GDB_ORDER, debugger.registers(thread), strict=False))
+
+
 def touches_of(kernel: BootedGuest, at: Vaddr, debugger: Debugger, thread: int) -> tuple[Touch, ...]:
     """The accesses of the instruction that a stopped CPU is about to execute, which is the one at an address.
 
@@ -60,7 +76,7 @@ def touches_of(kernel: BootedGuest, at: Vaddr, debugger: Debugger, thread: int) 
     code = code_at(kernel, at)
     if is_private(code):
         return ()
-    return touches(code, at, dict(zip(_GDB_ORDER, debugger.registers(thread), strict=False)))
+    return touches(code, at, registers_of(debugger, thread))
 
 
 class Recorder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import Vaddr
-from frame_harness.concurrency.recording import code_at
+from frame_harness.concurrency.recording import code_at, keeps_frame, registers_of
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.guest.boot_options import Boots
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.machine.debugger import Debugger
-from frame_harness.machine.instruction import Stretch, private_stretch
+from frame_harness.machine.instruction import Stretch, private_stretch, repetition
 
 G = TypeVar("G", bound=BootedGuest)
 
@@ -51,12 +51,20 @@ class TwoCpus(Generic[G]):
 
     Args:
         nops: addresses of NOPs of one byte at which CPUs are held: kernel_shim/src/cpus/markers.rs.
+        watched: whether somebody looks, after each instruction, at any of so many bytes at an address.
     """
 
-    def __init__(self, kernel: G, cpus: Cpus, debugger: Debugger, nops: Collection[Vaddr]) -> None:
+    def __init__(
+        self,
+        kernel: G,
+        cpus: Cpus,
+        debugger: Debugger,
+        nops: Collection[Vaddr],
+        watched: Callable[[Vaddr, int], bool],
+    ) -> None:
         self.kernel, self.cpus, self.debugger = kernel, cpus, debugger
         self.threads = {cpu: cpus.thread(cpu) for cpu in (FIRST, SECOND)}
-        self._nops = frozenset(nops)
+        self._nops, self._watched = frozenset(nops), watched
 
     def at(self, cpu: int) -> Vaddr:
         """Where a CPU is held."""
@@ -75,10 +83,16 @@ class TwoCpus(Generic[G]):
         until = process.cpu_time_s() + PATIENCE_CPU_S
         return self.debugger.run_unless(self.threads[cpu], lambda: process.cpu_time_s() > until)
 
-    def stretch(self, at: Vaddr, stops: Collection[Vaddr]) -> Stretch:
+    def stretch(self, cpu: int, at: Vaddr, stops: Collection[Vaddr]) -> Stretch:
         """The next instruction of a CPU that is there, or several that nobody else can see."""
-        stretch = private_stretch(partial(code_at, self.kernel), at, stops)
-        return stretch if len(stretch.addresses) > 1 else Stretch((at,), ())
+        code = partial(code_at, self.kernel)
+        stretch = private_stretch(code, at, stops, partial(keeps_frame, self.kernel))
+        if len(stretch.addresses) > 1:
+            return stretch
+        again = repetition(code(at), at, lambda: registers_of(self.debugger, self.threads[cpu]))
+        if again is None or any(self._watched(*span) for span in again.touched):
+            return Stretch((at,), ())
+        return Stretch((at,) * again.rounds, (again.behind,))
 
     def follow(self, cpu: int, stretch: Stretch) -> Vaddr:
         """Let a CPU execute a stretch; returns where it is then."""

@@ -43,6 +43,13 @@ def _words(name: str, first: int, behind: int, begin: int, end: int) -> Iterator
             yield Piece(name, one, other)
 
 
+def touches_a_slot(kernel: BootedGuest, vaddr: Vaddr, n_bytes: int) -> bool:
+    """Whether an access to so many bytes touches the slot of any frame."""
+    witness = kernel.witness
+    table = witness.hhdm_base + witness.meta_paddr
+    return vaddr < table + witness.meta_bytes and vaddr + n_bytes > table
+
+
 class Watched:
     """A slot and statics, live. Each byte has an offset: the slot's from 0 on, then those of each static."""
 
@@ -72,6 +79,10 @@ class Watched:
             if -width < offset < len(area.live):
                 return area.begin + offset
         return None
+
+    def is_touched(self, vaddr: Vaddr, n_bytes: int) -> bool:
+        """Whether an access to so many bytes touches any of it."""
+        return self.offset_of(vaddr, n_bytes) is not None
 
     def is_of_slot(self, offset: int) -> bool:
         """Whether an access that begins there is one to the slot."""

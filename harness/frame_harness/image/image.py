@@ -162,6 +162,11 @@ class Image:
         at = self._elf.function_at(vaddr)
         return None if at is None else at[0]
 
+    def function_start(self, vaddr: Vaddr) -> Vaddr | None:
+        """Return where the function at an address begins; None outside of every one."""
+        at = self._elf.function_at(vaddr)
+        return None if at is None else Vaddr(vaddr - at[1])
+
     def function_line(self, name: str) -> tuple[str, int] | None:
         """Return (file, line) where a function is declared; None when the build has no such function.
 

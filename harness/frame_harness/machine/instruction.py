@@ -21,6 +21,15 @@ _TWO_ACCESSES: Final = frozenset({OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE}
 _LOADS: Final = _TWO_ACCESSES | {OpAccess.READ, OpAccess.COND_READ}
 _STORES: Final = _TWO_ACCESSES | {OpAccess.WRITE, OpAccess.COND_WRITE}
 _LONGEST_STRETCH: Final = 64
+_MOST_ROUNDS: Final = 4096
+_STACK: Final = frozenset({Register.RSP})
+_STACK_AND_FRAME: Final = _STACK | {Register.RBP}
+_STORES_AGAIN: Final = frozenset(
+    {
+        Mnemonic.STOSB, Mnemonic.STOSW, Mnemonic.STOSD, Mnemonic.STOSQ,
+        Mnemonic.MOVSB, Mnemonic.MOVSW, Mnemonic.MOVSD, Mnemonic.MOVSQ,
+    }
+)  # fmt: skip
 _FACTORY: Final = iced_x86.InstructionInfoFactory()
 
 
@@ -39,19 +48,21 @@ def unlocked_width(code: bytes) -> int | None:
     return None
 
 
-def is_private(code: bytes) -> bool:
+def is_private(code: bytes, *, framed: bool = False) -> bool:
     """Tell whether an instruction touches no memory but its CPU's stack: nobody else can see when it is done.
 
-    What is addressed by another register than RSP may be anywhere. What a step does to devices, or leaves on
-    its stack for another CPU to find, is not seen.
+    What is addressed by another register may be anywhere. What a step does to devices, or leaves on its stack
+    for another CPU to find, is not seen.
 
     Args:
         code: the instruction, perhaps with bytes behind it; what is none at all is not private.
+        framed: RBP leads to the stack, too: the function keeps its frame pointer there.
     """
     instruction = _decoded(code)
     if instruction.is_invalid:
         return False
-    return all(memory.base == Register.RSP for memory in _FACTORY.info(instruction).used_memory())
+    stack = _STACK_AND_FRAME if framed else _STACK
+    return all(memory.base in stack for memory in _FACTORY.info(instruction).used_memory())
 
 
 def _decoded(code: bytes, at: Vaddr = Vaddr(0)) -> iced_x86.Instruction:
@@ -71,18 +82,25 @@ class Stretch:
     ends: tuple[Vaddr, ...]
 
 
-def private_stretch(code: Callable[[Vaddr], bytes], at: Vaddr, stops: Container[Vaddr]) -> Stretch:
+def private_stretch(
+    code: Callable[[Vaddr], bytes],
+    at: Vaddr,
+    stops: Container[Vaddr],
+    framed: Callable[[Vaddr], bool] = lambda _: False,
+) -> Stretch:
     """Follow the code from an address as far as it is private and leads to one place, or to one of two.
 
     Args:
         code: the bytes at an address, at least one instruction where there is one.
         stops: addresses that a stretch ends at; the first one is no stop.
+        framed: whether RBP leads to the stack at an address.
     """
     addresses: list[Vaddr] = []
     while len(addresses) < _LONGEST_STRETCH:
         here = code(at)
         instruction = iced_x86.Decoder(64, here, ip=at).decode()
-        if (addresses and at in stops) or not is_private(here) or instruction.is_privileged:
+        private = is_private(here) or (is_private(here, framed=True) and framed(at))
+        if (addresses and at in stops) or not private or instruction.is_privileged:
             break  # a privileged one may wait, or change what may interrupt it
         ends = _successors(instruction)
         # One that leads back would stop the CPU where it starts from, or in the middle.
@@ -106,6 +124,45 @@ def _successors(instruction: iced_x86.Instruction) -> tuple[Vaddr, ...]:
         case FlowControl.CONDITIONAL_BRANCH if target != following:
             return (following, target)
     return ()
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """All rounds of a repeated instruction that a CPU is about to execute.
+
+    Attributes:
+        behind: where the CPU is then.
+        touched: first address and number of bytes of what it may load from and store to.
+    """
+
+    rounds: int
+    behind: Vaddr
+    touched: tuple[tuple[Vaddr, int], ...]
+
+
+def repetition(code: bytes, at: Vaddr, registers: Callable[[], Mapping[int, int]]) -> Repetition | None:
+    """Return the rounds of STOS or MOVS with REP; None of any other instruction, and where they are too many.
+
+    Args:
+        code: the instruction, perhaps with bytes behind it.
+        at: its address.
+        registers: by their numbers in iced-x86, as they are before it; not asked for where nothing repeats.
+    """
+    instruction = _decoded(code, at)
+    if not instruction.has_rep_prefix or instruction.mnemonic not in _STORES_AGAIN:
+        return None
+    before = registers()
+    rounds = before[Register.RCX]
+    if not 0 < rounds <= _MOST_ROUNDS or instruction.memory_segment not in (
+        Register.NONE,
+        Register.DS,
+        Register.ES,
+    ):
+        return None
+    reach = rounds * int(iced_x86.MemorySizeExt.size(instruction.memory_size))
+    # Whichever way it goes, which the direction flag says.
+    touched = ((Vaddr(before[one] - reach), 2 * reach) for one in (Register.RDI, Register.RSI))
+    return Repetition(rounds, Vaddr(instruction.next_ip), tuple(touched))
 
 
 def stays(code: bytes, at: Vaddr) -> bool:

@@ -69,7 +69,9 @@ class Stage:
     def attach(self, debugger: Debugger) -> None:
         """Hold both CPUs ahead of their first command; note what commands begin with."""
         self._debugger = debugger
-        self._both = TwoCpus(self.kernel, self._cpus, debugger, (self._idle, self._begins))
+        self._both = TwoCpus(
+            self.kernel, self._cpus, debugger, (self._idle, self._begins), self.watched.is_touched
+        )
         debugger.breakpoint(self._idle)
         self._cpus.go()
         for cpu in (FIRST, SECOND):
@@ -284,7 +286,7 @@ class Stage:
         accesses: list[Access] = []
         ends = frozenset((self._ended, self._panics, self._idle))
         while at not in ends:
-            stretch = self._both.stretch(at, ends)
+            stretch = self._both.stretch(FIRST, at, ends)
             if len(stretch.addresses) == 1:
                 accesses += self._accesses(at, len(addresses))
             addresses += stretch.addresses

@@ -70,6 +70,12 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
+def step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each instruction be executed by itself from now on, each round of a repeated one, too."""
+    monkeypatch.setattr(two_cpus, "private_stretch", lambda *_: NO_STRETCH)
+    monkeypatch.setattr(two_cpus, "repetition", lambda *_: None)
+
+
 @pytest.mark.parametrize("step", ["inc@0", "poison@0", "dec@0"])
 def test_a_trace_is_the_same_and_takes_fewer_stops(
     step: str, boot: Booted, stops: list[str], monkeypatch: pytest.MonkeyPatch
@@ -95,7 +101,7 @@ def test_a_trace_is_the_same_and_takes_fewer_stops(
 
     with interleaved(boot, prepare) as both:
         in_stretches, few = traced(both)
-        monkeypatch.setattr(two_cpus, "private_stretch", lambda *_: NO_STRETCH)
+        step_alone(monkeypatch)
         one_by_one, many = traced(both)
     assert in_stretches == one_by_one
     assert few < many
@@ -103,7 +109,12 @@ def test_a_trace_is_the_same_and_takes_fewer_stops(
 
 @pytest.mark.parametrize(
     ("line", "free"),
-    [("slot.inc_ref 0x{:x}", False), ("slot.mark_poisoned 0x{:x}", False), ("alloc new", True)],
+    [
+        ("slot.inc_ref 0x{:x}", False),
+        ("slot.mark_poisoned 0x{:x}", False),
+        ("alloc new", True),
+        ("alloc new zeroed=1", True),
+    ],
 )
 def test_accesses_of_a_call_are_the_same(
     line: str, free: bool, boot: Booted, monkeypatch: pytest.MonkeyPatch
@@ -111,7 +122,7 @@ def test_accesses_of_a_call_are_the_same(
     with staged(boot, RULES.take) as stage:
         command, scene = line.format(stage.frame), RULES.offered if free else RULES.in_use
         in_stretches, answer = stage.trace(command, scene)
-        monkeypatch.setattr(two_cpus, "private_stretch", lambda *_: NO_STRETCH)
+        step_alone(monkeypatch)
         one_by_one, other = stage.trace(command, scene)
     assert in_stretches is not None and in_stretches.accesses
     assert (in_stretches, answer) == (one_by_one, other)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from iced_x86 import Register
 
 from frame_harness.base.units import Vaddr
 from frame_harness.machine.instruction import (
@@ -10,6 +13,7 @@ from frame_harness.machine.instruction import (
     Touch,
     is_private,
     private_stretch,
+    repetition,
     touches,
     unlocked_width,
 )
@@ -87,6 +91,53 @@ def test_any_other_memory_may_be_seen_by_another_cpu(code: str) -> None:
     assert not is_private(bytes.fromhex(code))
 
 
+@pytest.mark.parametrize(
+    ("code", "private"),
+    [
+        ("ff45f8", True),  # inc dword ptr [rbp-8]
+        ("488b4424f8", True),  # mov rax, [rsp-8]
+        ("8b4820", False),  # mov ecx, [rax+0x20]
+        ("0103", False),  # add [rbx], eax
+    ],
+)
+def test_a_frame_pointer_leads_to_the_stack(code: str, private: bool) -> None:
+    assert is_private(bytes.fromhex(code), framed=True) is private
+
+
+REGISTERS: dict[int, int] = {Register.RCX: 3, Register.RDI: 0x9000, Register.RSI: 0x5000}
+
+
+@pytest.mark.parametrize(("code", "width", "length"), [("f348ab", 8, 3), ("f3ab", 4, 2), ("f3a4", 1, 2)])
+def test_all_rounds_of_a_repeated_store_are_known_ahead(code: str, width: int, length: int) -> None:
+    found = repetition(bytes.fromhex(code), AT, lambda: REGISTERS)
+    assert found is not None and (found.rounds, found.behind) == (3, AT + length)
+    assert found.touched == ((0x9000 - 3 * width, 6 * width), (0x5000 - 3 * width, 6 * width))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "48ab",  # stosq, once
+        "f3ae",  # repe scasb, which ends where it finds another byte
+        "f2a6",  # repne cmpsb
+        "f364a4",  # rep movsb from FS
+        "06",
+        "",
+    ],
+)
+def test_an_instruction_whose_rounds_are_not_known_is_none(code: str) -> None:
+    assert repetition(bytes.fromhex(code), AT, lambda: REGISTERS) is None
+
+
+@pytest.mark.parametrize("rounds", [0, 4097, 2**64 - 1])
+def test_no_rounds_and_too_many_are_not_gone_through_at_once(rounds: int) -> None:
+    assert repetition(bytes.fromhex("f3ab"), AT, lambda: {**REGISTERS, Register.RCX: rounds}) is None
+
+
+def test_no_register_is_asked_for_where_nothing_repeats() -> None:
+    assert repetition(bytes.fromhex("8b4820"), AT, lambda: pytest.fail("a register was asked for")) is None
+
+
 AT = Vaddr(0x1000)
 
 
@@ -122,6 +173,16 @@ def test_a_stretch_goes_as_far_as_nobody_else_sees_it_and_its_end_is_known(
     code: str, addresses: tuple[int, ...], ends: tuple[int, ...]
 ) -> None:
     assert stretch_of(code) == Stretch(addresses, ends)  # type: ignore[arg-type]
+
+
+def test_a_stretch_goes_on_through_a_frame_where_the_frame_pointer_is_one() -> None:
+    data = bytes.fromhex("90 8945f8 4889c1 8b4820")  # nop, mov [rbp-8], eax, mov; then a load from anywhere
+
+    def ends(framed: Callable[[Vaddr], bool]) -> tuple[int, ...]:
+        return private_stretch(lambda at: data[at - AT :], AT, (), framed).ends
+
+    assert ends(lambda _: True) == (AT + 7,)
+    assert ends(lambda _: False) == (AT + 1,)
 
 
 @pytest.mark.parametrize("code", ["8b4820", "c3", "f4", "ebfe", "74fe", "7400", ""])
