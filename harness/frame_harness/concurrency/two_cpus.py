@@ -89,7 +89,10 @@ class TwoCpus(Generic[G]):
         stretch = private_stretch(code, at, stops, partial(keeps_frame, self.kernel))
         if len(stretch.addresses) > 1:
             return stretch
-        again = repetition(code(at), at, lambda: registers_of(self.debugger, self.threads[cpu]))
+        thread, debugger = self.threads[cpu], self.debugger
+        again = repetition(
+            code(at), at, lambda: registers_of(debugger, thread), lambda: debugger.flags(thread)
+        )
         if again is None or any(self._watched(*span) for span in again.touched):
             return Stretch((at,), ())
         return Stretch((at,) * again.rounds, (again.behind,))

@@ -23,8 +23,8 @@ GLANCE_S: Final = 0.02
 HALT_LOOK_S: Final = 0.25
 HALT_LOOKS: Final = 4
 """So often in a row a CPU must be seen halted: no other one runs that would wake it."""
-RIP: Final = 16
-"""The number of the instruction pointer among the registers of x86-64."""
+RSP, RIP, RFLAGS = 7, 16, 17
+"""The numbers of the stack pointer, the instruction pointer and the flags among the registers of x86-64."""
 INTERRUPT: Final = b"\x03"
 _STOP: Final = re.compile(rb"T([0-9a-f]{2}).*?thread:p01\.([0-9a-f]+);")
 _WATCHED: Final = re.compile(rb";watch:([0-9a-f]+);")
@@ -138,7 +138,7 @@ class Debugger:
         while True:
             self._resume(f"vCont;s:p1.{cpu + 1:x}", cpu)
             # On a busy host QEMU 7.2 now and then stops at once: the CPU has executed nothing.
-            if (at := self.rip(cpu)) != before or stays(self._code(at), at):
+            if (at := self.rip(cpu)) != before or stays(self.memory(at, LONGEST), at):
                 return at
 
     def run(self, cpu: int) -> Vaddr:
@@ -209,6 +209,16 @@ class Debugger:
         data = bytes.fromhex(answer[: 16 * (RIP + 1)].decode("ascii"))
         return tuple(int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8))
 
+    def flags(self, cpu: int) -> int:
+        """The lower half of RFLAGS of a CPU."""
+        self._select(cpu)
+        return int.from_bytes(bytes.fromhex(self.ask(f"p{RFLAGS:x}").decode("ascii")), "little")
+
+    def memory(self, vaddr: Vaddr, n_bytes: int) -> bytes:
+        """What the CPU that stopped last finds at an address; nothing where no memory is mapped."""
+        answer = self.ask(f"m{vaddr:x},{n_bytes:x}")
+        return b"" if answer.startswith(b"E") else bytes.fromhex(answer.decode("ascii"))
+
     def rip(self, cpu: int) -> Vaddr:
         """The address of the instruction that a CPU is about to execute.
 
@@ -258,10 +268,6 @@ class Debugger:
         stopped = self._stopped()
         if stopped != cpu:
             raise DebuggerError("debugger", packet, expected=f"cpu {cpu} to stop", actual=f"cpu {stopped}")
-
-    def _code(self, vaddr: Vaddr) -> bytes:
-        answer = self.ask(f"m{vaddr:x},{LONGEST:x}")
-        return b"" if answer.startswith(b"E") else bytes.fromhex(answer.decode("ascii"))
 
     def _set(self, places: Set[Vaddr]) -> None:
         self._expect_ok(*(f"Z1,{vaddr:x},1" for vaddr in places))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import iced_x86
-from iced_x86 import FlowControl, Mnemonic, OpAccess, Register
+from iced_x86 import FlowControl, Mnemonic, OpAccess, OpKind, Register
 
 from frame_harness.base.units import Vaddr
 
@@ -24,12 +24,10 @@ _LONGEST_STRETCH: Final = 64
 _MOST_ROUNDS: Final = 4096
 _STACK: Final = frozenset({Register.RSP})
 _STACK_AND_FRAME: Final = _STACK | {Register.RBP}
-_STORES_AGAIN: Final = frozenset(
-    {
-        Mnemonic.STOSB, Mnemonic.STOSW, Mnemonic.STOSD, Mnemonic.STOSQ,
-        Mnemonic.MOVSB, Mnemonic.MOVSW, Mnemonic.MOVSD, Mnemonic.MOVSQ,
-    }
-)  # fmt: skip
+_FILLS: Final = frozenset({Mnemonic.STOSB, Mnemonic.STOSW, Mnemonic.STOSD, Mnemonic.STOSQ})
+_COPIES: Final = frozenset({Mnemonic.MOVSB, Mnemonic.MOVSW, Mnemonic.MOVSD, Mnemonic.MOVSQ})
+_PLAIN: Final = frozenset({OpKind.MEMORY_ESRDI, OpKind.MEMORY_SEG_RSI, OpKind.REGISTER})
+_DIRECTION: Final = 1 << 10  # DF of RFLAGS, Intel SDM vol. 1, 3.4.3
 _FACTORY: Final = iced_x86.InstructionInfoFactory()
 
 
@@ -140,29 +138,33 @@ class Repetition:
     touched: tuple[tuple[Vaddr, int], ...]
 
 
-def repetition(code: bytes, at: Vaddr, registers: Callable[[], Mapping[int, int]]) -> Repetition | None:
-    """Return the rounds of STOS or MOVS with REP; None of any other instruction, and where they are too many.
+def repetition(
+    code: bytes, at: Vaddr, registers: Callable[[], Mapping[int, int]], flags: Callable[[], int]
+) -> Repetition | None:
+    """Return the rounds of STOS or MOVS with REP; None of any other instruction.
+
+    None, too, where they are too many, go down, or are counted or addressed otherwise than in 64-bit code.
 
     Args:
         code: the instruction, perhaps with bytes behind it.
         at: its address.
         registers: by their numbers in iced-x86, as they are before it; not asked for where nothing repeats.
+        flags: RFLAGS, likewise.
     """
     instruction = _decoded(code, at)
-    if not instruction.has_rep_prefix or instruction.mnemonic not in _STORES_AGAIN:
+    if not instruction.has_rep_prefix or instruction.mnemonic not in _FILLS | _COPIES:
+        return None
+    places = {instruction.op_kind(operand) for operand in range(instruction.op_count)}
+    if not places <= _PLAIN or instruction.segment_prefix != Register.NONE or flags() & _DIRECTION:
         return None
     before = registers()
     rounds = before[Register.RCX]
-    if not 0 < rounds <= _MOST_ROUNDS or instruction.memory_segment not in (
-        Register.NONE,
-        Register.DS,
-        Register.ES,
-    ):
+    if not 0 < rounds <= _MOST_ROUNDS:
         return None
     reach = rounds * int(iced_x86.MemorySizeExt.size(instruction.memory_size))
-    # Whichever way it goes, which the direction flag says.
-    touched = ((Vaddr(before[one] - reach), 2 * reach) for one in (Register.RDI, Register.RSI))
-    return Repetition(rounds, Vaddr(instruction.next_ip), tuple(touched))
+    pointers = (Register.RDI, Register.RSI) if instruction.mnemonic in _COPIES else (Register.RDI,)
+    touched = tuple((Vaddr(before[one]), reach) for one in pointers)
+    return Repetition(rounds, Vaddr(instruction.next_ip), touched)
 
 
 def stays(code: bytes, at: Vaddr) -> bool:

@@ -22,7 +22,8 @@ from frame_harness.guest.boot_options import Boots
 from frame_harness.guest.booted import BootedGuest, gone
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import SlotAccess
-from frame_harness.machine.debugger import Debugger, DebuggerError, GuestEnded, NoStop
+from frame_harness.machine.debugger import RSP, Debugger, DebuggerError, GuestEnded, NoStop
+from frame_harness.machine.instruction import Stretch
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.outcome import OF_OTHER, RaceResult, answer_parts
 from frame_harness.races.rules import RacedFrame
@@ -286,7 +287,7 @@ class Stage:
         accesses: list[Access] = []
         ends = frozenset((self._ended, self._panics, self._idle))
         while at not in ends:
-            stretch = self._both.stretch(FIRST, at, ends)
+            stretch = self._both.stretch(FIRST, at, ends) if addresses else self._into_the_call()
             if len(stretch.addresses) == 1:
                 accesses += self._accesses(at, len(addresses))
             addresses += stretch.addresses
@@ -294,6 +295,12 @@ class Stage:
             if len(addresses) > MOST_INSTRUCTIONS:
                 raise self._hangs(FIRST)
         return Trace(tuple(addresses), tuple(accesses))
+
+    def _into_the_call(self) -> Stretch:
+        """The marker ahead of a call, a NOP and a return, whose address is on the stack."""
+        stack = Vaddr(self._debugger.registers(self._both.threads[FIRST])[RSP])
+        behind = int.from_bytes(self._debugger.memory(stack, 8), "little")
+        return Stretch((self._begins, Vaddr(self._begins + 1)), (Vaddr(behind),))
 
     def _accesses(self, at: Vaddr, instruction: int) -> Iterator[Access]:
         stored = touches_of(self.kernel, at, self._debugger, self._both.threads[FIRST])

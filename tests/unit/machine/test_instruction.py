@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 from iced_x86 import Register
 
 from frame_harness.base.units import Vaddr
 from frame_harness.machine.instruction import (
+    Repetition,
     Stretch,
     Touch,
     is_private,
@@ -107,11 +109,17 @@ def test_a_frame_pointer_leads_to_the_stack(code: str, private: bool) -> None:
 REGISTERS: dict[int, int] = {Register.RCX: 3, Register.RDI: 0x9000, Register.RSI: 0x5000}
 
 
+def rounds_of(code: str, flags: int = 2, **others: int) -> Repetition | None:
+    registers = REGISTERS | {getattr(Register, name): value for name, value in others.items()}
+    return repetition(bytes.fromhex(code), AT, lambda: registers, lambda: flags)
+
+
 @pytest.mark.parametrize(("code", "width", "length"), [("f348ab", 8, 3), ("f3ab", 4, 2), ("f3a4", 1, 2)])
 def test_all_rounds_of_a_repeated_store_are_known_ahead(code: str, width: int, length: int) -> None:
-    found = repetition(bytes.fromhex(code), AT, lambda: REGISTERS)
+    found = rounds_of(code)
     assert found is not None and (found.rounds, found.behind) == (3, AT + length)
-    assert found.touched == ((0x9000 - 3 * width, 6 * width), (0x5000 - 3 * width, 6 * width))
+    stored, loaded = (0x9000, 3 * width), (0x5000, 3 * width)
+    assert found.touched == ((stored, loaded) if code == "f3a4" else (stored,))
 
 
 @pytest.mark.parametrize(
@@ -121,21 +129,29 @@ def test_all_rounds_of_a_repeated_store_are_known_ahead(code: str, width: int, l
         "f3ae",  # repe scasb, which ends where it finds another byte
         "f2a6",  # repne cmpsb
         "f364a4",  # rep movsb from FS
+        "67f3ab",  # rep stosd by EDI and ECX
         "06",
         "",
     ],
 )
 def test_an_instruction_whose_rounds_are_not_known_is_none(code: str) -> None:
-    assert repetition(bytes.fromhex(code), AT, lambda: REGISTERS) is None
+    assert rounds_of(code) is None
 
 
 @pytest.mark.parametrize("rounds", [0, 4097, 2**64 - 1])
 def test_no_rounds_and_too_many_are_not_gone_through_at_once(rounds: int) -> None:
-    assert repetition(bytes.fromhex("f3ab"), AT, lambda: {**REGISTERS, Register.RCX: rounds}) is None
+    assert rounds_of("f3ab", RCX=rounds) is None
+
+
+def test_rounds_that_go_down_are_not_gone_through_at_once() -> None:
+    assert rounds_of("f3ab", flags=0x402) is None
 
 
 def test_no_register_is_asked_for_where_nothing_repeats() -> None:
-    assert repetition(bytes.fromhex("8b4820"), AT, lambda: pytest.fail("a register was asked for")) is None
+    def asked() -> NoReturn:
+        pytest.fail("a register was asked for")
+
+    assert repetition(bytes.fromhex("8b4820"), AT, asked, asked) is None
 
 
 AT = Vaddr(0x1000)
