@@ -155,7 +155,8 @@ def compiles(door: Door, folder: Path) -> bool:
 def test_ctrl_c_while_a_compiler_runs_leaves_nothing_and_no_trace(name: str, tmp_path: Path) -> None:
     with open_cold(name, tmp_path) as door:
         assert compiles(door, tmp_path), door.end()[1]
-        assert name != "pytest" or door.said("compiling the shim around built-in (dev) … "), door.end()[1]
+        # `check` compiles while it is still imported: what it is to report begins behind that.
+        assert name == "orderings" or door.said("compiling the shim around built-in (dev)"), door.end()[1]
         os.killpg(door.process.pid, signal.SIGINT)
         if name == "check":
             expect_interrupted(door, tmp_path)

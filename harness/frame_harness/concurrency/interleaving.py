@@ -304,14 +304,21 @@ class Turns(Generic[G]):
             )
 
     def _comes_to(self, cpu: int, vaddr: Vaddr) -> bool:
-        """Let a CPU run to an address; False where it does not come there while the other one is held."""
-        at = self._both.at(cpu)
+        """Let a CPU run to an address; False where it does not come there while the other one is held.
+
+        Raises:
+            NotEvaluated: it begins its step, and begins it again, without coming there.
+        """
+        at, begun = self._both.at(cpu), 0
         while at != vaddr:
             stopped = self._both.run(cpu)
             if stopped is None:
                 return False
             if (at := stopped) == self._panics:
                 raise StepPanicked
+            begun += at == self._begins != vaddr
+            if begun > 1:
+                raise NotEvaluated("interleaving", detail="the step goes another way than before")
         return True
 
     def _is_private(self, instruction: _Instruction) -> bool:

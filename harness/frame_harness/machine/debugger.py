@@ -10,19 +10,17 @@ import re
 import select
 import socket
 import time
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.base.errors import MachineError
 from frame_harness.base.units import Vaddr
 from frame_harness.machine.instruction import LONGEST, stays
+from frame_harness.machine.wait_limit import WaitLimit
 
 SLICE_S: Final = 0.25
 GLANCE_S: Final = 0.02
-HALT_LOOK_S: Final = 0.25
-HALT_LOOKS: Final = 4
-"""So often in a row a CPU must be seen halted: no other one runs that would wake it."""
 RSP, RIP, RFLAGS = 7, 16, 17
 """The numbers of the stack pointer, the instruction pointer and the flags among the registers of x86-64."""
 INTERRUPT: Final = b"\x03"
@@ -79,6 +77,8 @@ class Debugger:
         self._sock, self._alive, self._limit_s, self._halted = sock, alive, limit_s, halted
         self._buffer = b""
         self._breakpoints: set[Vaddr] = set()
+        self._marks: dict[Vaddr, Vaddr] = {}
+        self._ordered: list[str] = []
         self._selected = -1
         self._at: dict[int, Vaddr] = {}
         if runs:
@@ -90,17 +90,32 @@ class Debugger:
         # QEMU answers `p` only after the client has read its list of registers.
         self.ask("qXfer:features:read:target.xml:0,ffb")
 
+    # Where CPUs stop is told to QEMU when something runs next: each exchange with it takes time.
+
     def breakpoint(self, vaddr: Vaddr) -> None:
         """Stop every CPU that is about to execute the instruction at an address."""
         self._set({vaddr})
 
     def clear(self, vaddr: Vaddr) -> None:
-        """Remove the breakpoint at an address; raises `DebuggerError` where QEMU refuses."""
+        """Remove the breakpoint at an address."""
         self._clear({vaddr})
+
+    def mark(self, stored: Vaddr, behind: Vaddr) -> None:
+        """Stop every CPU behind the one instruction that stores to a byte.
+
+        It costs less than a breakpoint, at which QEMU throws away all that it has translated (gdbstub.c,
+        `gdb_vm_state_change`).
+        """
+        self._ordered.append(f"Z2,{stored:x},1")
+        self._marks[behind] = stored
+
+    def unmark(self, behind: Vaddr) -> None:
+        """Take back what `mark` did for an address."""
+        self._ordered.append(f"z2,{self._marks.pop(behind):x},1")
 
     def watch(self, vaddr: Vaddr, n_bytes: int) -> None:
         """Stop every CPU that has written to some bytes; only a write by this virtual address counts."""
-        self._expect_ok(f"Z2,{vaddr:x},{n_bytes:x}")
+        self._ordered.append(f"Z2,{vaddr:x},{n_bytes:x}")
 
     def go_on(self, given_up: Callable[[], bool]) -> Stop:
         """Let all CPUs run to the next breakpoint of one of them, or to the next write to what is watched.
@@ -117,7 +132,7 @@ class Debugger:
             if self.rip(last) in self._breakpoints:
                 return Stop(last, None)
         self._at.clear()
-        self._send("vCont;c")
+        self._let_run("vCont;c")
         if not self._answered(given_up):
             raise DebuggerError("debugger", "guest", detail="it came to none of the places in time")
         answer = self._packet()
@@ -168,7 +183,7 @@ class Debugger:
         Raises:
             NoStop: it halts, or the debugger's limit came first.
         """
-        until = _Until(self._limit_s, lambda: self._halted(cpu))
+        until = WaitLimit(self._limit_s, lambda: self._halted(cpu))
         if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
             # A CPU that stands on a breakpoint would stop again at once, therefore the step.
             return at
@@ -181,7 +196,7 @@ class Debugger:
                 self._write(INTERRUPT)
                 self._stopped()  # it names any CPU
             # It may have come to a breakpoint just when it was stopped.
-            if (at := self.rip(cpu)) in self._breakpoints:
+            if (at := self.rip(cpu)) in self._breakpoints or at in self._marks:
                 return at
             if until.is_over():
                 raise NoStop("debugger", f"cpu {cpu}", detail=until.why)
@@ -243,7 +258,9 @@ class Debugger:
         """Let everything run freely; the guest can be stopped again by a new debugger."""
         for vaddr in tuple(self._breakpoints):
             self.clear(vaddr)
-        self._send("vCont;c")
+        for vaddr in tuple(self._marks):
+            self.unmark(vaddr)
+        self._let_run("vCont;c")
 
     def ask(self, packet: str) -> bytes:
         """Send one packet to a stopped guest; returns the answer."""
@@ -253,7 +270,7 @@ class Debugger:
     def _resume(self, packet: str, cpu: int) -> None:
         """Let a CPU go on until it stops by itself; raises `NoStop` where it does not."""
         self._let_go_on(packet, cpu)
-        until = _Until(self._limit_s, lambda: self._halted(cpu))
+        until = WaitLimit(self._limit_s, lambda: self._halted(cpu))
         if not self._answered(until.is_over):
             self._write(INTERRUPT)
             self._stopped()
@@ -262,7 +279,24 @@ class Debugger:
 
     def _let_go_on(self, packet: str, cpu: int) -> None:
         self._at.pop(cpu, None)
-        self._send(packet)
+        self._let_run(packet)
+
+    def _let_run(self, packet: str) -> None:
+        """Let something run that stops where it was ordered to.
+
+        Raises:
+            DebuggerError: QEMU refuses one of these places; nothing runs.
+        """
+        ordered, self._ordered = self._ordered, []
+        self._write(b"".join(map(_framed, (*ordered, packet))))
+        try:
+            self._require_ok(ordered)
+        except GuestEnded:
+            raise
+        except DebuggerError:
+            self._write(INTERRUPT)
+            self._stopped()
+            raise
 
     def _expect_stopped(self, cpu: int, packet: str) -> None:
         stopped = self._stopped()
@@ -270,17 +304,19 @@ class Debugger:
             raise DebuggerError("debugger", packet, expected=f"cpu {cpu} to stop", actual=f"cpu {stopped}")
 
     def _set(self, places: Set[Vaddr]) -> None:
-        self._expect_ok(*(f"Z1,{vaddr:x},1" for vaddr in places))
+        self._ordered += [f"Z1,{vaddr:x},1" for vaddr in places]
         self._breakpoints |= places
 
     def _clear(self, places: Set[Vaddr]) -> None:
-        self._expect_ok(*(f"z1,{vaddr:x},1" for vaddr in places))
+        self._ordered += [f"z1,{vaddr:x},1" for vaddr in places]
         self._breakpoints -= places
 
-    def _expect_ok(self, *packets: str) -> None:
-        """Send packets at once, and require that each is carried out."""
-        for packet in packets:
-            self._send(packet)
+    def _expect_ok(self, packet: str) -> None:
+        """Send a packet, and require that it is carried out."""
+        self._send(packet)
+        self._require_ok([packet])
+
+    def _require_ok(self, packets: Sequence[str]) -> None:
         for packet in packets:
             if (answer := self._packet()) != b"OK":
                 raise DebuggerError("debugger", packet, expected="OK", actual=repr(answer))
@@ -299,9 +335,7 @@ class Debugger:
         return self._selected
 
     def _send(self, packet: str) -> None:
-        """Send a packet with its checksum ("Debugging with GDB", appendix E, "Overview")."""
-        data = packet.encode("ascii")
-        self._write(b"$%s#%02x" % (data, sum(data) & 0xFF))
+        self._write(_framed(packet))
 
     def _write(self, data: bytes) -> None:
         try:
@@ -353,24 +387,7 @@ class Debugger:
         self._buffer += piece
 
 
-class _Until:
-    """How long a CPU that runs alone is waited for: for so many seconds, unless it halts before."""
-
-    def __init__(self, limit_s: float, halted: Callable[[], bool]) -> None:
-        self._halted, self._looks = halted, 0
-        self._end = time.monotonic() + limit_s
-        self._next = time.monotonic() + HALT_LOOK_S
-        self.why = ""
-        """Why it is over; empty as long as it is not."""
-
-    def is_over(self) -> bool:
-        """Look, where it is time for that."""
-        now = time.monotonic()
-        if not self.why and now > self._end:
-            self.why = "it comes to no breakpoint; it may halt, or wait"
-        if not self.why and now > self._next:
-            self._next = now + HALT_LOOK_S
-            self._looks = self._looks + 1 if self._halted() else 0
-            if self._looks >= HALT_LOOKS:
-                self.why = "it halts, and no interrupt comes that would wake it"
-        return bool(self.why)
+def _framed(packet: str) -> bytes:
+    """A packet with its checksum ("Debugging with GDB", appendix E, "Overview")."""
+    data = packet.encode("ascii")
+    return b"$%s#%02x" % (data, sum(data) & 0xFF)

@@ -66,14 +66,15 @@ class Stage:
         self._cells = {cpu: cpus.table["cpus"][cpu] for cpu in (FIRST, SECOND)}
         names = ("smp_step_begins", "smp_call_begins", "smp_call_ended", "smp_step_panics")
         self._idle, self._begins, self._ended, self._panics = (kernel.image.symbol(n)[0] for n in names)
+        # Both CPUs are held behind a store to one of two bytes: kernel_shim/src/cpus/markers.rs.
+        stored = kernel.image.symbol("SMP_MARKS")[0]
+        self._stored = {self._idle: stored, self._begins: Vaddr(stored + 1)}
 
     def attach(self, debugger: Debugger) -> None:
         """Hold both CPUs ahead of their first command; note what commands begin with."""
         self._debugger = debugger
-        self._both = TwoCpus(
-            self.kernel, self._cpus, debugger, (self._idle, self._begins), self.watched.is_touched
-        )
-        debugger.breakpoint(self._idle)
+        self._both = TwoCpus(self.kernel, self._cpus, debugger, (), self.watched.is_touched)
+        debugger.mark(self._stored[self._idle], self._idle)
         self._cpus.go()
         for cpu in (FIRST, SECOND):
             self._finish(cpu)
@@ -213,9 +214,9 @@ class Stage:
 
     def _enter(self, cpu: int) -> bool:
         """Let a CPU run until it is about to call the subject; False when its command ended before."""
-        self._debugger.breakpoint(self._begins)
+        self._debugger.mark(self._stored[self._begins], self._begins)
         at = self._run_unless_stuck(cpu)
-        self._debugger.clear(self._begins)
+        self._debugger.unmark(self._begins)
         if at is None:
             raise self._hangs(cpu)
         return at == self._begins

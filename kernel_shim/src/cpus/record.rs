@@ -53,7 +53,7 @@ pub struct Cpu {
     pub finished: AtomicU64,
     /// How often the program is repeated.
     pub iterations: AtomicU64,
-    /// Not 0: it calls `smp_step_begins` and `smp_step_ended` around each step.
+    /// Not 0: it calls `smp_step_comes` and `smp_step_ended` around each step.
     pub traced: AtomicU64,
     /// Not 0: it writes the log.
     pub logged: AtomicU64,

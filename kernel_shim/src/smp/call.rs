@@ -2,7 +2,7 @@
 
 use crate::arch::interrupts;
 use crate::console::dispatch;
-use crate::cpus::markers::{smp_call_begins, smp_call_ended};
+use crate::cpus::markers::{smp_call_comes, smp_call_ended};
 use crate::cpus::panics::answer;
 use crate::cpus::record::{Cpu, LINE_BYTES};
 use crate::report;
@@ -29,7 +29,7 @@ pub fn subject<R>(f: impl FnOnce() -> R) -> R {
 /// The same, for what a kernel calls with interrupts disabled alone.
 #[inline(always)]
 pub fn subject_without_interrupts<R>(f: impl FnOnce() -> R) -> R {
-    smp_call_begins();
+    smp_call_comes();
     let result = f();
     smp_call_ended();
     result

@@ -3,7 +3,7 @@
 use super::held::Held;
 use super::operation::{Context, Done, Step};
 use crate::arch::cpu;
-use crate::cpus::markers::{smp_step_begins, smp_step_ended};
+use crate::cpus::markers::{smp_step_comes, smp_step_ended};
 use crate::cpus::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
 use crate::memory::buddy_locks;
 use crate::report;
@@ -52,7 +52,7 @@ fn iterate(context: &mut Context, steps: &[Step], traced: bool, logged: bool) ->
         }
         let began = if logged { cpu::time_stamp() } else { 0 };
         if traced {
-            smp_step_begins();
+            smp_step_comes();
         }
         let done = context.carry_out(step);
         if traced {

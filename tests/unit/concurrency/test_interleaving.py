@@ -16,6 +16,7 @@ from frame_harness.concurrency import two_cpus
 from frame_harness.concurrency.interleaving import Turns, interleaved
 from frame_harness.concurrency.recording import code_at
 from frame_harness.concurrency.smp import Cpus
+from frame_harness.concurrency.two_cpus import FIRST
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_races.rules import RULES
@@ -207,3 +208,15 @@ def test_an_operation_that_halts_does_not_come_to_its_end(
         patch.setattr(stage._debugger, "run_unless", halts)
         with pytest.raises(GuestTimeout, match="it does not come to its end"):
             stage.trace(f"slot.inc_ref {stage.frame:#x}", RULES.in_use)
+
+
+def test_a_step_that_never_comes_to_a_place_is_no_hang(boot: Booted) -> None:
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        cpus.frames([kernel.alloc(zeroed=False)])
+        return "inc@0", "inc@0"
+
+    astray = pytest.raises(NotEvaluated, match="the step goes another way than before")
+    with astray, interleaved(boot, prepare) as both:
+        both._park()
+        both._run_to(FIRST, both.kernel.image.symbol("kernel_main")[0])
+    assert boot.kernels[-1].request("stats").status == "ok"
