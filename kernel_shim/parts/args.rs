@@ -79,6 +79,13 @@ impl<'a> Args<'a> {
         Ok(&buffer[..bytes])
     }
 
+    /// The only operand of a request, which `take` takes. Refuses words that are left.
+    pub fn only<T>(&mut self, take: impl FnOnce(&mut Self) -> Result<T, CommandError>) -> Result<T, CommandError> {
+        let operand = take(self)?;
+        self.end()?;
+        Ok(operand)
+    }
+
     /// Refuses words that are left. To be called before anything is changed.
     pub fn end(&mut self) -> Result<(), CommandError> {
         match self.next_word() {

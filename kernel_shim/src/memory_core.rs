@@ -2,8 +2,7 @@
 //!
 //! The built-in allocators with the frame module implement it, and the core of a kernel tree.
 
-use shim_parts::args::Args;
-use shim_parts::command::{failed, refused, Code, CommandError};
+use shim_parts::command::{failed, refused, Args, Code, CommandError};
 use shim_parts::zone::{Migratetype, Zone};
 
 /// A core that lies in statics: there is one in a kernel.

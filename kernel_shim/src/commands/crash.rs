@@ -4,9 +4,7 @@ use crate::arch::{exceptions, exit, stack};
 use core::arch::asm;
 use core::fmt;
 use core::hint::black_box;
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[Command::new(
     "crash",
@@ -21,8 +19,7 @@ const UNMAPPED: u64 = 0xdead_0000;
 const NOT_CANONICAL: u64 = 0x8000_0000_0000_0000;
 
 fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let how = args.word("kind")?;
-    args.end()?;
+    let how = args.only(|args| args.word("kind"))?;
     match how {
         "panic" => panic!("crash requested: the console asked for a panic"),
         "nested" => panic!("{}", FaultsWhenShown),

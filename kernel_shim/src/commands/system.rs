@@ -3,8 +3,7 @@
 use crate::console::banner::Banner;
 use crate::console::table;
 use crate::{memory_map, report};
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::command::{refused, Args, Code, Command, CommandResult};
 use shim_parts::reply::{ExitCode, Reply};
 
 pub const COMMANDS: &[Command] = &[
@@ -28,14 +27,12 @@ fn help(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn banner(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn banner(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     reply.data(format_args!("{Banner}"));
     Ok(())
 }
 
-fn map(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn map(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let map = memory_map::current();
     let regions = map.regions();
     for region in regions {

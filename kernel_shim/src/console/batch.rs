@@ -1,8 +1,7 @@
 //! Several commands in one request.
 
 use super::dispatch;
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::command::{refused, Args, Code, Command, CommandResult};
 use shim_parts::reply::{Answer, Outcome, Reply};
 
 pub const COMMANDS: &[Command] =

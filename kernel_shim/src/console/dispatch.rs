@@ -6,8 +6,7 @@ use super::table::{self, Tables};
 use crate::arch::{cpu, exit, interrupts, recovery};
 use crate::report;
 use core::fmt;
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code};
+use shim_parts::command::{refused, Args, Code};
 use shim_parts::input::{split_sequence, Line, MAX_LINE};
 use shim_parts::reply::{Answer, Outcome, Reply};
 use spin::Once;
@@ -66,6 +65,9 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
     let controls = cpu::controls();
     interrupts::lend_to(request);
     let mut call = || {
+        if command.usage.is_empty() {
+            args.end()?;
+        }
         (command.run)(&mut args, reply)?;
         // The command may have left words. A refusal is better than an argument without a meaning.
         args.end()

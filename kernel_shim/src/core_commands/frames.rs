@@ -2,9 +2,7 @@
 
 use crate::frame_module::{self, Purpose, WantedFrame};
 use crate::memory_core::address;
-use shim_parts::args::Args;
-use shim_parts::command::{Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{Args, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("frame.words", "", "the count of a frame that nobody has, and the flags of slots", words),
@@ -17,8 +15,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new("frame.free", "<paddr>", "drop the only reference to a frame, and free it", free),
 ];
 
-fn words(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn words(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     frame_module::words()?.iter().for_each(|&(name, word)| reply.hex(name, word));
     Ok(())
 }
@@ -36,8 +33,7 @@ fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 /// As a kernel does it: the owner drops its reference, then the allocator gets the frame.
 fn free(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let paddr = address(args)?;
-    args.end()?;
+    let paddr = args.only(address)?;
     reply.field("before", frame_module::drop_reference(paddr)?);
     frame_module::free(paddr, 0);
     Ok(())

@@ -2,9 +2,7 @@
 
 use super::storm;
 use crate::memory_core::{address, MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 
 /// The commands for the core `C`.
 pub const fn commands<C: MemoryCore>() -> [Command; 9] {
@@ -21,15 +19,13 @@ pub const fn commands<C: MemoryCore>() -> [Command; 9] {
     ]
 }
 
-fn offers<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn offers<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     C::OFFERS.iter().for_each(|&(name, known)| reply.flag(name, known));
     Ok(())
 }
 
 /// A second witness of what the host knows from debug information.
-fn layout<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn layout<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let layout = C::layout();
     reply.field("of", layout.of);
     reply.field("bytes", layout.bytes);
@@ -38,15 +34,13 @@ fn layout<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResul
 }
 
 fn start<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let hhdm_end = args.u64_or("end of the HHDM", u64::MAX)?;
-    args.end()?;
+    let hhdm_end = args.only(|args| args.u64_or("end of the HHDM", u64::MAX))?;
     C::start(hhdm_end);
     Ok(())
 }
 
 fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let wanted = Wanted::parse(args)?;
-    args.end()?;
+    let wanted = args.only(Wanted::parse)?;
     reply.hex("paddr", C::allocate(&wanted)?);
     Ok(())
 }
@@ -69,13 +63,11 @@ fn free<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult
 }
 
 fn poison<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let paddr = address(args)?;
-    args.end()?;
+    let paddr = args.only(address)?;
     Ok(C::poison(paddr)?)
 }
 
-fn totals<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn totals<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let Some(totals) = C::totals() else {
         return Err(refused(Code::State, format_args!("the core is not started")));
     };

@@ -1,9 +1,7 @@
 //! Page tables in frames of the core, made as a kernel makes them, and what the CPU finds through them.
 
 use super::tables::{not_mapped, page, Fresh, Tables};
-use shim_parts::args::Args;
-use shim_parts::command::{failed, Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{failed, Args, Command, CommandResult, Reply};
 use spin::Mutex;
 use x86_64::structures::paging::{Mapper, PageTableFlags, PhysFrame as Frame};
 use x86_64::PhysAddr;
@@ -19,8 +17,7 @@ pub const COMMANDS: &[Command] = &[
 static TABLES: Mutex<Tables> = Mutex::new(Tables::none());
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let fresh = args.choice("plain|late", &[("plain", Fresh::Plain), ("late", Fresh::Late)])?;
-    args.end()?;
+    let fresh = args.only(|args| args.choice("plain|late", &[("plain", Fresh::Plain), ("late", Fresh::Late)]))?;
     reply.hex("root", TABLES.lock().begin(fresh)?);
     Ok(())
 }
@@ -38,23 +35,20 @@ fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 }
 
 fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let page = page(args)?;
-    args.end()?;
+    let page = args.only(page)?;
     let unmapped = TABLES.lock().mapper()?.unmap(page);
     unmapped.map(|(_, flush)| flush.ignore()).map_err(|_| failed("NotMapped"))
 }
 
 fn probe_byte(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let page = page(args)?;
-    args.end()?;
+    let page = args.only(page)?;
     let found = TABLES.lock().read(page.start_address().as_u64())?;
     reply.flag("fault", found.is_none());
     reply.field("v", found.unwrap_or(0));
     Ok(())
 }
 
-fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn free(_args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     TABLES.lock().free();
     Ok(())
 }

@@ -10,10 +10,8 @@ use crate::memory_core::{MemoryCore, Wanted};
 use crate::sync::noise;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::{mem, ptr};
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, CommandResult};
+use shim_parts::command::{refused, Args, Code, CommandResult, Reply};
 use shim_parts::random::Random;
-use shim_parts::reply::Reply;
 use shim_parts::zone::Migratetype;
 use spin::Mutex;
 

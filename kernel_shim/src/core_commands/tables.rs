@@ -3,8 +3,7 @@
 use crate::arch::{paging, probe};
 use crate::frame_module::{self, Purpose, WantedFrame};
 use crate::memory_core::CoreError;
-use shim_parts::args::Args;
-use shim_parts::command::{failed, refused, Code, CommandError};
+use shim_parts::command::{failed, refused, Args, Code, CommandError};
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::{MapToError, OffsetPageTable};
 use x86_64::structures::paging::{FrameAllocator, Page, PageTable, PhysFrame as Frame, Size4KiB};

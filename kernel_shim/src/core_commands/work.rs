@@ -7,9 +7,7 @@ use crate::arch::cpu::time_stamp;
 use crate::memory_core::{MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
 use core::hint::black_box;
 use core::sync::atomic::{compiler_fence, Ordering::SeqCst};
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::{paddr_to_pfn, pfn_to_paddr, PAGE_SIZE};
 use spin::Mutex;
 
@@ -73,8 +71,7 @@ impl Cost {
 }
 
 fn known_loop(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let rounds = args.u64("rounds")?;
-    args.end()?;
+    let rounds = args.only(|args| args.u64("rounds"))?;
     if rounds == 0 {
         return Err(refused(Code::Range, format_args!("rounds: expected 1 or more, got 0")));
     }
@@ -88,8 +85,7 @@ fn known_loop(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn start<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let hhdm_end = args.u64_or("end of the HHDM", u64::MAX)?;
-    args.end()?;
+    let hhdm_end = args.only(|args| args.u64_or("end of the HHDM", u64::MAX))?;
     let mut blocks = BLOCKS.lock();
     blocks.held.fill(0);
     blocks.count = 0;
@@ -111,8 +107,7 @@ fn parse(args: &mut Args<'_>) -> Result<Wanted, CommandError> {
 /// Kept for good are blocks that begin at a wrong place, or behind the frames that are noted, or whose neighbor the core did
 /// not give: nobody can say what their free does.
 fn scatter<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let wanted = parse(args)?;
-    args.end()?;
+    let wanted = args.only(parse)?;
     let size = PAGE_SIZE << wanted.order;
     let mut blocks = BLOCKS.lock();
     blocks.order = wanted.order;
@@ -170,8 +165,7 @@ fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
     Ok(())
 }
 
-fn free<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn free<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut blocks = BLOCKS.lock();
     let mut cost = Cost::default();
     for at in 0..blocks.count {
@@ -187,8 +181,7 @@ fn free<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult 
 
 /// The blocks lie all over memory, so all over the lists.
 fn merge<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let most = args.u64("most")?;
-    args.end()?;
+    let most = args.only(|args| args.u64("most"))?;
     let mut blocks = BLOCKS.lock();
     let held: u64 = blocks.held.iter().map(|word| u64::from(word.count_ones())).sum();
     let step = held / most.clamp(1, held.max(1));

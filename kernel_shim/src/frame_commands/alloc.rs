@@ -7,9 +7,8 @@ use crate::memory::slot_table;
 use crate::memory::subject::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame};
 use crate::smp::call::{subject, subject_without_interrupts};
 use crate::sync::with_irqs_disabled;
-use shim_parts::args::{parse, Args};
-use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::args::parse;
+use shim_parts::command::{failed, refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::PAGE_SIZE;
 
 const BUILDER: &str = "[new|default] [zeroed=0|1 | purpose=pagetable|kernel|user|custom:<n>]...";
@@ -104,16 +103,14 @@ fn alloc_all(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn requires_zero(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let purpose = operand::purpose(args.word("purpose")?)?;
-    args.end()?;
+    let purpose = args.only(|args| operand::purpose(args.word("purpose")?))?;
     reply.flag("v", subject(|| purpose.requires_zero()));
     Ok(())
 }
 
 /// With interrupts enabled before, so that it takes the release to disable them for the hooks.
 fn release(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let (paddr, order) = operand::block(args)?;
-    args.end()?;
+    let (paddr, order) = args.only(operand::block)?;
     for index in 0..1 << order {
         slot::require_followable(get_meta(paddr + index * PAGE_SIZE))?;
     }

@@ -4,9 +4,7 @@ use super::operand;
 use crate::memory::buddy::BuddyFrameAllocator;
 use crate::memory::subject::{AllocError, FrameAllocator, PhysFrame};
 use crate::sync::with_irqs_disabled;
-use shim_parts::args::Args;
-use shim_parts::command::{Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{Args, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("trait.alloc", "<order>", "FrameAllocator::alloc", alloc),
@@ -15,14 +13,12 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let order = args.u8("order")?;
-    args.end()?;
+    let order = args.only(|args| args.u8("order"))?;
     operand::require_buddy()?;
     answer(with_irqs_disabled(|token| BuddyFrameAllocator.alloc(order, token)), reply)
 }
 
-fn alloc_frame(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn alloc_frame(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     operand::require_buddy()?;
     answer(with_irqs_disabled(|token| BuddyFrameAllocator.alloc_frame(token)), reply)
 }
@@ -33,8 +29,7 @@ fn answer(frame: Result<PhysFrame, AllocError>, reply: &mut Reply) -> CommandRes
 }
 
 fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let (start_address, order) = operand::block(args)?;
-    args.end()?;
+    let (start_address, order) = args.only(operand::block)?;
     with_irqs_disabled(|token| BuddyFrameAllocator.free(PhysFrame { start_address }, order, token));
     Ok(())
 }

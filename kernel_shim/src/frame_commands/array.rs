@@ -5,10 +5,8 @@ use crate::memory::subject::{self as frame, MetaSlot};
 use crate::memory::{boot_alloc, buddy, slot_table};
 use crate::smp::call::{subject, subject_without_interrupts};
 use core::ptr;
-use shim_parts::args::Args;
 use shim_parts::boot_frames::Request;
-use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
@@ -29,22 +27,14 @@ pub const COMMANDS: &[Command] = &[
     Command::new("boot.log", "", "what the boot allocator was asked for", boot_log),
 ];
 
-fn only_paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
-    let paddr = operand::paddr(args)?;
-    args.end()?;
-    Ok(paddr)
-}
-
 fn size(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let ram = args.u64("ram")?;
-    args.end()?;
+    let ram = args.only(|args| args.u64("ram"))?;
     reply.field("bytes", subject(|| frame::metadata_size_for(ram)));
     Ok(())
 }
 
 fn init(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let total_ram = args.u64("total_ram")?;
-    args.end()?;
+    let total_ram = args.only(|args| args.u64("total_ram"))?;
     if buddy::with(|buddy| buddy.is_populated()) {
         return Err(refused(Code::State, format_args!("the buddy uses the table there is, boot with init=none")));
     }
@@ -53,17 +43,14 @@ fn init(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 }
 
 fn show_slot(args: &mut Args<'_>, reply: &mut Reply, get: impl FnOnce(PhysAddr) -> &'static MetaSlot) -> CommandResult {
-    let paddr = only_paddr(args)?;
+    let paddr = args.only(operand::paddr)?;
     reply.hex("slot", ptr::from_ref(subject(|| get(paddr))).addr());
     Ok(())
 }
 
 fn snapshot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let paddr = only_paddr(args)?;
-    let (generation, guard, vtable) = subject(|| frame::frame_meta_debug_snapshot(paddr));
-    reply.hex("generation", generation);
-    reply.hex("guard", guard);
-    reply.hex("vtable", vtable);
+    let paddr = args.only(operand::paddr)?;
+    slot::show_snapshot(subject(|| frame::frame_meta_debug_snapshot(paddr)), reply);
     Ok(())
 }
 
@@ -87,14 +74,13 @@ fn poisoned(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 /// Calls a hook of a frame, whose vtable bits may be followed.
 fn call_hook(args: &mut Args<'_>, invoke: impl FnOnce(PhysAddr)) -> CommandResult {
-    let paddr = only_paddr(args)?;
+    let paddr = args.only(operand::paddr)?;
     slot::require_followable(frame::get_meta(paddr))?;
     subject_without_interrupts(|| invoke(paddr));
     Ok(())
 }
 
-fn boot_log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn boot_log(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let allocator = boot_alloc::lock();
     for request in allocator.log() {
         let Request { size, align, paddr } = *request;

@@ -4,10 +4,8 @@ use super::operand;
 use crate::memory::buddy;
 use crate::memory::subject::PhysFrame;
 use crate::sync::with_irqs_disabled;
-use shim_parts::args::Args;
 use shim_parts::buddy::log::Event;
-use shim_parts::command::{refused, Code, Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 use shim_parts::zone::Migratetype;
 
 pub const COMMANDS: &[Command] = &[
@@ -28,21 +26,18 @@ fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let (start_address, order) = operand::block(args)?;
-    args.end()?;
+    let (start_address, order) = args.only(operand::block)?;
     with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, order));
     Ok(())
 }
 
-fn drain(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn drain(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     operand::require_buddy()?;
     reply.field("n", buddy::with(|buddy| buddy.drain()));
     Ok(())
 }
 
-fn cache(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn cache(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut count = 0;
     buddy::with(|buddy| {
         for (cpu, caches) in buddy.state.caches.iter().enumerate() {

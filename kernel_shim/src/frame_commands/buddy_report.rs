@@ -4,11 +4,9 @@ use super::operand;
 use crate::memory::buddy;
 use crate::memory::subject::{get_meta, FRAME_META_LINK_NONE as LINK_NONE};
 use crate::memory::subject_slots::SubjectSlots;
-use shim_parts::args::Args;
 use shim_parts::buddy::state::ZoneState;
-use shim_parts::command::{Command, CommandResult};
+use shim_parts::command::{Args, Command, CommandResult, Reply};
 use shim_parts::pfn_to_paddr;
-use shim_parts::reply::Reply;
 use shim_parts::zone::{Migratetype, Zone, MAX_ORDER};
 use x86_64::PhysAddr;
 
@@ -29,8 +27,7 @@ const COUNTERS: [Counter; 6] = [
     ("reserved", |zone| zone.reserved),
 ];
 
-fn stats(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn stats(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     operand::require_buddy()?;
     buddy::with(|buddy| {
         for zone in Zone::ALL {
@@ -49,8 +46,7 @@ fn stats(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn lists(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn lists(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     operand::require_buddy()?;
     let (mut blocks, mut frames) = (0, 0);
     buddy::with(|buddy| {

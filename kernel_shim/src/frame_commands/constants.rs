@@ -7,15 +7,12 @@ use crate::memory::subject::{
     FRAME_META_LINK_NONE, FRAME_META_SIZE, META_SLOT_REFCOUNT_BYTE_OFFSET, PAGE_SIZE, REFCOUNT_UNUSED,
 };
 use core::any::TypeId;
-use shim_parts::args::Args;
-use shim_parts::command::{Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{Args, Command, CommandResult, Reply};
 use shim_parts::zone::MAX_ORDER;
 
 pub const COMMANDS: &[Command] = &[Command::new("const", "", "the subject's constants, sizes, alignments", constants)];
 
-fn constants(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn constants(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     macro_rules! numbers {
         ($($name:path)*) => { $(reply.hex(stringify!($name), $name as u64);)* };
     }

@@ -2,10 +2,8 @@
 
 use crate::memory::slot_table::{self, SLOT_BYTES};
 use crc32fast::Hasher;
-use shim_parts::args::Args;
 use shim_parts::checksum;
-use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::text::HexBytes;
 
 pub const COMMANDS: &[Command] = &[

@@ -2,9 +2,7 @@
 
 use super::operand;
 use crate::memory::subject::PhysFrame;
-use shim_parts::args::Args;
-use shim_parts::command::{failed, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{failed, Args, Command, CommandError, CommandResult, Reply};
 use shim_parts::PAGE_SIZE;
 
 pub const COMMANDS: &[Command] = &[
@@ -25,15 +23,13 @@ fn frame(args: &mut Args<'_>) -> Result<PhysFrame, CommandError> {
 }
 
 fn containing(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let address = operand::paddr(args)?;
-    args.end()?;
+    let address = args.only(operand::paddr)?;
     reply.hex("paddr", PhysFrame::containing_address(address).start_address);
     Ok(())
 }
 
 fn from_start(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let address = operand::paddr(args)?;
-    args.end()?;
+    let address = args.only(operand::paddr)?;
     let frame = PhysFrame::from_start_address(address).map_err(|()| failed("Err"))?;
     reply.hex("paddr", frame.start_address);
     Ok(())

@@ -2,11 +2,9 @@
 
 use super::operand;
 use crate::memory::{boot_alloc, buddy};
-use shim_parts::args::Args;
 use shim_parts::boot_frames::Faults as BootFaults;
 use shim_parts::buddy::faults::Faults;
-use shim_parts::command::{refused, Code, Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[Command::new(
     "inject",

@@ -3,8 +3,7 @@
 use crate::memory::buddy;
 use crate::memory::subject::{self as frame, AllocError, FramePurpose, MetaSlot};
 use crate::memory::{layout, slot_table};
-use shim_parts::args::Args;
-use shim_parts::command::{failed, refused, Code, CommandError};
+use shim_parts::command::{failed, refused, Args, Code, CommandError};
 use shim_parts::memory_map::RegionKind;
 use shim_parts::zone::{Migratetype, MAX_ORDER};
 use shim_parts::{paddr_to_pfn, pfn_to_paddr};

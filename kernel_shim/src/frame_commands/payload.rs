@@ -3,9 +3,7 @@
 use super::operand;
 use crate::memory::{phys_to_virt, scan};
 use core::ptr;
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 

@@ -7,34 +7,22 @@ use crate::memory::subject::{FrameMetaVtable, MetaSlot, DEFAULT_FRAME_META_VTABL
 use crate::memory::vtables;
 use crate::smp::call::{subject, subject_without_interrupts};
 use core::ptr;
-use shim_parts::args::Args;
-use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{failed, refused, Args, Code, Command, CommandError, CommandResult, Reply};
 
-/// The command of a method without arguments whose result goes into the reply as `v`.
-macro_rules! result {
-    ($method:ident, $reply:ident, $help:literal) => {
-        Command::new(concat!("slot.", stringify!($method)), "<paddr>", $help, |args, reply| {
-            let slot = only_slot(args)?;
-            reply.$reply("v", subject(|| slot.$method()));
-            Ok(())
-        })
-    };
-}
-
-/// The command of a method that returns nothing, with a number as argument or without. A kernel writes links, and stamps what
-/// it frees, under the lock of its allocator: it calls these methods with interrupts disabled alone.
-macro_rules! action {
-    ($call:ident, $method:ident$(($argument:ident: $kind:ident))?, $help:literal) => {
+/// The command of a method, with a number as argument or without. Its result, if there is one, goes into the reply as `v`. A kernel
+/// writes links, and stamps what it frees, under the lock of its allocator: it calls these methods with interrupts disabled alone.
+macro_rules! method {
+    ($call:ident, $method:ident$(($argument:ident: $kind:ident))? $(-> $shown:ident)?, $help:literal) => {
         Command::new(
             concat!("slot.", stringify!($method)),
             concat!("<paddr>"$(, " <", stringify!($argument), ">")?),
             $help,
-            |args, _| {
+            |args, _reply| {
                 let slot = operand::slot(args)?;
                 $(let $argument = args.$kind(stringify!($argument))?;)?
                 args.end()?;
-                $call(|| slot.$method($($argument)?));
+                let _result = $call(|| slot.$method($($argument)?));
+                $(_reply.$shown("v", _result);)?
                 Ok(())
             },
         )
@@ -42,50 +30,44 @@ macro_rules! action {
 }
 
 pub const COMMANDS: &[Command] = &[
-    result!(next, hex, "the link to the next block"),
-    action!(subject_without_interrupts, set_next(next: u64), "store the link to the next block"),
-    result!(prev, hex, "the link to the block before"),
-    action!(subject_without_interrupts, set_prev(prev: u64), "store the link to the block before"),
-    result!(get_flags, hex, "the flags"),
-    action!(subject, set_flags(flags: u32), "store the flags"),
-    result!(get_order, hex, "the block's order"),
-    action!(subject, set_order(order: u8), "store the block's order"),
-    result!(is_cow, flag, "whether the flags say copy-on-write"),
-    result!(is_dll, flag, "whether the flags say shared library"),
-    result!(meta_aux_load, hex, "the auxiliary word"),
-    action!(subject, meta_aux_store(value: u32), "store the auxiliary word"),
-    result!(get_refcount, hex, "the reference count"),
-    action!(subject, set_refcount(count: u32), "store the reference count"),
-    action!(subject, reset_refcount, "store a reference count of 0"),
-    action!(subject, inc_ref, "take a reference"),
-    result!(dec_ref, hex, "drop a reference; v is the count before"),
+    method!(subject, next -> hex, "the link to the next block"),
+    method!(subject_without_interrupts, set_next(next: u64), "store the link to the next block"),
+    method!(subject, prev -> hex, "the link to the block before"),
+    method!(subject_without_interrupts, set_prev(prev: u64), "store the link to the block before"),
+    method!(subject, get_flags -> hex, "the flags"),
+    method!(subject, set_flags(flags: u32), "store the flags"),
+    method!(subject, get_order -> hex, "the block's order"),
+    method!(subject, set_order(order: u8), "store the block's order"),
+    method!(subject, is_cow -> flag, "whether the flags say copy-on-write"),
+    method!(subject, is_dll -> flag, "whether the flags say shared library"),
+    method!(subject, meta_aux_load -> hex, "the auxiliary word"),
+    method!(subject, meta_aux_store(value: u32), "store the auxiliary word"),
+    method!(subject, get_refcount -> hex, "the reference count"),
+    method!(subject, set_refcount(count: u32), "store the reference count"),
+    method!(subject, reset_refcount, "store a reference count of 0"),
+    method!(subject, inc_ref, "take a reference"),
+    method!(subject, dec_ref -> hex, "drop a reference; v is the count before"),
     Command::new(
         "slot.cas_refcount",
         "<paddr> <expect> <new>",
         "swap the reference count if it is as expected",
         cas_refcount,
     ),
-    result!(generation, hex, "the generation"),
-    action!(subject, set_generation(generation: u32), "store the generation"),
-    action!(subject, note_new_allocation_epoch, "begin a new life: vtable, guard, generation"),
-    action!(subject_without_interrupts, reset_with_free_list_meta, "what a free does: vtable, guard"),
-    result!(get_guard, hex, "the guard"),
-    action!(subject, set_guard(bits: u32), "store the guard"),
-    Command::new("slot.fetch_or_guard", "<paddr> <bits>", "add guard bits; v is the guard before", fetch_or_guard),
-    result!(is_guard_poisoned, flag, "whether the guard says poisoned"),
-    action!(subject, mark_poisoned, "poison guard and flags"),
-    result!(vtable_bits, hex, "the vtable's address"),
-    action!(subject, set_vtable_bits(bits: u64), "store the vtable's address"),
+    method!(subject, generation -> hex, "the generation"),
+    method!(subject, set_generation(generation: u32), "store the generation"),
+    method!(subject, note_new_allocation_epoch, "begin a new life: vtable, guard, generation"),
+    method!(subject_without_interrupts, reset_with_free_list_meta, "what a free does: vtable, guard"),
+    method!(subject, get_guard -> hex, "the guard"),
+    method!(subject, set_guard(bits: u32), "store the guard"),
+    method!(subject, fetch_or_guard(bits: u32) -> hex, "add guard bits; v is the guard before"),
+    method!(subject, is_guard_poisoned -> flag, "whether the guard says poisoned"),
+    method!(subject, mark_poisoned, "poison guard and flags"),
+    method!(subject, vtable_bits -> hex, "the vtable's address"),
+    method!(subject, set_vtable_bits(bits: u64), "store the vtable's address"),
     Command::new("slot.vtable_ref", "<paddr>", "the vtable to use", vtable_ref),
     Command::new("slot.try_vtable_ref", "<paddr>", "the vtable to use, if the bits make sense", try_vtable_ref),
     Command::new("slot.debug_snapshot", "<paddr>", "generation, guard, vtable", debug_snapshot),
 ];
-
-fn only_slot(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandError> {
-    let slot = operand::slot(args)?;
-    args.end()?;
-    Ok(slot)
-}
 
 fn cas_refcount(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let slot = operand::slot(args)?;
@@ -96,21 +78,16 @@ fn cas_refcount(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     swapped.map(drop).map_err(|_| failed("Err"))
 }
 
-fn fetch_or_guard(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let slot = operand::slot(args)?;
-    let bits = args.u32("bits")?;
-    args.end()?;
-    reply.hex("v", subject(|| slot.fetch_or_guard(bits)));
+fn debug_snapshot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let slot = args.only(operand::slot)?;
+    show_snapshot(subject(|| slot.debug_snapshot()), reply);
     Ok(())
 }
 
-fn debug_snapshot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let slot = only_slot(args)?;
-    let (generation, guard, vtable) = subject(|| slot.debug_snapshot());
+pub fn show_snapshot((generation, guard, vtable): (u32, u32, u64), reply: &mut Reply) {
     reply.hex("generation", generation);
     reply.hex("guard", guard);
     reply.hex("vtable", vtable);
-    Ok(())
 }
 
 fn vtable_ref(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -128,7 +105,7 @@ fn try_vtable_ref(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn slot_with_vtable(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandError> {
-    let slot = only_slot(args)?;
+    let slot = args.only(operand::slot)?;
     require_followable(slot)?;
     Ok(slot)
 }

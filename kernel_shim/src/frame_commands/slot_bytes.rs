@@ -5,9 +5,7 @@ use crate::memory::slot_table::{self, SLOT_BYTES};
 use crate::memory::subject::MetaSlot;
 use core::arch::asm;
 use core::mem::MaybeUninit;
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("slot.new", "", "the bytes of MetaSlot::new()", new),
@@ -15,8 +13,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new("slot.poke", "<paddr> <offset> <hex>", "overwrite bytes of a slot", poke),
 ];
 
-fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn new(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut slot = MaybeUninit::<MetaSlot>::uninit();
     // No byte of a new slot has this value, so it shows which bytes `new` does not write.
     // SAFETY: writes the place of one slot, which is aligned for it, and which only this function knows.
@@ -40,8 +37,7 @@ fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn peek(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let pfn = operand::pfn(args)?;
-    args.end()?;
+    let pfn = args.only(operand::pfn)?;
     reply.bytes("bytes", &slot_table::peek(pfn));
     Ok(())
 }

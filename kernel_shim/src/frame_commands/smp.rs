@@ -4,10 +4,9 @@ use super::operand;
 use crate::cpus::record::{participants_of, Cpu, LogEntry, LOG_CAPACITY, MAX_STEPS, SMP};
 use crate::cpus::rounds;
 use core::sync::atomic::Ordering::Relaxed;
-use shim_parts::args::{parse, Args};
-use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::args::parse;
+use shim_parts::command::{refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::pfn_to_paddr;
-use shim_parts::reply::Reply;
 use shim_parts::step::{Op, Step, MAX_FRAMES};
 
 pub const COMMANDS: &[Command] = &[
@@ -26,8 +25,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new("smp.log", "<cpu>", "the first logged steps of the last run", log),
 ];
 
-fn operations(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn operations(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     for op in Op::ALL {
         reply.data(format_args!("{} - {}", op.name(), op.help()));
     }
@@ -110,8 +108,7 @@ fn arm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn wait(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn wait(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     if !rounds::is_armed() {
         return Err(refused(Code::State, format_args!("no run is armed")));
     }
@@ -121,8 +118,7 @@ fn wait(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn mask(args: &mut Args<'_>) -> Result<u64, CommandError> {
-    let mask = args.u64("cpu mask")?;
-    args.end()?;
+    let mask = args.only(|args| args.u64("cpu mask"))?;
     operand::require_buddy()?;
     if rounds::is_armed() {
         return Err(refused(Code::State, format_args!("a run is armed: smp.wait ends it")));
@@ -146,8 +142,7 @@ fn report_sums(mask: u64, reply: &mut Reply) {
 }
 
 fn result(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let cpu = cpu(args)?;
-    args.end()?;
+    let cpu = args.only(cpu)?;
     for (name, counter) in cpu.counters.named() {
         reply.field(name, counter.load(Relaxed));
     }
@@ -164,8 +159,7 @@ fn result(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let cpu = cpu(args)?;
-    args.end()?;
+    let cpu = args.only(cpu)?;
     let total = cpu.n_logged.load(Relaxed);
     for entry in &cpu.log[..(total as usize).min(LOG_CAPACITY)] {
         let LogEntry { began_tsc, ended_tsc, op, paddr, result } = entry;

@@ -1,9 +1,7 @@
 //! Commands for the vtables with recording hooks.
 
 use crate::memory::{hooks, vtables};
-use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("vt.addr", "both|unmap|lastref|empty|shifted", "the address of a vtable with these hooks", address),
@@ -12,15 +10,13 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn address(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let name = args.word("name")?;
-    args.end()?;
+    let name = args.only(|args| args.word("name"))?;
     let unknown = || refused(Code::Usage, format_args!("{name}: expected both, unmap, lastref, empty or shifted"));
     reply.hex("addr", vtables::address(name).ok_or_else(unknown)?);
     Ok(())
 }
 
-fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn log(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     for record in hooks::records() {
         let (hook, paddr, flag) = (record.stop.name(), record.paddr, u8::from(record.interrupts_enabled));
         reply.data(format_args!("hook={hook} paddr={paddr:#x} if={flag}"));
@@ -29,8 +25,7 @@ fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn clear(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    args.end()?;
+fn clear(_args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     hooks::clear();
     Ok(())
 }

@@ -3,25 +3,31 @@
 use super::ownership::{address, error};
 use crate::memory::frame::{frame_flags, PhysFrame};
 use crate::memory::{cow, resolve_handle};
-use shim_parts::args::Args;
-use shim_parts::command::{Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{Args, Command, CommandError, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("cow.inc", "<paddr>", "one more reference to the block of a frame", inc),
-    Command::new("cow.dec", "<paddr>", "one less; the last one frees", dec),
+    Command::new("cow.dec", "<paddr>", "one less; the last one frees", |args, _| on(args, cow::frame_dec_ref)),
     Command::new("cow.count", "<paddr>", "how many there are", count),
-    Command::new("cow.init", "<paddr>", "mark a new frame's block as owned once", init),
-    Command::new("cow.set", "<paddr>", "mark a frame: copied when first written to", set),
-    Command::new("cow.clear", "<paddr>", "take that mark away", clear),
-    Command::new("dll.set", "<paddr>", "mark a frame: a library's", set_dll),
+    Command::new("cow.init", "<paddr>", "mark a new frame's block as owned once", |args, _| {
+        on(args, |frame| cow::handle_init_ref(resolve_handle(frame.start_address)))
+    }),
+    Command::new("cow.set", "<paddr>", "mark a frame: copied when first written to", |args, _| {
+        on(args, cow::frame_set_cow)
+    }),
+    Command::new("cow.clear", "<paddr>", "take that mark away", |args, _| on(args, cow::frame_clear_cow)),
+    Command::new("dll.set", "<paddr>", "mark a frame: a library's", |args, _| on(args, cow::frame_set_dll)),
     Command::new("cow.marks", "<paddr>", "both marks of a frame, and their bits", marks),
 ];
 
 fn frame(args: &mut Args<'_>) -> Result<PhysFrame, CommandError> {
-    let start_address = address(args, "paddr")?;
-    args.end()?;
+    let start_address = args.only(|args| address(args, "paddr"))?;
     Ok(PhysFrame { start_address })
+}
+
+fn on(args: &mut Args<'_>, change: impl FnOnce(PhysFrame)) -> CommandResult {
+    change(frame(args)?);
+    Ok(())
 }
 
 fn inc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -29,33 +35,8 @@ fn inc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn dec(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    cow::frame_dec_ref(frame(args)?);
-    Ok(())
-}
-
 fn count(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     reply.field("count", cow::frame_get_refcount(frame(args)?));
-    Ok(())
-}
-
-fn init(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    cow::handle_init_ref(resolve_handle(frame(args)?.start_address));
-    Ok(())
-}
-
-fn set(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    cow::frame_set_cow(frame(args)?);
-    Ok(())
-}
-
-fn clear(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    cow::frame_clear_cow(frame(args)?);
-    Ok(())
-}
-
-fn set_dll(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    cow::frame_set_dll(frame(args)?);
     Ok(())
 }
 

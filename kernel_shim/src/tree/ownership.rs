@@ -5,9 +5,7 @@ use crate::memory::{
     ownership_table, release_owned_block, resolve_handle, BlockHandle, OwnerError, PhysBlock, RemoveRefResult,
 };
 use core::fmt;
-use shim_parts::args::Args;
-use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{failed, refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::text::Text;
 use x86_64::PhysAddr;
 
@@ -54,14 +52,8 @@ fn block_and_cap(args: &mut Args<'_>) -> Result<(BlockHandle, CapId), CommandErr
     Ok(asked)
 }
 
-fn only_block(args: &mut Args<'_>) -> Result<BlockHandle, CommandError> {
-    let asked = block(args)?;
-    args.end()?;
-    Ok(asked)
-}
-
 fn handle(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let handle = only_block(args)?;
+    let handle = args.only(block)?;
     reply.hex("size", handle.size_bytes());
     reply.field("pages", handle.page_count());
     reply.flag("valid", handle.is_valid());
@@ -120,18 +112,18 @@ fn release(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn pin(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let handle = only_block(args)?;
+    let handle = args.only(block)?;
     reply.field("count", ownership_table().pin(handle).map_err(error)?);
     Ok(())
 }
 
 fn unpin(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let handle = only_block(args)?;
+    let handle = args.only(block)?;
     finish(ownership_table().unpin(handle), reply)
 }
 
 fn get(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let handle = only_block(args)?;
+    let handle = args.only(block)?;
     let entry = ownership_table().get(handle);
     reply.flag("found", entry.is_some());
     let Some(entry) = entry else {
@@ -161,8 +153,7 @@ impl fmt::Display for Caps<'_> {
 }
 
 fn find(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let paddr = address(args, "paddr")?;
-    args.end()?;
+    let paddr = args.only(|args| address(args, "paddr"))?;
     show(reply, ["begins", "begins_order"], ownership_table().handle_for_base(paddr));
     show(reply, ["around", "around_order"], ownership_table().handle_containing(paddr));
     Ok(())
@@ -177,8 +168,7 @@ fn show(reply: &mut Reply, [base, order]: [&str; 2], handle: Option<BlockHandle>
 }
 
 fn resolve(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let paddr = address(args, "paddr")?;
-    args.end()?;
+    let paddr = args.only(|args| address(args, "paddr"))?;
     show(reply, ["base", "order"], Some(resolve_handle(paddr)));
     Ok(())
 }

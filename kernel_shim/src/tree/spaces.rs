@@ -5,9 +5,7 @@ use crate::core_commands::tables::{not_mapped, page, Fresh, Tables};
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
 use crate::sync::with_irqs_disabled;
 use core::ptr;
-use shim_parts::args::Args;
-use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
-use shim_parts::reply::Reply;
+use shim_parts::command::{failed, refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::PAGE_SIZE;
 use spin::{Mutex, MutexGuard};
 use x86_64::structures::paging::{Mapper, Page, PageTableFlags as Flags, PhysFrame as Frame, Size4KiB};
@@ -52,8 +50,7 @@ fn flags(args: &mut Args<'_>) -> Result<Flags, CommandError> {
 }
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let mut tables = space(args)?;
-    args.end()?;
+    let mut tables = args.only(space)?;
     reply.hex("root", tables.begin(Fresh::Wiped)?);
     Ok(())
 }
@@ -132,8 +129,7 @@ fn copy(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let mut tables = space(args)?;
-    args.end()?;
+    let mut tables = args.only(space)?;
     tables.free();
     Ok(())
 }
