@@ -57,6 +57,7 @@ fn subject_module(here: &str, out: &str) {
     assert!(Path::new(&subject).is_absolute(), "FRAME_RS: expected an absolute path, got {subject}");
     println!("cargo:rerun-if-changed={subject}");
     lacking_names();
+    println!("cargo:rustc-check-cfg=cfg(core_has, values(any()))");
     let text = match (tree(), other_adapter()) {
         (Some(tree), _) => tree_module(here, out, &tree),
         (None, Some(adapter)) => beside_adapter(&adapter, &subject, allow),
@@ -78,6 +79,10 @@ fn memory_module(here: &str, subject: &str, allow: &str) -> String {
     } else {
         (String::new(), format!("#[path = {subject:?}]\n"))
     };
+    // Those of `ASKED_OF` that the built-in core uses. An older module has stand-ins for them.
+    for name in ["frame_options", "mark_poisoned", "movable", "unused"] {
+        println!("cargo:rustc-cfg=core_has=\"{name}\"");
+    }
     let ours = format!("{here}/src/memory/mod.rs");
     format!("{on_memory}mod memory {{\ninclude!({ours:?});\n{allow}\n{on_frame}pub mod frame;\n}}\n")
 }
@@ -109,7 +114,7 @@ const CORE: [&str; 4] = ["zone", "frame", "boot_alloc", "buddy"];
 /// Those of its ownership of blocks. The harness asks for them by the feature `ownership`.
 const OWNERSHIP: [&str; 4] = ["block", "block_meta", "ownership", "cow"];
 
-/// What versions of a core differ in: `cfg(tree_has = "name")` for a name, by the item that shows it, in which file.
+/// What versions of a core differ in: `cfg(core_has = "name")` for a name, by the item that shows it, in which file.
 const ASKED_OF: [(&str, &str, &str); 8] = [
     ("protected", "boot_alloc", "fn set_protected_ranges"),
     ("alloc_migratetype", "buddy", "fn alloc_migratetype"),
@@ -127,7 +132,6 @@ const ASKED_OF: [(&str, &str, &str); 8] = [
 fn tree() -> Option<String> {
     println!("cargo:rerun-if-env-changed=FRAME_HARNESS_TREE");
     println!("cargo:rustc-check-cfg=cfg(kernel_tree)");
-    println!("cargo:rustc-check-cfg=cfg(tree_has, values(any()))");
     let tree = env::var("FRAME_HARNESS_TREE").ok().filter(|path| !path.is_empty())?;
     assert!(Path::new(&tree).is_absolute(), "FRAME_HARNESS_TREE: expected an absolute path, got {tree}");
     println!("cargo:rustc-check-cfg=cfg(other_adapter)");
@@ -150,12 +154,12 @@ fn tree_module(here: &str, out: &str, tree: &str) -> String {
     }
     for (name, file, item) in ASKED_OF {
         if texts.iter().any(|(named, text)| *named == file && has_public(text, item)) {
-            println!("cargo:rustc-cfg=tree_has=\"{name}\"");
+            println!("cargo:rustc-cfg=core_has=\"{name}\"");
         }
     }
     // It asks for this one, and has none of its own.
     if texts.iter().any(|(named, text)| *named == "boot_alloc" && text.contains("is_hhdm_range_mapped_now")) {
-        println!("cargo:rustc-cfg=tree_has=\"is_hhdm_range_mapped_now\"");
+        println!("cargo:rustc-cfg=core_has=\"is_hhdm_range_mapped_now\"");
     }
     let modules = loader_modules(texts.iter().map(|(_, text)| text.as_str()));
     fs::write(Path::new(out).join("limine.rs"), modules).expect("OUT_DIR is writable");

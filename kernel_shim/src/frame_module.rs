@@ -10,10 +10,9 @@ use shim_parts::text::Text;
 use x86_64::PhysAddr;
 
 /// Whether it can be asked for frames, whether its slots have a count that says that nobody has a frame, and poison.
-pub const HAS_OPTIONS: bool = cfg!(any(not(kernel_tree), tree_has = "frame_options"));
-pub const HAS_SLOTS: bool = HAS_OPTIONS && cfg!(any(not(kernel_tree), tree_has = "unused"));
-pub const HAS_POISON: bool =
-    cfg!(any(tree_has = "mark_poisoned", not(any(kernel_tree, lacks = "MetaSlot::mark_poisoned"))));
+pub const HAS_OPTIONS: bool = cfg!(core_has = "frame_options");
+pub const HAS_SLOTS: bool = cfg!(all(core_has = "frame_options", core_has = "unused"));
+pub const HAS_POISON: bool = cfg!(all(core_has = "mark_poisoned", not(lacks = "MetaSlot::mark_poisoned")));
 
 /// A frame that is asked for through a builder: `zeroed()` with the first value, `purpose()`, `zeroed()` with the last.
 pub struct WantedFrame {
@@ -45,7 +44,7 @@ pub fn address(given: Result<PhysFrame, AllocError>) -> Result<u64, CoreError> {
 }
 
 pub fn poison(_paddr: u64) -> Result<(), CoreError> {
-    #[cfg(any(not(kernel_tree), tree_has = "mark_poisoned"))]
+    #[cfg(core_has = "mark_poisoned")]
     if HAS_POISON {
         frame::get_meta(PhysAddr::new(_paddr)).mark_poisoned();
         return Ok(());
@@ -53,53 +52,51 @@ pub fn poison(_paddr: u64) -> Result<(), CoreError> {
     Err(CoreError::Unknown)
 }
 
-#[cfg(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused")))]
 pub fn words() -> Result<SlotWords, CoreError> {
-    use frame::frame_flags as flags;
-    #[cfg(any(not(kernel_tree), tree_has = "movable"))]
-    let movable = flags::MOVABLE;
-    #[cfg(not(any(not(kernel_tree), tree_has = "movable")))]
-    let movable = 0;
-    let (unused, free, allocated) = (frame::REFCOUNT_UNUSED, flags::FREE, flags::ALLOCATED);
-    let (kernel, user) = (flags::KERNEL, flags::USER);
-    let names = ["unused", "free", "allocated", "kernel", "user", "movable"];
-    let words = [unused, free, allocated, kernel, user, movable];
-    Ok(core::array::from_fn(|at| (names[at], words[at])))
-}
-
-#[cfg(not(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused"))))]
-pub fn words() -> Result<SlotWords, CoreError> {
-    Err(CoreError::Unknown)
-}
-
-#[cfg(any(not(kernel_tree), tree_has = "frame_options"))]
-pub fn allocate(wanted: &WantedFrame) -> Result<u64, CoreError> {
-    use frame::{FrameAllocOptions, FramePurpose};
-    let purpose = match wanted.purpose {
-        Purpose::PageTable => FramePurpose::PageTable,
-        Purpose::Kernel => FramePurpose::KernelData,
-        Purpose::User => FramePurpose::UserData,
-    };
-    let mut options = FrameAllocOptions::new();
-    if let Some(zeroed) = wanted.zeroed_before {
-        options = options.zeroed(zeroed);
+    #[cfg(not(all(core_has = "frame_options", core_has = "unused")))]
+    return Err(CoreError::Unknown);
+    #[cfg(all(core_has = "frame_options", core_has = "unused"))]
+    {
+        use frame::frame_flags as flags;
+        #[cfg(core_has = "movable")]
+        let movable = flags::MOVABLE;
+        #[cfg(not(core_has = "movable"))]
+        let movable = 0;
+        let (unused, free, allocated) = (frame::REFCOUNT_UNUSED, flags::FREE, flags::ALLOCATED);
+        let (kernel, user) = (flags::KERNEL, flags::USER);
+        let names = ["unused", "free", "allocated", "kernel", "user", "movable"];
+        let words = [unused, free, allocated, kernel, user, movable];
+        Ok(core::array::from_fn(|at| (names[at], words[at])))
     }
-    options = options.purpose(purpose);
-    if let Some(zeroed) = wanted.zeroed_after {
-        options = options.zeroed(zeroed);
-    }
-    address(with_irqs_disabled(|token| options.allocate(token)))
 }
 
-#[cfg(not(any(not(kernel_tree), tree_has = "frame_options")))]
 pub fn allocate(_wanted: &WantedFrame) -> Result<u64, CoreError> {
-    Err(CoreError::Unknown)
+    #[cfg(not(core_has = "frame_options"))]
+    return Err(CoreError::Unknown);
+    #[cfg(core_has = "frame_options")]
+    {
+        use frame::{FrameAllocOptions, FramePurpose};
+        let purpose = match _wanted.purpose {
+            Purpose::PageTable => FramePurpose::PageTable,
+            Purpose::Kernel => FramePurpose::KernelData,
+            Purpose::User => FramePurpose::UserData,
+        };
+        let mut options = FrameAllocOptions::new();
+        if let Some(zeroed) = _wanted.zeroed_before {
+            options = options.zeroed(zeroed);
+        }
+        options = options.purpose(purpose);
+        if let Some(zeroed) = _wanted.zeroed_after {
+            options = options.zeroed(zeroed);
+        }
+        address(with_irqs_disabled(|token| options.allocate(token)))
+    }
 }
 
 /// Drops a reference to a frame. Returns the count before.
 pub fn drop_reference(_paddr: u64) -> Result<u32, CoreError> {
-    #[cfg(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused")))]
+    #[cfg(all(core_has = "frame_options", core_has = "unused"))]
     return Ok(frame::get_meta(PhysAddr::new(_paddr)).dec_ref());
-    #[cfg(not(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused"))))]
+    #[cfg(not(all(core_has = "frame_options", core_has = "unused")))]
     Err(CoreError::Unknown)
 }

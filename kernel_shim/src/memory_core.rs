@@ -14,9 +14,6 @@ pub trait MemoryCore {
     fn start(hhdm_end: u64);
     /// The address of a block.
     fn allocate(wanted: &Wanted) -> Result<u64, CoreError>;
-    fn free(paddr: u64, order: u8);
-    /// Poisons a frame: its guard, as the frame module does it.
-    fn poison(paddr: u64) -> Result<(), CoreError>;
     /// `None` before the start.
     fn totals() -> Option<Totals>;
     /// Where the compiler put what the host reads.

@@ -1,6 +1,7 @@
 //! The requests of a memory core.
 
 use super::storm;
+use crate::frame_module;
 use crate::memory_core::{address, MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
 use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 
@@ -12,8 +13,8 @@ pub const fn commands<C: MemoryCore>() -> [Command; 9] {
         Command::new("core.start", "[end of the HHDM]", "start the core on the map that the host wrote", start::<C>),
         Command::new("core.alloc", WANTED, "allocate a block of the core", alloc::<C>),
         Command::new("core.fill", WANTED_AND_MOST, "allocate blocks until there is none; a line for each", fill::<C>),
-        Command::new("core.free", "<paddr> <order>", "free a block of the core", free::<C>),
-        Command::new("core.poison", "<paddr>", "poison a frame: its guard, as the frame module does it", poison::<C>),
+        Command::new("core.free", "<paddr> <order>", "free a block of the core", free),
+        Command::new("core.poison", "<paddr>", "poison a frame: its guard, as the frame module does it", poison),
         Command::new("core.storm", "<cpus> <iterations> <seed>", "random work of several CPUs at once", storm::storm),
         Command::new("core.totals", "", "the pages that the core manages, and those that callers have", totals::<C>),
     ]
@@ -55,16 +56,16 @@ fn fill<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult 
     Ok(())
 }
 
-fn free<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (paddr, order) = (address(args)?, args.u8("order")?);
     args.end()?;
-    C::free(paddr, order);
+    frame_module::free(paddr, order);
     Ok(())
 }
 
-fn poison<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+fn poison(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let paddr = args.only(address)?;
-    Ok(C::poison(paddr)?)
+    Ok(frame_module::poison(paddr)?)
 }
 
 fn totals<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {

@@ -6,6 +6,7 @@
 use crate::arch::paging::phys_to_virt;
 use crate::cpus::record::{count, Counters, Cpu, Violation, SMP};
 use crate::cpus::rounds;
+use crate::frame_module;
 use crate::memory_core::{MemoryCore, Wanted};
 use crate::sync::noise;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -94,16 +95,16 @@ fn request_and_release<C: MemoryCore>(me: &'static Cpu) {
             count_of_held -= 1;
             held[at] = held[count_of_held];
             if place >= HANDED_ON_AT {
-                release::<C>(me, block);
+                release(me, block);
             } else if let Some(other) = exchange(me, place, Some(block)) {
                 held[count_of_held] = other;
                 count_of_held += 1;
             }
         }
     }
-    held[..count_of_held].iter().for_each(|&block| release::<C>(me, block));
+    held[..count_of_held].iter().for_each(|&block| release(me, block));
     // The last CPU to come here leaves nothing behind.
-    (0..HANDED_ON_AT).filter_map(|place| exchange(me, place, None)).for_each(|block| release::<C>(me, block));
+    (0..HANDED_ON_AT).filter_map(|place| exchange(me, place, None)).for_each(|block| release(me, block));
 }
 
 /// Leaves a block for another CPU, and takes over what was left in the same place.
@@ -127,10 +128,10 @@ fn allocate<C: MemoryCore>(me: &'static Cpu, random: &mut Random) -> Option<Held
     Some(held)
 }
 
-fn release<C: MemoryCore>(me: &'static Cpu, block: Held) {
+fn release(me: &'static Cpu, block: Held) {
     let mine = mark_of(me);
     write_marks(me, block, FREE, |before| before == mine);
-    C::free(block.paddr, block.order);
+    frame_module::free(block.paddr, block.order);
     count(&me.counters.released);
 }
 

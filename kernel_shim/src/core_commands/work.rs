@@ -4,6 +4,7 @@
 //! nothing. The host starts such a guest where it asks for these numbers, and proves it by `work.loop`.
 
 use crate::arch::cpu::time_stamp;
+use crate::frame_module;
 use crate::memory_core::{MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
 use core::hint::black_box;
 use core::sync::atomic::{compiler_fence, Ordering::SeqCst};
@@ -18,8 +19,8 @@ pub const fn commands<C: MemoryCore>() -> [Command; 6] {
         Command::new("work.start", "[end of the HHDM]", "core.start, and what it costs", start::<C>),
         Command::new("work.scatter", WANTED, "take all blocks of a sort, give every second place back", scatter::<C>),
         Command::new("work.alloc", WANTED_AND_MOST, "allocate blocks", alloc::<C>),
-        Command::new("work.free", "", "free what work.alloc allocated last", free::<C>),
-        Command::new("work.merge", "<most>", "free blocks whose neighbors work.scatter gave back", merge::<C>),
+        Command::new("work.free", "", "free what work.alloc allocated last", free),
+        Command::new("work.merge", "<most>", "free blocks whose neighbors work.scatter gave back", merge),
     ]
 }
 
@@ -130,7 +131,7 @@ fn scatter<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResu
             continue;
         }
         blocks.held[pfn / 64] &= !(1 << (pfn % 64));
-        C::free(pfn_to_paddr(pfn as u64), wanted.order);
+        frame_module::free(pfn_to_paddr(pfn as u64), wanted.order);
         given_back += 1;
     }
     reply.field("free", given_back);
@@ -165,13 +166,13 @@ fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
     Ok(())
 }
 
-fn free<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn free(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut blocks = BLOCKS.lock();
     let mut cost = Cost::default();
     for at in 0..blocks.count {
         // A block at a wrong place should not have been given: its free proves nothing.
         if blocks.taken[at] % (PAGE_SIZE << blocks.taken_order) == 0 {
-            cost.of(|| C::free(blocks.taken[at], blocks.taken_order));
+            cost.of(|| frame_module::free(blocks.taken[at], blocks.taken_order));
         }
     }
     blocks.count = 0;
@@ -180,7 +181,7 @@ fn free<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
 }
 
 /// The blocks lie all over memory, so all over the lists.
-fn merge<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn merge(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let most = args.only(|args| args.u64("most"))?;
     let mut blocks = BLOCKS.lock();
     let held: u64 = blocks.held.iter().map(|word| u64::from(word.count_ones())).sum();
@@ -192,7 +193,7 @@ fn merge<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
         }
         if seen % step == 0 && cost.calls < most {
             blocks.held[pfn / 64] &= !(1 << (pfn % 64));
-            cost.of(|| C::free(pfn_to_paddr(pfn as u64), blocks.order));
+            cost.of(|| frame_module::free(pfn_to_paddr(pfn as u64), blocks.order));
         }
         seen += 1;
     }

@@ -39,7 +39,25 @@ impl MemoryCore for BuiltinCore {
     ];
 
     fn start(hhdm_end: u64) {
-        start(hhdm_end);
+        noise::end(); // a panic may have left it on
+        assert!(
+            !buddy::with(|buddy| buddy.strict || buddy.is_populated()),
+            "the core runs already: boot with init=none"
+        );
+        let usable = given_frames();
+        let end = usable.iter().next_back().map_or(0, |range| range.end);
+        assert!(end > 0, "memory map: expected usable memory, got none");
+        let border = hhdm_end / PAGE_SIZE;
+        boot_alloc::init(below(&usable, border));
+        slot_table::init(end * PAGE_SIZE);
+        let mut frames = boot_alloc::lock().hand_over();
+        usable.iter().for_each(|range| frames.push(range.start.max(border)..range.end));
+        buddy::with(|buddy| {
+            buddy.strict = true;
+            buddy.populate(frames, &usable, end);
+        });
+        CORE_PLACES.taken.store(ptr::from_ref(boot_alloc::lock().taken()).expose_provenance() as u64, Release);
+        CORE_PLACES.state.store(buddy::state_address(), Release);
     }
 
     fn allocate(wanted: &Wanted) -> Result<u64, CoreError> {
@@ -52,14 +70,6 @@ impl MemoryCore for BuiltinCore {
         }
         let found = buddy::with(|buddy| buddy.alloc_in(zone, order, kind));
         found.map(pfn_to_paddr).ok_or(CoreError::OutOfMemory)
-    }
-
-    fn free(paddr: u64, order: u8) {
-        frame_module::free(paddr, order);
-    }
-
-    fn poison(paddr: u64) -> Result<(), CoreError> {
-        frame_module::poison(paddr)
     }
 
     fn totals() -> Option<Totals> {
@@ -77,25 +87,6 @@ impl MemoryCore for BuiltinCore {
         let offsets = [("managed", managed), ("allocated", allocated)];
         Layout { of: "state::ZoneState", bytes: size_of::<ZoneState>(), offsets }
     }
-}
-
-fn start(hhdm_end: u64) {
-    noise::end(); // a panic may have left it on
-    assert!(!buddy::with(|buddy| buddy.strict || buddy.is_populated()), "the core runs already: boot with init=none");
-    let usable = given_frames();
-    let end = usable.iter().next_back().map_or(0, |range| range.end);
-    assert!(end > 0, "memory map: expected usable memory, got none");
-    let border = hhdm_end / PAGE_SIZE;
-    boot_alloc::init(below(&usable, border));
-    slot_table::init(end * PAGE_SIZE);
-    let mut frames = boot_alloc::lock().hand_over();
-    usable.iter().for_each(|range| frames.push(range.start.max(border)..range.end));
-    buddy::with(|buddy| {
-        buddy.strict = true;
-        buddy.populate(frames, &usable, end);
-    });
-    CORE_PLACES.taken.store(ptr::from_ref(boot_alloc::lock().taken()).expose_provenance() as u64, Release);
-    CORE_PLACES.state.store(buddy::state_address(), Release);
 }
 
 /// The frames that the host's map lets a core use.

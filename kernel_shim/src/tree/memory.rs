@@ -51,14 +51,14 @@ mod owned {
     pub fn release_owned_block(block: PhysBlock<Released>) {
         with_irqs_disabled(|token| {
             let unowned = block.into_handle();
-            #[cfg(tree_has = "vtables")]
+            #[cfg(core_has = "vtables")]
             tell_owner(unowned);
             super::buddy::free(token, PhysFrame { start_address: unowned.base }, unowned.order);
         });
     }
 
     /// Calls what the owner registered: for the block, then for each of its frames.
-    #[cfg(tree_has = "vtables")]
+    #[cfg(core_has = "vtables")]
     fn tell_owner(handle: super::block::BlockHandle) {
         use super::frame::{invoke_vtable_on_last_ref, invoke_vtable_on_unmap, PAGE_SIZE};
         invoke_vtable_on_last_ref(handle.base);

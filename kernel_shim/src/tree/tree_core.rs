@@ -13,20 +13,22 @@ pub struct TreeCore;
 
 impl MemoryCore for TreeCore {
     const OFFERS: &'static [(&'static str, bool)] = &[
-        ("protected", cfg!(tree_has = "protected") || !crate::boot::limine::NAMES.is_empty()),
-        ("kinds", cfg!(tree_has = "alloc_migratetype")),
+        ("protected", cfg!(core_has = "protected") || !crate::boot::limine::NAMES.is_empty()),
+        ("kinds", cfg!(core_has = "alloc_migratetype")),
         ("poison", frame_module::HAS_POISON),
         ("tables", frame_module::HAS_OPTIONS),
         ("slots", frame_module::HAS_SLOTS),
         ("ownership", cfg!(feature = "ownership")),
-        ("hhdm", cfg!(tree_has = "is_hhdm_range_mapped_now")),
+        ("hhdm", cfg!(core_has = "is_hhdm_range_mapped_now")),
     ];
 
     /// The order of the steps is that of a kernel: protected ranges, boot allocator, slots, buddy allocator.
     fn start(hhdm_end: u64) {
         noise::end(); // a panic may have left it on
         paging::set_hhdm_end(hhdm_end);
-        protect();
+        // Older cores ask for each range by the name of a module.
+        #[cfg(core_has = "protected")]
+        boot_alloc::set_protected_ranges(&core::array::from_fn::<_, { region::MAX_PROTECTED }, _>(region::protected));
         let map = region::regions();
         boot_alloc::init_boot_allocator(map);
         frame::init_metadata_array(end_of_memory(map), &mut boot_alloc::get_boot_allocator().lock());
@@ -42,14 +44,6 @@ impl MemoryCore for TreeCore {
             }),
         };
         address(given)
-    }
-
-    fn free(paddr: u64, order: u8) {
-        frame_module::free(paddr, order);
-    }
-
-    fn poison(paddr: u64) -> Result<(), CoreError> {
-        frame_module::poison(paddr)
     }
 
     fn totals() -> Option<Totals> {
@@ -69,19 +63,6 @@ impl MemoryCore for TreeCore {
     }
 }
 
-#[cfg(tree_has = "protected")]
-fn protect() {
-    let mut ranges = [None; region::MAX_PROTECTED];
-    for (index, range) in ranges.iter_mut().enumerate() {
-        *range = region::protected(index);
-    }
-    boot_alloc::set_protected_ranges(&ranges);
-}
-
-/// Older cores ask for each range by the name of a module.
-#[cfg(not(tree_has = "protected"))]
-fn protect() {}
-
 /// The highest end of memory that the core may use.
 fn end_of_memory(map: &[MemoryRegion]) -> u64 {
     let usable = map.iter().filter(|region| matches!(region.kind, MemoryKind::Free | MemoryKind::Reclaim));
@@ -96,28 +77,13 @@ fn zone_type(zone: zone::Zone) -> ZoneType {
     }
 }
 
-#[cfg(tree_has = "alloc_migratetype")]
-fn alloc_anywhere(token: &IrqDisabledToken, order: u8, kind: zone::Migratetype) -> Result<PhysFrame, AllocError> {
-    buddy::alloc_migratetype(token, order, migratetype(kind))
-}
-
-#[cfg(not(tree_has = "alloc_migratetype"))]
 fn alloc_anywhere(token: &IrqDisabledToken, order: u8, _kind: zone::Migratetype) -> Result<PhysFrame, AllocError> {
+    #[cfg(core_has = "alloc_migratetype")]
+    return buddy::alloc_migratetype(token, order, migratetype(_kind));
+    #[cfg(not(core_has = "alloc_migratetype"))]
     buddy::alloc(token, order)
 }
 
-#[cfg(tree_has = "alloc_zone_migratetype")]
-fn alloc_in(
-    core: &mut buddy::BuddyAllocator,
-    order: u8,
-    zone: ZoneType,
-    kind: zone::Migratetype,
-    token: &IrqDisabledToken,
-) -> Result<PhysFrame, AllocError> {
-    core.alloc_zone_migratetype(order, zone, migratetype(kind), token)
-}
-
-#[cfg(not(tree_has = "alloc_zone_migratetype"))]
 fn alloc_in(
     core: &mut buddy::BuddyAllocator,
     order: u8,
@@ -125,10 +91,13 @@ fn alloc_in(
     _kind: zone::Migratetype,
     token: &IrqDisabledToken,
 ) -> Result<PhysFrame, AllocError> {
+    #[cfg(core_has = "alloc_zone_migratetype")]
+    return core.alloc_zone_migratetype(order, zone, migratetype(_kind), token);
+    #[cfg(not(core_has = "alloc_zone_migratetype"))]
     core.alloc_zone(order, zone, token)
 }
 
-#[cfg(tree_has = "alloc_migratetype")]
+#[cfg(core_has = "alloc_migratetype")]
 fn migratetype(kind: zone::Migratetype) -> crate::memory::zone::Migratetype {
     use crate::memory::zone::Migratetype;
     match kind {
