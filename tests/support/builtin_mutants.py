@@ -154,19 +154,26 @@ BUILTIN_MUTANTS = (
     bug("CORE-33", "what is given stays FREE", _STAMP, (" & !S::FREE | S::ALLOCATED", " | S::ALLOCATED")),
     bug(
         "CORE-35", "each free is a life", _SLOTS,
-        ("        self.reset_with_free_list_meta();\n",
+        ("        forget_owner = reset_with_free_list_meta();\n    }\n",
+         "    }\n\n"
+         "    fn forget_owner(&self) {\n"
          "        self.reset_with_free_list_meta();\n"
-         "        self.set_generation(self.generation().wrapping_add(1));\n"),
+         "        self.set_generation(self.generation().wrapping_add(1));\n"
+         "    }\n"),
     ),
     bug(
         "CORE-36", "links in the page itself", _SLOTS,
-        ("        self.set_prev(link);\n",
+        ("        set_previous_link = set_prev(link: u64);\n", ""),
+        ("impl Slot for MetaSlot {\n",
+         "impl Slot for MetaSlot {\n"
+         "    fn set_previous_link(&self, link: u64) {\n"
          "        self.set_prev(link);\n"
          "        if let Some(paddr) = link.checked_add(1).map(|_| link) {\n"
          "            let word = super::phys_to_virt(paddr) as *mut u64;\n"
          "            // SAFETY: nobody has the page, and the kernel reaches it.\n"
          "            unsafe { word.write(link) }\n"
-         "        }\n"),
+         "        }\n"
+         "    }\n\n"),
     ),
     bug(
         "CORE-37", "looks at poison when a block comes back alone", _BUDDY,

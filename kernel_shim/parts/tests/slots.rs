@@ -65,37 +65,24 @@ impl Slots for &'static Table {
     }
 }
 
+macro_rules! cells {
+    ($($get:ident $set:ident $cell:ident: $type:ty;)*) => { $(
+        fn $get(&self) -> $type {
+            self.$cell.get()
+        }
+
+        fn $set(&self, value: $type) {
+            self.$cell.set(value);
+        }
+    )* };
+}
+
 impl Slot for PlainSlot {
-    fn next_link(&self) -> u64 {
-        self.next.get()
-    }
-
-    fn set_next_link(&self, link: u64) {
-        self.next.set(link);
-    }
-
-    fn previous_link(&self) -> u64 {
-        self.previous.get()
-    }
-
-    fn set_previous_link(&self, link: u64) {
-        self.previous.set(link);
-    }
-
-    fn block_order(&self) -> u8 {
-        self.order.get()
-    }
-
-    fn set_block_order(&self, order: u8) {
-        self.order.set(order);
-    }
-
-    fn flag_bits(&self) -> u32 {
-        self.flags.get()
-    }
-
-    fn set_flag_bits(&self, bits: u32) {
-        self.flags.set(bits);
+    cells! {
+        next_link set_next_link next: u64;
+        previous_link set_previous_link previous: u64;
+        block_order set_block_order order: u8;
+        flag_bits set_flag_bits flags: u32;
     }
 
     fn clear_flag_bits(&self, bits: u32) {

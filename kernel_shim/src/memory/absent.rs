@@ -16,17 +16,14 @@ use x86_64::PhysAddr;
 use FrameMetaVtable as Vtable;
 
 /// Poison did not exist: no block has any.
-#[allow(dead_code)]
 pub fn block_phys_has_poison_guard(_paddr: u64, _order: u8) -> bool {
     false
 }
 
 /// Hooks did not exist.
-#[allow(dead_code)]
 pub fn invoke_vtable_on_last_ref(_paddr: PhysAddr) {}
 
 /// Hooks did not exist.
-#[allow(dead_code)]
 pub fn invoke_vtable_on_unmap(_paddr: PhysAddr) {}
 
 /// The flags of the version, with the one that the shim's buddy sets in free frames.
@@ -34,18 +31,15 @@ pub mod frame_flags {
     #[allow(unused_imports)]
     pub use super::frame::frame_flags::*;
 
-    #[allow(dead_code)]
     pub const MOVABLE: u32 = 1 << 13;
 }
 
-#[allow(dead_code)]
 pub mod meta_guard {
     pub const NONE: u32 = 0;
     pub const KERNEL_ONLY: u32 = 0;
     pub const POISONED: u32 = 0;
 }
 
-#[allow(dead_code)]
 #[repr(C)]
 pub struct FrameMetaVtable {
     pub on_last_ref: Option<fn(PhysAddr)>,
@@ -53,26 +47,20 @@ pub struct FrameMetaVtable {
     pub reserved: [u64; 6],
 }
 
-#[allow(dead_code)]
 pub static DEFAULT_FRAME_META_VTABLE: Vtable = Vtable { on_last_ref: None, on_unmap: None, reserved: [0; 6] };
 
-#[allow(dead_code)]
 pub struct FreeListLink;
 
-#[allow(dead_code)]
 pub const META_SLOT_REFCOUNT_BYTE_OFFSET: usize = 0;
 
-#[allow(dead_code)]
 pub fn get_meta_slot(_paddr: PhysAddr) -> &'static MetaSlot {
     absent("get_meta_slot")
 }
 
-#[allow(dead_code)]
 pub fn frame_meta_debug_snapshot(_paddr: PhysAddr) -> (u32, u32, u64) {
     absent("frame_meta_debug_snapshot")
 }
 
-#[allow(dead_code)]
 pub fn meta_generation_matches(_paddr: PhysAddr, _generation: u32) -> bool {
     absent("meta_generation_matches")
 }
@@ -81,7 +69,6 @@ pub fn meta_generation_matches(_paddr: PhysAddr, _generation: u32) -> bool {
 macro_rules! slot_methods {
     ({ $(fn $name:ident(&self $(, $argument:ident: $type:ty)*) $(-> $result:ty)?;)* } $($others:tt)*) => {
         /// Methods of a slot. Where the version has a method of that name, calls mean that one: Rust prefers inherent methods.
-        #[allow(dead_code)]
         pub trait SlotMethods {
             $(fn $name(&self $(, $argument: $type)*) $(-> $result)? {
                 $(let _ = $argument;)*
@@ -139,7 +126,6 @@ pub fn meta_aux(_slot: &MetaSlot) -> &AtomicU32 {
     absent("MetaSlot.meta_aux")
 }
 
-#[allow(dead_code)]
 fn absent(name: &str) -> ! {
     panic!("not in this version of the frame module: {name}")
 }

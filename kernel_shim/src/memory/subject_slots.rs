@@ -33,45 +33,29 @@ impl Slots for SubjectSlots {
     }
 }
 
+/// The buddy's name for a method of the subject, and the subject's own.
+macro_rules! methods {
+    ($($ours:ident = $theirs:ident($($argument:ident: $type:ty)?) $(-> $result:ty)?;)*) => { $(
+        #[inline]
+        fn $ours(&self $(, $argument: $type)?) $(-> $result)? {
+            self.$theirs($($argument)?)
+        }
+    )* };
+}
+
 impl Slot for MetaSlot {
-    #[inline]
-    fn next_link(&self) -> u64 {
-        self.next()
-    }
-
-    #[inline]
-    fn set_next_link(&self, link: u64) {
-        self.set_next(link);
-    }
-
-    #[inline]
-    fn previous_link(&self) -> u64 {
-        self.prev()
-    }
-
-    #[inline]
-    fn set_previous_link(&self, link: u64) {
-        self.set_prev(link);
-    }
-
-    #[inline]
-    fn block_order(&self) -> u8 {
-        self.get_order()
-    }
-
-    #[inline]
-    fn set_block_order(&self, order: u8) {
-        self.set_order(order);
-    }
-
-    #[inline]
-    fn flag_bits(&self) -> u32 {
-        self.get_flags()
-    }
-
-    #[inline]
-    fn set_flag_bits(&self, bits: u32) {
-        self.set_flags(bits);
+    methods! {
+        next_link = next() -> u64;
+        set_next_link = set_next(link: u64);
+        previous_link = prev() -> u64;
+        set_previous_link = set_prev(link: u64);
+        block_order = get_order() -> u8;
+        set_block_order = set_order(order: u8);
+        flag_bits = get_flags() -> u32;
+        set_flag_bits = set_flags(bits: u32);
+        set_count = set_refcount(count: u32);
+        reset_count = reset_refcount();
+        forget_owner = reset_with_free_list_meta();
     }
 
     /// An atomic step instead of a store, so that a mark that is set at the same moment stays. AcqRel: Release pairs with
@@ -79,20 +63,5 @@ impl Slot for MetaSlot {
     #[inline]
     fn clear_flag_bits(&self, bits: u32) {
         self.flags.fetch_and(!bits, AcqRel);
-    }
-
-    #[inline]
-    fn set_count(&self, count: u32) {
-        self.set_refcount(count);
-    }
-
-    #[inline]
-    fn reset_count(&self) {
-        self.reset_refcount();
-    }
-
-    #[inline]
-    fn forget_owner(&self) {
-        self.reset_with_free_list_meta();
     }
 }
