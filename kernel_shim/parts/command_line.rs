@@ -1,5 +1,6 @@
 //! The kernel command line: words `key=value`, separated by spaces.
 
+use crate::named::named;
 use crate::MAX_CPUS;
 
 /// Longer lines are refused, not cut.
@@ -43,15 +44,17 @@ impl CommandLine {
     }
 }
 
-/// How far memory is set up before the prompt (`init=`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Stage {
-    /// The boot allocator.
-    None,
-    /// The boot allocator and the slot table.
-    Array,
-    /// The boot allocator, the slot table and the buddy.
-    Full,
+named! {
+    /// How far memory is set up before the prompt (`init=`).
+    #[derive(PartialOrd, Ord)]
+    pub enum Stage {
+        /// The boot allocator.
+        None "none",
+        /// The boot allocator and the slot table.
+        Array "array",
+        /// The boot allocator, the slot table and the buddy.
+        Full "full",
+    }
 }
 
 impl Stage {
@@ -63,14 +66,6 @@ impl Stage {
             Some("array") => Self::Array,
             Some("none") => Self::None,
             Some(other) => panic!("command line: init: expected none, array or full, got {other}"),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Array => "array",
-            Self::Full => "full",
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod command_line;
 pub mod frame_ranges;
 pub mod input;
 pub mod memory_map;
+mod named;
 pub mod output;
 pub mod random;
 pub mod refusal;

@@ -4,34 +4,25 @@
 
 use crate::command_line::parse_hex;
 use crate::frame_ranges::FrameRanges;
+use crate::named::named;
 use crate::{pfn_to_paddr, PAGE_SIZE};
 use core::ops::Range;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RegionKind {
-    Ram,
-    Reserved,
-    Acpi,
-    /// The loaded kernel image.
-    Kernel,
-    /// Taken during boot: page tables, the other CPUs' stacks and the code that starts them.
-    Boot,
-    /// The subject's metadata array.
-    Meta,
+named! {
+    pub enum RegionKind {
+        Ram "ram",
+        Reserved "reserved",
+        Acpi "acpi",
+        /// The loaded kernel image.
+        Kernel "kernel",
+        /// Taken during boot: page tables, the other CPUs' stacks and the code that starts them.
+        Boot "boot",
+        /// The subject's metadata array.
+        Meta "meta",
+    }
 }
 
 impl RegionKind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ram => "ram",
-            Self::Reserved => "reserved",
-            Self::Acpi => "acpi",
-            Self::Kernel => "kernel",
-            Self::Boot => "boot",
-            Self::Meta => "meta",
-        }
-    }
-
     /// Whether there is memory at these addresses that software may use or already uses.
     pub fn is_memory(self) -> bool {
         matches!(self, Self::Ram | Self::Kernel | Self::Boot | Self::Meta)

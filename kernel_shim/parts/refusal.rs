@@ -1,5 +1,6 @@
 //! Why a command has no `ok`.
 
+use crate::named::named;
 use crate::text::Text;
 use core::fmt;
 
@@ -18,33 +19,21 @@ pub struct Refusal {
     pub text: Text<200>,
 }
 
-/// Why a request is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Code {
-    /// No such command.
-    Unknown,
-    /// Arguments missing, left over or malformed.
-    Usage,
-    /// An argument outside of the slots, frames or buffers that exist.
-    Range,
-    /// The request or its reply is too long.
-    TooLong,
-    /// Not possible now, for example before initialization.
-    State,
-    /// The slot holds an address that must not be followed. The request is right, the slot's content is not.
-    Slot,
-}
-
-impl Code {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Usage => "usage",
-            Self::Range => "range",
-            Self::TooLong => "toolong",
-            Self::State => "state",
-            Self::Slot => "slot",
-        }
+named! {
+    /// Why a request is refused.
+    pub enum Code {
+        /// No such command.
+        Unknown "unknown",
+        /// Arguments missing, left over or malformed.
+        Usage "usage",
+        /// An argument outside of the slots, frames or buffers that exist.
+        Range "range",
+        /// The request or its reply is too long.
+        TooLong "toolong",
+        /// Not possible now, for example before initialization.
+        State "state",
+        /// The slot holds an address that must not be followed. The request is right, the slot's content is not.
+        Slot "slot",
     }
 }
 

@@ -1,23 +1,14 @@
 //! The stops of a released block on its way to the buddy, each packed into one word.
 
-/// A place that a released block has come to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Stop {
-    OnUnmap,
-    OnLastRef,
-    /// The block reached the buddy.
-    Buddy,
-}
+use crate::named::named;
 
-impl Stop {
-    pub const ALL: [Self; 3] = [Self::OnUnmap, Self::OnLastRef, Self::Buddy];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OnUnmap => "on_unmap",
-            Self::OnLastRef => "on_last_ref",
-            Self::Buddy => "buddy",
-        }
+named! {
+    /// A place that a released block has come to.
+    pub enum Stop {
+        OnUnmap "on_unmap",
+        OnLastRef "on_last_ref",
+        /// The block reached the buddy.
+        Buddy "buddy",
     }
 }
 

@@ -1,23 +1,22 @@
 //! Zones with migratetypes: what follows from a frame's number.
 
+use crate::named::named;
 use core::ops::Range;
 
 /// Order of the largest block: 8 MiB.
 pub const MAX_ORDER: usize = 11;
 
-/// A range of pfns with its own free lists.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(usize)]
-pub enum Zone {
-    Dma = 0,
-    Normal = 1,
-    HighMem = 2,
+named! {
+    /// A range of pfns with its own free lists.
+    #[repr(usize)]
+    pub enum Zone {
+        Dma = 0 "DMA",
+        Normal = 1 "Normal",
+        HighMem = 2 "HighMem",
+    }
 }
 
 impl Zone {
-    pub const COUNT: usize = 3;
-    pub const ALL: [Self; Self::COUNT] = [Self::Dma, Self::Normal, Self::HighMem];
-
     /// The pfns of the zone, with and without RAM behind them. Every boundary is a multiple of the largest
     /// block, so no block and no pair of buddies lies in two zones.
     pub const fn pfns(self) -> Range<u64> {
@@ -40,14 +39,6 @@ impl Zone {
         }
     }
 
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dma => "DMA",
-            Self::Normal => "Normal",
-            Self::HighMem => "HighMem",
-        }
-    }
-
     /// The zones in the order in which a request tries them. The memory that devices need comes last.
     pub const fn preferred(migratetype: Migratetype) -> [Self; Self::COUNT] {
         match migratetype {
@@ -57,18 +48,16 @@ impl Zone {
     }
 }
 
-/// Whether the content of a frame can be moved to another frame.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub enum Migratetype {
-    Unmovable = 0,
-    Movable = 1,
+named! {
+    /// Whether the content of a frame can be moved to another frame.
+    #[repr(u8)]
+    pub enum Migratetype {
+        Unmovable = 0 "unmovable",
+        Movable = 1 "movable",
+    }
 }
 
 impl Migratetype {
-    pub const COUNT: usize = 2;
-    pub const ALL: [Self; Self::COUNT] = [Self::Unmovable, Self::Movable];
-
     /// The list that a freed frame returns to. It never changes, and all frames of one largest block have the same, so
     /// that buddies always meet on one list.
     pub fn home(pfn: u64) -> Self {
@@ -87,12 +76,5 @@ impl Migratetype {
 
     pub const fn index(self) -> usize {
         self as usize
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unmovable => "unmovable",
-            Self::Movable => "movable",
-        }
     }
 }

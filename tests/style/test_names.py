@@ -75,8 +75,14 @@ def variants_of(text: str, name: str) -> list[str]:
 
 
 def words_of(text: str, name: str) -> list[str]:
-    """The words that `name()` gives the variants."""
-    return re.findall(r'Self::\w+ => "([\w.]+)"', block(text, rf"impl {name}\b"))
+    """The words that `named!` gives the variants."""
+    return list(named_of(text, name).values())
+
+
+def named_of(text: str, name: str) -> dict[str, str]:
+    """The variants of an enumeration in `named!`, with numbers where these are said, and their words."""
+    listed = text.split(f"    pub enum {name} {{\n")[1].partition("\n    }")[0]
+    return dict(re.findall(r'(?m)^ {8}(\w+(?: = \d)?) "([\w.]+)",$', listed))
 
 
 def constants_of(text: str) -> set[str]:
@@ -163,7 +169,7 @@ def test_a_constant_has_the_name_that_it_has_in_the_module() -> None:
 
 def test_migratetypes_have_the_same_names_and_numbers() -> None:
     zone = text_of("parts/zone.rs")
-    numbers = re.findall(r"(?m)^    (\w+) = (\d),", block(zone, r"enum Migratetype\b"))
+    numbers = [variant.split(" = ") for variant in named_of(zone, "Migratetype")]
     assert {one.name: int(one) for one in Migratetype} == {upper(name): int(value) for name, value in numbers}
     assert list(state.KINDS) == words_of(zone, "Migratetype") == [one.name.lower() for one in Migratetype]
 

@@ -1,24 +1,16 @@
 //! The log of the buddy: the last requests that it served, without those served from [lent caches](super::lent_caches).
 
+use crate::named::named;
 use crate::zone::Migratetype;
 
 /// The number of events that are kept.
 const CAPACITY: usize = 256;
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Operation {
-    Alloc,
-    Free,
-    Quarantine,
-}
-
-impl Operation {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Alloc => "alloc",
-            Self::Free => "free",
-            Self::Quarantine => "quarantine",
-        }
+named! {
+    pub enum Operation {
+        Alloc "alloc",
+        Free "free",
+        Quarantine "quarantine",
     }
 }
 
