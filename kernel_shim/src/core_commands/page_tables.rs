@@ -1,10 +1,9 @@
 //! Page tables in frames of the core, made as a kernel makes them, and what the CPU finds through them.
 
-use super::tables::{not_mapped, page, Fresh, Tables};
-use shim_parts::command::{failed, Args, Command, CommandResult, Reply};
+use super::tables::{page, show_read, Fresh, Tables};
+use shim_parts::command::{Args, Command, CommandResult, Reply};
 use spin::Mutex;
-use x86_64::structures::paging::{Mapper, PageTableFlags, PhysFrame as Frame};
-use x86_64::PhysAddr;
+use x86_64::structures::paging::PageTableFlags;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("tables.new", "plain|late", "an empty top table; late calls zeroed(false) after the purpose", new),
@@ -25,26 +24,17 @@ fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (page, paddr) = (page(args)?, args.u64("paddr")?);
     args.end()?;
-    let mut tables = TABLES.lock();
-    let mut mapper = tables.mapper()?;
-    let to = Frame::containing_address(PhysAddr::new_truncate(paddr));
-    // SAFETY: `page` is of the lower half, where no reference leads: the CPU reads there by `probe` alone.
-    let mapped = unsafe { mapper.map_to(page, to, PageTableFlags::PRESENT | PageTableFlags::WRITABLE, &mut *tables) };
-    // The tables are not in use now.
-    mapped.map(|flush| flush.ignore()).map_err(not_mapped)
+    TABLES.lock().map(page, paddr, PageTableFlags::PRESENT | PageTableFlags::WRITABLE)
 }
 
 fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let page = args.only(page)?;
-    let unmapped = TABLES.lock().mapper()?.unmap(page);
-    unmapped.map(|(_, flush)| flush.ignore()).map_err(|_| failed("NotMapped"))
+    TABLES.lock().unmap(page).map(drop)
 }
 
 fn probe_byte(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let page = args.only(page)?;
-    let found = TABLES.lock().read(page.start_address().as_u64())?;
-    reply.flag("fault", found.is_none());
-    reply.field("v", found.unwrap_or(0));
+    show_read(TABLES.lock().read(page.start_address().as_u64())?, reply);
     Ok(())
 }
 

@@ -3,10 +3,12 @@
 use crate::arch::{paging, probe};
 use crate::frame_module::{self, Purpose, WantedFrame};
 use crate::memory_core::CoreError;
-use shim_parts::command::{failed, refused, Args, Code, CommandError};
+use shim_parts::command::{failed, refused, Args, Code, CommandError, CommandResult, Reply};
 use x86_64::registers::control::Cr3;
-use x86_64::structures::paging::mapper::{MapToError, OffsetPageTable};
-use x86_64::structures::paging::{FrameAllocator, Page, PageTable, PhysFrame as Frame, Size4KiB};
+use x86_64::structures::paging::mapper::{MapToError, Mapper, OffsetPageTable};
+use x86_64::structures::paging::{
+    FrameAllocator, Page, PageTable, PageTableFlags as Flags, PhysFrame as Frame, Size4KiB,
+};
 use x86_64::{PhysAddr, VirtAddr};
 
 /// The entries of a top table below the kernel's half.
@@ -88,6 +90,26 @@ impl Tables {
         Ok(unsafe { OffsetPageTable::new(root, VirtAddr::new(paging::HHDM_BASE)) })
     }
 
+    /// Maps a page. The tables are in use only while the CPU reads or writes through them, so nothing is cached of them.
+    pub fn map(&mut self, page: Page<Size4KiB>, paddr: u64, flags: Flags) -> CommandResult {
+        let frame = Frame::containing_address(PhysAddr::new_truncate(paddr));
+        let mut mapper = self.mapper()?;
+        let on_the_way = Flags::PRESENT | Flags::WRITABLE;
+        // SAFETY: `page` is of the lower half, where no reference leads: the CPU reads and writes there by `probe` alone.
+        let mapped = unsafe { mapper.map_to_with_table_flags(page, frame, flags, on_the_way, self) };
+        mapped.map(|flush| flush.ignore()).map_err(|error| match error {
+            MapToError::FrameAllocationFailed => failed("OutOfMemory"),
+            _ => failed("NotMapped"),
+        })
+    }
+
+    /// The frame of a page that was mapped before.
+    pub fn unmap(&self, page: Page<Size4KiB>) -> Result<Frame, CommandError> {
+        let (frame, flush) = self.mapper()?.unmap(page).map_err(|_| failed("NotMapped"))?;
+        flush.ignore();
+        Ok(frame)
+    }
+
     /// What the CPU reads at an address of the lower half; `None` when it faults.
     pub fn read(&self, vaddr: u64) -> Result<Option<u8>, CommandError> {
         self.within(|| probe::read(vaddr))
@@ -128,9 +150,10 @@ unsafe impl FrameAllocator<Size4KiB> for Tables {
     }
 }
 
-/// Why a page was not mapped: for want of a frame for a table, or because of what the tables hold.
-pub fn not_mapped(error: MapToError<Size4KiB>) -> CommandError {
-    failed(if let MapToError::FrameAllocationFailed = error { "OutOfMemory" } else { "NotMapped" })
+/// Shows what the CPU read.
+pub fn show_read(found: Option<u8>, reply: &mut Reply) {
+    reply.flag("fault", found.is_none());
+    reply.field("v", found.unwrap_or(0));
 }
 
 /// The operand for a page of the lower half.

@@ -1,15 +1,14 @@
 //! Several address spaces that share frames, as a fork leaves them. The host plays the handler of their page faults.
 
 use crate::arch::paging::phys_to_virt;
-use crate::core_commands::tables::{not_mapped, page, Fresh, Tables};
+use crate::core_commands::tables::{page, show_read, Fresh, Tables};
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
 use crate::sync::with_irqs_disabled;
 use core::ptr;
 use shim_parts::command::{failed, refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::PAGE_SIZE;
 use spin::{Mutex, MutexGuard};
-use x86_64::structures::paging::{Mapper, Page, PageTableFlags as Flags, PhysFrame as Frame, Size4KiB};
-use x86_64::PhysAddr;
+use x86_64::structures::paging::{Mapper, PageTableFlags as Flags};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("space.new", "<space>", "an empty address space", new),
@@ -58,17 +57,7 @@ fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (mut tables, page, paddr, flags) = (space(args)?, page(args)?, args.u64("paddr")?, flags(args)?);
     args.end()?;
-    map_page(&mut tables, page, paddr, flags)
-}
-
-/// The tables of a space are in use only while the CPU reads or writes, so nothing is cached of them.
-fn map_page(tables: &mut Tables, page: Page<Size4KiB>, paddr: u64, flags: Flags) -> CommandResult {
-    let (frame, on_the_way) =
-        (Frame::containing_address(PhysAddr::new_truncate(paddr)), Flags::PRESENT | Flags::WRITABLE);
-    let mut mapper = tables.mapper()?;
-    // SAFETY: `page` is of the lower half, where no reference leads: the CPU reads and writes there by `probe` alone.
-    let mapped = unsafe { mapper.map_to_with_table_flags(page, frame, flags, on_the_way, tables) };
-    mapped.map(|flush| flush.ignore()).map_err(not_mapped)
+    tables.map(page, paddr, flags)
 }
 
 fn change(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
@@ -82,8 +71,7 @@ fn change(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (tables, page) = (space(args)?, page(args)?);
     args.end()?;
-    let unmapped = tables.mapper()?.unmap(page);
-    unmapped.map(|(_, flush)| flush.ignore()).map_err(|_| failed("NotMapped"))
+    tables.unmap(page).map(drop)
 }
 
 /// The address of a byte of a page.
@@ -98,9 +86,7 @@ fn byte(args: &mut Args<'_>) -> Result<u64, CommandError> {
 fn read(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (tables, vaddr) = (space(args)?, byte(args)?);
     args.end()?;
-    let found = tables.read(vaddr)?;
-    reply.flag("fault", found.is_none());
-    reply.field("v", found.unwrap_or(0));
+    show_read(tables.read(vaddr)?, reply);
     Ok(())
 }
 
@@ -116,14 +102,13 @@ fn copy(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let options = FrameAllocOptions::new().purpose(FramePurpose::UserData);
     let new = with_irqs_disabled(|token| options.allocate(token)).map_err(|_| failed("OutOfMemory"))?;
-    let (old, flush) = tables.mapper()?.unmap(page).map_err(|_| failed("NotMapped"))?;
-    flush.ignore();
+    let old = tables.unmap(page)?;
     let from = phys_to_virt(old.start_address().as_u64()) as *const u8;
     let to = phys_to_virt(new.start_address.as_u64()) as *mut u8;
     // SAFETY: the HHDM maps both frames, writable, bytes need no alignment, and `copy` allows that they are one. Nobody has a
     // reference to either.
     unsafe { ptr::copy(from, to, PAGE_SIZE as usize) };
-    map_page(&mut tables, page, new.start_address.as_u64(), Flags::PRESENT | Flags::WRITABLE)?;
+    tables.map(page, new.start_address.as_u64(), Flags::PRESENT | Flags::WRITABLE)?;
     reply.hex("paddr", new.start_address.as_u64());
     Ok(())
 }
