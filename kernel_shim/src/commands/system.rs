@@ -3,7 +3,7 @@
 use crate::console::banner::Banner;
 use crate::console::table;
 use crate::{memory_map, report};
-use shim_parts::command::{refused, Args, Code, Command, CommandResult};
+use shim_parts::command::{Args, Command, CommandResult};
 use shim_parts::reply::{ExitCode, Reply};
 
 pub const COMMANDS: &[Command] = &[
@@ -43,28 +43,13 @@ fn map(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn onpanic(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let recover = match args.word("halt|recover")? {
-        "halt" => false,
-        "recover" => true,
-        other => {
-            return Err(refused(Code::Usage, format_args!("expected halt or recover, got {other}")));
-        }
-    };
-    args.end()?;
-    report::set_recovers(recover);
+    let choices = [("halt", false), ("recover", true)];
+    report::set_recovers(args.only(|args| args.choice("halt|recover", &choices))?);
     Ok(())
 }
 
 fn exit(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let code = match args.word("pass|fail|panic")? {
-        "pass" => ExitCode::Pass,
-        "fail" => ExitCode::Fail,
-        "panic" => ExitCode::Panic,
-        other => {
-            return Err(refused(Code::Usage, format_args!("expected pass, fail or panic, got {other}")));
-        }
-    };
-    args.end()?;
-    reply.exit_after(code);
+    let choices = [("pass", ExitCode::Pass), ("fail", ExitCode::Fail), ("panic", ExitCode::Panic)];
+    reply.exit_after(args.only(|args| args.choice("pass|fail|panic", &choices))?);
     Ok(())
 }
