@@ -17,7 +17,7 @@
 //!
 //! Commands run with interrupts disabled. A panic in a command ends the guest. After `onpanic recover` it abandons the
 //! command instead, without running destructors (see `arch::recovery` of the kernel): a lock that the command held
-//! stays locked, except the locks of the allocators (see `memory::recover`).
+//! stays locked, except the locks of the allocators (see `memory::start`).
 
 pub use crate::args::Args;
 pub use crate::refusal::{failed, refused, Code, CommandError, CommandResult, Refusal};

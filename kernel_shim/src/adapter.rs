@@ -8,7 +8,7 @@ use crate::{memory, smp};
 use shim_parts::command_line::Stage;
 
 pub use crate::frame_commands::TABLES;
-pub use crate::memory::recover::after_panic_of;
+pub use crate::memory::start::after_panic_of;
 
 /// Sets up what the module needs, as far as `stage`, and the module itself.
 pub fn start(stage: Stage) {

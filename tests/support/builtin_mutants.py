@@ -62,7 +62,7 @@ BUILTIN_MUTANTS = (
          "        static ASKED: AtomicU64 = AtomicU64::new(0);\n"
          "        let asked = ASKED.fetch_add(1, Relaxed);\n"
          "        let boot = super::boot_alloc::lock();\n"
-         "        let table = boot.taken().iter().next().map_or(0, |range| range.start);\n"
+         "        let table = boot.frames.taken().iter().next().map_or(0, |range| range.start);\n"
          "        (asked % 2 == 1).then_some(table)\n"
          "    }).ok_or(AllocError::OutOfMemory)?;"),
     ),

@@ -3,29 +3,17 @@
 use super::stamp::StampUnused;
 
 pub struct Faults {
-    next_frame: Option<u64>,
-    refusals: u64,
-    missing_stamps: u64,
+    /// The next request for a single frame gets this frame, whatever its state.
+    pub next_frame: Option<u64>,
+    /// So many requests fail.
+    pub refusals: u64,
+    /// So many frees leave the reference counts unchanged.
+    pub missing_stamps: u64,
 }
 
 impl Faults {
     pub const fn new() -> Self {
         Self { next_frame: None, refusals: 0, missing_stamps: 0 }
-    }
-
-    /// The next request for a single frame gets this frame, whatever its state.
-    pub fn offer_next(&mut self, pfn: u64) {
-        self.next_frame = Some(pfn);
-    }
-
-    /// The next `requests` fail.
-    pub fn refuse(&mut self, requests: u64) {
-        self.refusals = requests;
-    }
-
-    /// The next `frees` leave the reference counts unchanged.
-    pub fn skip_stamps(&mut self, frees: u64) {
-        self.missing_stamps = frees;
     }
 
     pub(super) fn are_armed(&self) -> bool {

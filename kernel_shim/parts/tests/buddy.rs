@@ -113,15 +113,15 @@ fn memory_runs_out_and_comes_back() {
 #[test]
 fn injected_faults_last_as_long_as_they_were_asked_for() {
     let (mut buddy, table) = full();
-    buddy.faults.refuse(1);
+    buddy.faults.refusals = 1;
     assert_eq!(buddy.alloc(0, 0, Unmovable), None);
-    buddy.faults.offer_next(100);
+    buddy.faults.next_frame = Some(100);
     assert_eq!(buddy.alloc(0, 0, Unmovable), Some(100));
     table.at(100).count.set(0);
-    buddy.faults.skip_stamps(1);
+    buddy.faults.missing_stamps = 1;
     buddy.free(0, 100 * PAGE_SIZE, 0);
     assert_eq!(table.at(100).count.get(), 0);
-    buddy.faults.offer_next(101);
+    buddy.faults.next_frame = Some(101);
     assert_eq!(buddy.alloc(0, 0, Unmovable), Some(101));
     buddy.free(0, 101 * PAGE_SIZE, 0);
     assert_eq!(table.at(101).count.get(), UNUSED);

@@ -88,13 +88,13 @@ fn a_full_cache_needs_the_buddy() {
 fn faults_and_a_strict_buddy_keep_the_caches() {
     let (mut buddy, _) = full();
     assert!(buddy.may_lend());
-    buddy.faults.refuse(1);
+    buddy.faults.refusals = 1;
     assert!(!buddy.may_lend());
     assert_eq!(buddy.alloc(CPU, 0, Unmovable), None);
-    buddy.faults.offer_next(100);
+    buddy.faults.next_frame = Some(100);
     assert!(!buddy.may_lend());
     assert_eq!(buddy.alloc(CPU, 0, Unmovable), Some(100));
-    buddy.faults.skip_stamps(1);
+    buddy.faults.missing_stamps = 1;
     assert!(!buddy.may_lend());
     buddy.free(CPU, 100 * PAGE_SIZE, 0);
     assert!(buddy.may_lend());

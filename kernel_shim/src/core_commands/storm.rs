@@ -47,7 +47,7 @@ pub fn is_on() -> bool {
 pub fn storm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (cpus, iterations, seed) = (args.u64("cpus")?, args.u64("iterations")?, args.u64("seed")?);
     args.end()?;
-    let ready = rounds::ready();
+    let ready = SMP.ready();
     if !(1..=ready).contains(&cpus) {
         return Err(refused(Code::Range, format_args!("cpus: expected 1 to {ready}, got {cpus}")));
     }

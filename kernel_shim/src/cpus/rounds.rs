@@ -25,19 +25,14 @@ static WORK: Once<Work> = Once::new();
 /// Starts the other CPUs; each does `work` in the rounds that it takes part in.
 pub fn start(work: Work) {
     WORK.call_once(|| work);
-    secondary::start(serve, ready);
-}
-
-/// The number of CPUs that run, the boot CPU included.
-pub fn ready() -> u64 {
-    SMP.ready()
+    secondary::start(serve, || SMP.ready());
 }
 
 /// Does the work of a CPU other than the boot CPU, for ever.
 fn serve(cpu: usize) -> ! {
     let me = &SMP.cpus[cpu];
     me.apic_id.store(cpu::initial_apic_id(), Relaxed);
-    // Release: pairs with the load in `ready`.
+    // Release: pairs with the load in `Smp::ready`.
     SMP.ready.fetch_add(1, AcqRel);
     loop {
         // Acquire: pairs with the store in `arm`. The programs were written before.
@@ -113,7 +108,7 @@ pub fn wait() {
 fn wake_others(run: u64) {
     const PATIENCE_TICKS: u64 = 1 << 24; // ours: some milliseconds
     let asleep = || {
-        let others = SMP.cpus[..ready() as usize].iter().skip(1);
+        let others = SMP.cpus[..SMP.ready() as usize].iter().skip(1);
         // Acquire: pairs with the store in `serve`.
         others.filter(|cpu| cpu.acknowledged.load(Acquire) != run)
     };

@@ -82,10 +82,10 @@ fn call_hook(args: &mut Args<'_>, invoke: impl FnOnce(PhysAddr)) -> CommandResul
 
 fn boot_log(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let allocator = boot_alloc::lock();
-    for request in allocator.log() {
+    for request in allocator.frames.log() {
         let Request { size, align, paddr } = *request;
         reply.data(format_args!("path=accessible size={size} align={align} paddr={paddr:#x}"));
     }
-    reply.field("n", allocator.log().count());
+    reply.field("n", allocator.frames.log().count());
     Ok(())
 }

@@ -17,15 +17,15 @@ fn inject(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     match args.word("fault")? {
         "buddy.next" => {
             let pfn = operand::pfn(args)?;
-            in_buddy(args, |faults| faults.offer_next(pfn))
+            in_buddy(args, |faults| faults.next_frame = Some(pfn))
         }
         "buddy.refuse" => {
             let requests = args.u64("n")?;
-            in_buddy(args, |faults| faults.refuse(requests))
+            in_buddy(args, |faults| faults.refusals = requests)
         }
         "buddy.nostamp" => {
             let frees = args.u64("n")?;
-            in_buddy(args, |faults| faults.skip_stamps(frees))
+            in_buddy(args, |faults| faults.missing_stamps = frees)
         }
         "boot.refuse" => at_boot(args, |faults| faults.refuse = true),
         "boot.misalign" => {
@@ -48,6 +48,6 @@ fn in_buddy(args: &mut Args<'_>, change: impl FnOnce(&mut Faults)) -> CommandRes
 
 fn at_boot(args: &mut Args<'_>, change: impl FnOnce(&mut BootFaults)) -> CommandResult {
     args.end()?;
-    change(boot_alloc::lock().faults());
+    change(&mut boot_alloc::lock().frames.faults);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::memory::buddy;
 use crate::memory::subject::{self as frame, AllocError, FramePurpose, MetaSlot};
-use crate::memory::{layout, slot_table};
+use crate::memory::{boot_alloc, slot_table};
 use shim_parts::command::{failed, refused, Args, Code, CommandError};
 use shim_parts::memory_map::RegionKind;
 use shim_parts::zone::{Migratetype, MAX_ORDER};
@@ -71,7 +71,7 @@ pub fn purpose(word: &str) -> Result<FramePurpose, CommandError> {
 pub fn require_ram(paddr: PhysAddr, length: u64) -> Result<(), CommandError> {
     let base = paddr.as_u64();
     let inside = base.checked_add(length).is_some_and(|end| {
-        let map = layout::current();
+        let map = boot_alloc::current_map();
         map.regions().iter().any(|region| region.kind == RegionKind::Ram && region.base <= base && end <= region.end)
     });
     let outside = || refused(Code::Range, format_args!("{length:#x} bytes at {base:#x}: not all of them usable RAM"));

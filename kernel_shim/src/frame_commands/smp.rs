@@ -49,7 +49,7 @@ fn frames(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 
 fn cpu(args: &mut Args<'_>) -> Result<&'static Cpu, CommandError> {
     let cpu = args.u64("cpu")?;
-    let ready = rounds::ready();
+    let ready = SMP.ready();
     if cpu < ready {
         Ok(&SMP.cpus[cpu as usize])
     } else {
@@ -123,7 +123,7 @@ fn mask(args: &mut Args<'_>) -> Result<u64, CommandError> {
     if rounds::is_armed() {
         return Err(refused(Code::State, format_args!("a run is armed: smp.wait ends it")));
     }
-    let ready = rounds::ready();
+    let ready = SMP.ready();
     if mask == 0 || mask >> ready != 0 {
         return Err(refused(Code::Range, format_args!("cpu mask {mask:#x}: this guest has {ready} cpus")));
     }

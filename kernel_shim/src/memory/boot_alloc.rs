@@ -2,9 +2,11 @@
 
 use super::cpu_lock::{CpuLock, Held};
 use super::phys_to_virt;
+use crate::memory_map;
 use core::ptr;
-use shim_parts::boot_frames::{BootFrames, Faults, Request};
+use shim_parts::boot_frames::BootFrames;
 use shim_parts::frame_ranges::FrameRanges;
+use shim_parts::memory_map::Map;
 use shim_parts::pfn_to_paddr;
 use shim_parts::random::garbage_page;
 use x86_64::PhysAddr;
@@ -22,9 +24,14 @@ pub fn init(free: FrameRanges) {
     lock().frames.add(free);
 }
 
+/// The published memory map with the frames that were handed out.
+pub fn current_map() -> Map {
+    memory_map::published().with_taken(lock().frames.taken())
+}
+
 /// The allocator with the interface that frame modules know.
 pub struct BootAllocator {
-    frames: BootFrames,
+    pub frames: BootFrames,
 }
 
 impl BootAllocator {
@@ -54,25 +61,5 @@ impl BootAllocator {
     pub fn alloc(&mut self, size: usize, align: usize) -> PhysAddr {
         let found = self.try_alloc(size, align);
         found.unwrap_or_else(|| panic!("boot allocator: no {size} bytes at a multiple of {align}"))
-    }
-
-    /// The requests that were served, in order.
-    pub fn log(&self) -> impl Iterator<Item = &Request> {
-        self.frames.log()
-    }
-
-    /// The frames that have been handed out.
-    pub fn taken(&self) -> &FrameRanges {
-        self.frames.taken()
-    }
-
-    /// Gives up all frames that are left. Later requests fail.
-    pub fn hand_over(&mut self) -> FrameRanges {
-        self.frames.hand_over()
-    }
-
-    /// The faults to inject.
-    pub fn faults(&mut self) -> &mut Faults {
-        &mut self.frames.faults
     }
 }

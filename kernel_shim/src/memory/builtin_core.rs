@@ -50,13 +50,13 @@ impl MemoryCore for BuiltinCore {
         let border = hhdm_end / PAGE_SIZE;
         boot_alloc::init(below(&usable, border));
         slot_table::init(end * PAGE_SIZE);
-        let mut frames = boot_alloc::lock().hand_over();
+        let mut frames = boot_alloc::lock().frames.hand_over();
         usable.iter().for_each(|range| frames.push(range.start.max(border)..range.end));
         buddy::with(|buddy| {
             buddy.strict = true;
             buddy.populate(frames, &usable, end);
         });
-        CORE_PLACES.taken.store(ptr::from_ref(boot_alloc::lock().taken()).expose_provenance() as u64, Release);
+        CORE_PLACES.taken.store(ptr::from_ref(boot_alloc::lock().frames.taken()).expose_provenance() as u64, Release);
         CORE_PLACES.state.store(buddy::state_address(), Release);
     }
 

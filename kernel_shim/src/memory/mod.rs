@@ -8,8 +8,6 @@ pub mod buddy_locks;
 pub mod builtin_core;
 pub mod cpu_lock;
 pub mod hooks;
-pub mod layout;
-pub mod recover;
 pub mod release;
 pub mod scan;
 pub mod slot_table;
