@@ -1,5 +1,6 @@
 //! Tests of the buddy over plain slots.
 
+use super::expect_panic;
 use super::slots::{buddy, Table, ALLOCATED, FREE, NONE, UNUSED};
 use crate::buddy::block::Block;
 use crate::buddy::log::Operation;
@@ -129,10 +130,10 @@ fn injected_faults_last_as_long_as_they_were_asked_for() {
 }
 
 #[test]
-#[should_panic(expected = "double free: block 0x0 of order 3 is on a free list already")]
-fn a_block_that_is_on_a_list_is_not_freed() {
-    let (mut buddy, _) = buddy(64, &[0..64]);
-    buddy.free(0, 0, 3);
+fn a_block_that_nobody_has_is_not_freed() {
+    let on_a_list = "double free: block 0x0 of order 3 is on a free list already";
+    expect_panic(on_a_list, || buddy(64, &[0..64]).0.free(0, 0, 3));
+    expect_panic("not a block that can have been handed out", || full().0.free(0, 0, 0));
 }
 
 #[test]
@@ -143,12 +144,6 @@ fn a_frame_in_a_cache_that_is_in_use_was_freed_twice() {
     buddy.free(0, pfn * PAGE_SIZE, 0);
     table.at(pfn).flags.set(ALLOCATED);
     buddy.drain();
-}
-
-#[test]
-#[should_panic(expected = "not a block that can have been handed out")]
-fn a_frame_that_the_buddy_never_had_is_not_freed() {
-    full().0.free(0, 0, 0);
 }
 
 #[test]
@@ -198,30 +193,16 @@ fn strict() -> (std::boxed::Box<Buddy<&'static Table>>, &'static Table) {
 }
 
 #[test]
-#[should_panic(expected = "not of a block that was handed out")]
-fn a_strict_buddy_refuses_a_frame_that_lies_in_a_cache() {
-    let (mut buddy, _) = strict();
-    let pfn = buddy.alloc(0, 0, Unmovable).expect("free memory");
-    buddy.free(0, pfn * PAGE_SIZE, 0);
-    buddy.free(0, pfn * PAGE_SIZE, 0);
-}
-
-#[test]
-#[should_panic(expected = "not of a block that was handed out")]
-fn a_strict_buddy_refuses_another_order() {
-    let (mut buddy, _) = strict();
-    let pfn = buddy.alloc(0, 3, Unmovable).expect("free memory");
-    buddy.free(0, pfn * PAGE_SIZE, 2);
-}
-
-#[test]
-#[should_panic(expected = "not of a block that was handed out")]
-fn a_strict_buddy_refuses_what_lies_in_quarantine() {
-    let (mut buddy, table) = strict();
-    let pfn = buddy.alloc(0, 1, Unmovable).expect("free memory");
-    table.at(pfn).poisoned.set(true);
-    buddy.free(0, pfn * PAGE_SIZE, 1);
-    buddy.free(0, pfn * PAGE_SIZE, 1);
+fn a_strict_buddy_refuses_what_lies_in_a_cache_or_in_quarantine_and_another_order() {
+    for (order, freed_as, poisoned) in [(0, 0, false), (3, 2, false), (1, 1, true)] {
+        let (mut buddy, table) = strict();
+        let pfn = buddy.alloc(0, order, Unmovable).expect("free memory");
+        table.at(pfn).poisoned.set(poisoned);
+        if freed_as == order {
+            buddy.free(0, pfn * PAGE_SIZE, order);
+        }
+        expect_panic("not of a block that was handed out", || buddy.free(0, pfn * PAGE_SIZE, freed_as));
+    }
 }
 
 #[test]
