@@ -29,8 +29,7 @@ PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 # by the tests of a module beside them, which imports them; a new module is to be named by a test, not here.
 BY_NEIGHBORS = {
     "cli": (
-        "archive_commands console debug_commands "
-        "fuzz_commands judge mutate_command orderings storm_command"
+        "console debug_commands fuzz_commands judge mutate_command orderings"
     ),
     "frame_metadata": (
         "invariants.accounting invariants.blocks invariants.free_frames invariants.history "
@@ -39,7 +38,7 @@ BY_NEIGHBORS = {
     ),
     "gathering": "replay",
     "image": "ir_proof places",
-    "memory_core": "core_build leavings reading",
+    "memory_core": "reading",
     "mutation": "atomics expressions names ranges statements values",
     "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state",
     "session": "leavings",

@@ -1,4 +1,4 @@
-"""The commands around histories: `fuzz`, `corpus`, `replay`."""
+"""The commands that play for a long time, and what is left of it: `fuzz`, `corpus`, `replay`, `storm`."""
 
 from __future__ import annotations
 
@@ -76,3 +76,36 @@ def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profi
     from frame_harness.cli.replay import replay  # noqa: PLC0415
 
     sys.exit(int(replay(file, frame_rs, machine, profile)))
+
+
+@click.command("storm")
+@click.argument("names", nargs=-1)
+@click.option(
+    "--seconds", "--time", type=SECONDS, default=60.0, show_default=True,
+    help="In all.",
+)  # fmt: skip
+@click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
+@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True, help="CPUs of each guest.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 1 << 56),  # each CPU of each guest makes one of 64 bits of it
+    default=1,
+    show_default=True,
+    help="Of the first guest's random numbers.",
+)
+@click.option(
+    "--again", is_flag=True,
+    help="Repeat storms that broke something until they do so again; status 8 when they do not.",
+)  # fmt: skip
+@frame_rs_option("to judge")
+@_MACHINE
+@profile_option("release", COVERAGE)
+@campaign_options
+def storm_command(**options: Any) -> NoReturn:
+    """Run storms: several CPUs work on the same frames for a long time; NAMES choose some storms.
+
+    A wrong name lists those that there are. With workers, --seconds are those of all guests together.
+    """
+    from frame_harness.cli.storm import StormRequest, storm  # noqa: PLC0415
+
+    sys.exit(int(storm(StormRequest(**options))))

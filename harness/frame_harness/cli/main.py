@@ -10,13 +10,11 @@ import click
 
 from frame_harness.base.profiles import BOTH
 from frame_harness.base.streams import lost_output, patient_streams
-from frame_harness.cli.archive_commands import judge_command, show_command
 from frame_harness.cli.check_command import check_command
-from frame_harness.cli.debug_commands import debug_command, rewind_command
-from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command
+from frame_harness.cli.debug_commands import debug_command, judge_command, rewind_command, show_command
+from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command, storm_command
 from frame_harness.cli.mutate_command import mutate_command
 from frame_harness.cli.options import FILE, TREE, frame_rs_option, profile_option, refuse_with, to_stderr
-from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
 
