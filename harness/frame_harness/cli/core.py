@@ -48,13 +48,12 @@ from frame_harness.memory_core.builtin import BUILTIN, WITHOUT_OWNERSHIP, builti
 from frame_harness.memory_core.checks import NAME, planned
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.contract import MEMORY_CORE
-from frame_harness.memory_core.core_build import build_core
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.owning_files import lacking
 from frame_harness.memory_core.processes import Outcomes, judge_builds
 from frame_harness.memory_core.spread import plan_of, spread_builds
 from frame_harness.memory_core.steps import parsed
-from frame_harness.memory_core.tree import described, memory_core
+from frame_harness.memory_core.tree import build_core, described, memory_core
 from frame_harness.memory_core.versions import lineage_of
 from frame_harness.memory_core.worker import SEED, Judged, Task
 from frame_harness.publishing.run_archive import archive_of_a_run

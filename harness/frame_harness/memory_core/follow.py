@@ -18,7 +18,6 @@ from frame_harness.judge.findings import Finding
 from frame_harness.judge.origin import Origin, OriginKind, Unjudged
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.children import BuildJob, in_processes
-from frame_harness.memory_core.core_build import build_core
 from frame_harness.memory_core.following import (
     ContentAndProfile,
     VersionSpread,
@@ -36,6 +35,7 @@ from frame_harness.memory_core.sightings import (
     is_race,
 )
 from frame_harness.memory_core.steps import parsed
+from frame_harness.memory_core.tree import build_core
 from frame_harness.memory_core.versions import Lineage, NoCore, Sources, Version, sources
 from frame_harness.session.workers import usable_cpus
 

@@ -6,9 +6,9 @@ Nothing of this has a say in the verdict: it comes behind everything that is jud
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,32 @@ from frame_harness.archive.memory import Life
 from frame_harness.archive.records import FailureRecord, GuestRecord
 from frame_harness.archive.writing import FailureWriter
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import frames_touched, pfn_to_paddr
+from frame_harness.frame_guest.memory_view import with_all_fields
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import free_frames_by_order
-from frame_harness.frame_metadata.memory_state import MemoryState
+from frame_harness.frame_metadata.memory_state import (
+    N_MIGRATETYPES,
+    MemoryState,
+    PfnRanges,
+    Zone,
+    cached_frames,
+    pfn_ranges,
+)
 from frame_harness.gathering.frames import payload_of
 from frame_harness.gathering.replay import PlayedAgain
 from frame_harness.gathering.taken import Taken, take
 from frame_harness.gathering.writing import write_guest
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.judge.evidence import CheckResult
-from frame_harness.memory_core.as_memory import as_memory
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import is_huge
+from frame_harness.memory_core.maps import MemoryMap, Span, merged, rounded_out
 from frame_harness.memory_core.play import play
+from frame_harness.memory_core.state import ZONES, CoreState, Segment, spans_of
 from frame_harness.memory_core.steps import CaseStep, CaseStorm, counts_work, map_of, operations_of, written
 from frame_harness.memory_core.tally import Found
 
@@ -173,3 +184,41 @@ class _Case:
         return PlayedAgain(
             before, payload_of(self.core.guest, taken.pfns[:0]), str(operations[-1]), taken.state, life
         )
+
+
+def as_memory(state: CoreState, slots: NDArray[Any], memory: MemoryMap) -> MemoryState:
+    """The same moment, with a zone for each segment, whose counters are counted in lists and caches.
+
+    Args:
+        memory: the map that the core was started on.
+    Raises:
+        MemoryStateError: a slot of this version has too few fields.
+    """
+    constants = replace(C, max_order=state.max_order)
+    return MemoryState(
+        slots=with_all_fields(slots),
+        zones=tuple(_zone(state, place, one) for place, one in enumerate(state.segments)),
+        cached=cached_frames([entry for entry in state.cached if entry[0] < len(slots)]),
+        ram=_ranges(memory.usable),
+        off_limits=_ranges(merged(rounded_out([*memory.forbidden, *spans_of(state.structures)]))),
+        constants=constants,
+    )
+
+
+def _zone(state: CoreState, place: int, segment: Segment) -> Zone:
+    blocks = [block for block in state.blocks if block.segment == place]
+    heads = np.full((N_MIGRATETYPES, state.max_order + 1), C.link_none, np.uint64)
+    for block in reversed(blocks):  # the first of a list is its head
+        heads[block.kind, block.order] = pfn_to_paddr(block.pfn)
+    managed = segment.end - segment.first
+    free = sum(block.end - block.pfn for block in blocks)
+    cached = sum(segment.first <= pfn < segment.end for pfn, _, _ in state.cached)
+    return Zone(
+        name=ZONES[segment.zone], first_pfn=segment.first, end_pfn=segment.end, heads=heads, managed=managed,
+        free=free, cached=cached, allocated=managed - free - cached, quarantined=0, reserved=0,
+    )  # fmt: skip
+
+
+def _ranges(spans: Iterable[Span]) -> PfnRanges:
+    """The frames that some spans of addresses touch."""
+    return pfn_ranges([frames_touched(first, end) for first, end in spans])

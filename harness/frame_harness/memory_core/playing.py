@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frame_harness.base.errors import RamError
-from frame_harness.base.units import PAGE_SIZE, Pfn, pfn_to_paddr
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
 from frame_harness.guest.backtrace import texts
 from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
@@ -17,9 +17,8 @@ from frame_harness.memory_core.clauses import STATE_CLAUSES, UNSURE
 from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
 from frame_harness.memory_core.judging import Accepted, CoreViolation, Key, Owned
-from frame_harness.memory_core.maps import MemoryMap, length, merged, without
+from frame_harness.memory_core.maps import MemoryMap, common, length, merged, without
 from frame_harness.memory_core.ownership import BlockReferences, Handle
-from frame_harness.memory_core.refusing import may_refuse
 from frame_harness.memory_core.slots import SlotWatch
 from frame_harness.memory_core.state import CoreState, spans_of
 from frame_harness.memory_core.untouched import Untouched
@@ -201,3 +200,32 @@ class Playing:
 
 Perform = Callable[[Any, Playing, CoreState], Iterator[CoreViolation]]
 """Carries an operation out: its step, the case, the state in which the core is asked."""
+
+
+_DEFECTS = (
+    "attempt to", "index out of bounds", "out of range", "assertion", "called `", "unreachable",
+    "range start", "range end", "slice index", "ptr::", "unsafe precondition", "capacity overflow",
+    "null pointer", "misaligned", "deadlock:", "inconsistency",
+)  # fmt: skip
+_SLOT_BYTES, _BITS_BYTES, _REGION_BYTES, _SPARE = 64, 4, 1024, 512 << 10
+
+
+def may_refuse(memory: MemoryMap, words: str) -> bool:
+    """Whether a panic while the core starts is a refusal in words, of a map that may be refused.
+
+    It may be where the largest piece of usable memory cannot hold twice what a core of this design needs: a
+    slot for each frame up to the highest, bits and tags, a table of segments.
+    """
+    if any(sign in words for sign in _DEFECTS):
+        return False
+    if memory.strange:
+        return True
+    within = (
+        memory.usable
+        if memory.hhdm_end is None
+        else common(memory.usable, [(Paddr(0), Paddr(memory.hhdm_end))])
+    )
+    largest = max((end - first for first, end in within), default=0)
+    frames, slots = length(memory.usable) // PAGE_SIZE, memory.top // PAGE_SIZE
+    need = slots * _SLOT_BYTES + frames * _BITS_BYTES + len(memory.regions) * _REGION_BYTES + _SPARE
+    return largest < 2 * need

@@ -1,4 +1,4 @@
-"""Finds the memory core in a kernel tree."""
+"""Finds the memory core in a kernel tree, and builds it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from frame_harness.base.commands import Say
 from frame_harness.base.paths import at_home, real
-from frame_harness.image.errors import SubjectError
+from frame_harness.image.build import build
+from frame_harness.image.compiler import Toolchain
+from frame_harness.image.errors import NotJudgeable, SubjectError
+from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.owning_files import OWNERSHIP, lacking
@@ -140,3 +144,20 @@ def _name_of(core: Path) -> str:
             return folder.name
     above = [part for part in core.parent.parts if part not in ("src", "kernel", "workspace", "/")]
     return above[-1] if above else "kernel"
+
+
+def build_core(subject: Subject, profile: str, toolchain: Toolchain, say: Say) -> tuple[Image, str]:
+    """The image, and what the owners of blocks ask for in vain; empty where they are in it, or not asked for.
+
+    Raises:
+        HarnessError: whatever `build` raises.
+    """
+    try:
+        return build(subject, profile, toolchain=toolchain, say=say), ""
+    except NotJudgeable as error:
+        if not subject.features:
+            raise
+        why_not = "; ".join((*error.lacks, *error.asks))
+    narrow = without_ownership(subject)
+    say(described(narrow, why_not))
+    return build(narrow, profile, toolchain=toolchain, say=say), why_not

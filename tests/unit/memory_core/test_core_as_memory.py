@@ -6,7 +6,7 @@ import numpy as np
 
 from frame_harness.base.units import Paddr, Pfn
 from frame_harness.frame_metadata.constants import C
-from frame_harness.memory_core.as_memory import as_memory
+from frame_harness.memory_core.leavings import as_memory
 from frame_harness.memory_core.lists import walked
 from frame_harness.memory_core.maps import MapRegion, MemoryMap, RegionKind
 from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, Structure

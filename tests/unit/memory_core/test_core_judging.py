@@ -19,7 +19,7 @@ from frame_harness.memory_core.judging import (
     why_not,
 )
 from frame_harness.memory_core.maps import MapRegion, MemoryMap, Protected, Span
-from frame_harness.memory_core.refusing import may_refuse
+from frame_harness.memory_core.playing import may_refuse
 from frame_harness.memory_core.state import CoreState, FreeBlock, ListFault, Segment, Structure, ZoneCounters
 
 PAGE, MIB = 0x1000, 1 << 20

@@ -21,7 +21,7 @@ from frame_harness.memory_core.maps import (
     length,
     without,
 )
-from frame_harness.memory_core.refusing import may_refuse
+from frame_harness.memory_core.playing import may_refuse
 from frame_harness.memory_core.steps import parsed, require_sense, steps_of, written
 
 GIB, MIB = 1 << 30, 1 << 20
