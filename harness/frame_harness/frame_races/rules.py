@@ -12,10 +12,41 @@ from frame_harness.frame_guest.hooks import HookRecord
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_histories.attribution import OF_COMMAND, OF_NEW_LIFE
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_races import scenes
-from frame_harness.frame_races.operations import ALLOCATES, CALLS, GENERATION
-from frame_harness.frame_races.scenes import OF_OTHER
+from frame_harness.frame_races.operations import ALLOCATES, CALLS, GENERATION, POISONED, UNUSED
 from frame_harness.races.rules import RaceRules
+from frame_harness.races.scenes import Scene
+
+COW, LIVE, POISONED_FLAG = C.flag_cow, C.flag_allocated | C.flag_kernel, C.flag_poisoned
+KERNEL_ONLY = C.guard_kernel_only
+LIVES: Final[Mapping[str, int | str]] = {
+    "next": 0x7000, "prev": 0x9000, "vtable": "both", "flags": LIVE | COW, "order": 5, "refcount": 2,
+    "generation": GENERATION, "guard": KERNEL_ONLY, "meta_aux": 0x1234,
+}  # fmt: skip
+"""Of a frame in use, with numbers of ours; a text is the name of an address."""
+OF_OTHER: Final[Mapping[str, int | str]] = {
+    "next": 0xB000, "prev": 0xD000, "vtable": "unmap", "flags": C.flag_allocated | C.flag_user | C.flag_dll,
+    "order": 7, "refcount": 3, "generation": GENERATION + 0x30, "guard": 0x40, "meta_aux": 0x4321,
+}  # fmt: skip
+"""Of the second frame: nothing is as in the first one's slot, whatever its scene."""
+
+
+def _in_use(name: str, **changes: int | str) -> Scene:
+    return Scene(name, changes, {**LIVES, **changes})
+
+
+IN_USE: Final = _in_use("in use")
+OFFERED: Final = Scene("free, next to be handed out", None)
+VARIANTS: Final = (
+    _in_use("in use, the last reference", refcount=1),
+    _in_use("in use, one reference below the most", refcount=UNUSED - 2),
+    _in_use("nobody's", refcount=0),
+    _in_use("not in use", refcount=UNUSED),
+    _in_use("in use, poisoned", guard=POISONED | KERNEL_ONLY, flags=LIVE | COW | POISONED_FLAG),
+    _in_use("in use, without hooks", vtable=0),
+    _in_use("in use, vtable misaligned", vtable="misaligned"),
+)
+"""Played with those operations alone that touch a field in which they differ."""
+
 
 OF_METHOD: Final[Mapping[str, str]] = {
     **{op.words: clause for op, clause in OF_COMMAND.items()},
@@ -162,9 +193,9 @@ class FrameInAGuest:
 RULES: Final = RaceRules(
     calls=CALLS,
     take=FrameInAGuest,
-    in_use=scenes.IN_USE,
-    offered=scenes.OFFERED,
-    variants=scenes.VARIANTS,
+    in_use=IN_USE,
+    offered=OFFERED,
+    variants=VARIANTS,
     clause_of=clause_of,
     clause_of_life=clause_of_life,
     clauses_of_life=CLAUSES_OF_LIFE,

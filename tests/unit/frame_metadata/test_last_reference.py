@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from frame_harness.frame_metadata.orderings import epoch, last_reference
+from frame_harness.frame_metadata.orderings import last_reference, new_life
 from frame_harness.frame_metadata.orderings.last_reference import EARLIER, LAST, last_reference_is_blind
 from frame_harness.frame_metadata.orderings.table import DEC_REF, NEW_EPOCH
 from frame_harness.orderings.events import (
@@ -132,7 +132,7 @@ def write(field: str, line: int) -> MemoryAccess:
 def published(*fields: str, end: str = "return") -> list[OrderingViolation]:
     path = Path(tuple(write(field, line) for line, field in enumerate(fields, start=20)), end)
     function = Function(NEW_EPOCH, FILE, 10, (path,))
-    return list(epoch.violations(Compiled({NEW_EPOCH: function}, {}, FILE, {})))
+    return list(new_life.violations(Compiled({NEW_EPOCH: function}, {}, FILE, {})))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from frame_harness.base.units import PAGE_SIZE, Paddr, paddr_to_pfn
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_races.operations import GENERATION
-from frame_harness.frame_races.rules import FrameInAGuest
-from frame_harness.frame_races.scenes import IN_USE, LIVES, OFFERED, VARIANTS
+from frame_harness.frame_races.rules import IN_USE, LIVES, OFFERED, VARIANTS, FrameInAGuest
 from frame_harness.races.scenes import Scene
 
 FRAME, OTHER = Paddr(0x3000), Paddr(0x4000)

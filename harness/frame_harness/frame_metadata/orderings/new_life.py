@@ -1,11 +1,13 @@
-"""Asks which parts of a new life another CPU may miss."""
+"""Asks which parts of a new life another CPU may miss, also behind the bump of a generation (GEN-04)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.orderings.events import MemoryOrder, Path
+from frame_harness.frame_metadata.orderings.table import NEW_EPOCH
+from frame_harness.orderings.events import Function, MemoryOrder, Path
 from frame_harness.orderings.litmus import Litmus, Move
 from frame_harness.orderings.outcomes import (
     OLD,
@@ -16,6 +18,8 @@ from frame_harness.orderings.outcomes import (
     moves_of,
     outdated,
 )
+from frame_harness.orderings.report import Compiled, OrderingScene, OrderingViolation
+from frame_harness.orderings.rules import violation_at
 
 # What a life consists of, in the order in which messages name it.
 LIFE = ("flags", "order", PAYLOAD, "generation", "guard", "vtable")
@@ -59,3 +63,31 @@ def _stale_parts(writer: tuple[Move, ...], place: str, value: int | str) -> list
             ):
                 stale.append(part)
     return stale
+
+
+RESET = ("vtable", "guard")
+"""The fields that a new epoch resets (GUARD-05)."""
+
+
+def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
+    """Yield each field that the method resets behind its bump, whose Release publishes what came before."""
+    function = compiled.functions.get(NEW_EPOCH)
+    if function is not None:
+        for path in function.paths:
+            if path.returns:
+                yield from _published_early(function, path)
+
+
+def _published_early(function: Function, path: Path) -> Iterator[OrderingViolation]:
+    bump = next((at for at, one in enumerate(path) if one.writes and one.touches("generation")), None)
+    if bump is None:
+        return  # GEN-04 asks for one by itself
+    for access in path.accesses[bump + 1 :]:
+        for field in RESET:
+            if access.writes and access.touches(field):
+                consequence = f"a CPU that reads the new generation may still see the old {field}"
+                yield violation_at(
+                    "GEN-04", function, access, field, f"{field} reset before the bump of generation",
+                    f"{field} after the bump", consequence,
+                    OrderingScene(path, access, missing_part(path, "generation", None, field)),
+                )  # fmt: skip

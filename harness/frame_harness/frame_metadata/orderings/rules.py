@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path as File
 from typing import Final
 
-from frame_harness.frame_metadata.orderings import allocate, array, epoch, last_reference
+from frame_harness.frame_metadata.orderings import allocate, array, last_reference, new_life
 from frame_harness.frame_metadata.orderings.table import (
     ALLOCATE,
     CLAUSE_OF_FIELD,
@@ -65,7 +65,7 @@ ORDERINGS: Final = OrderingRules(
         **dict.fromkeys((*READERS, LOOKUP), (array.CLAUSE,)),
     },
     walks=last_reference.WALKS,
-    steps=(array.violations, allocate.violations, epoch.violations, last_reference.violations),
+    steps=(array.violations, allocate.violations, new_life.violations, last_reference.violations),
     notes=(_poison_in_two_steps,),
     no_notes=frozenset({ALLOCATE}),
 )
