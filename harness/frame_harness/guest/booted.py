@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.errors import HarnessError, ProtocolError
+from frame_harness.base.errors import BootError, HarnessError, ProtocolError, RamError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE, Paddr, Pfn, Vaddr, paddr_to_pfn, pfn_to_paddr
 from frame_harness.console.channel import Channel, GuestGone
@@ -20,6 +20,7 @@ from frame_harness.console.stream import Watch
 from frame_harness.console.typed import TypedChannel
 from frame_harness.guest.absence import require_names_of
 from frame_harness.guest.boot_options import AS_USUAL, BootArguments, BootOptions
+from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
 from frame_harness.guest.errors import GuestCrashed, GuestFailure
@@ -28,8 +29,7 @@ from frame_harness.guest.printed import Printed
 from frame_harness.guest.remains import leave
 from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.request import argument, grouped
-from frame_harness.guest.slot_table import slot_table
-from frame_harness.guest.view import GuestAddresses, Region
+from frame_harness.guest.view import GuestAddresses, Region, TableView
 from frame_harness.image.code_at import CodeAt
 from frame_harness.image.image import Image
 from frame_harness.image.room import require_room
@@ -355,3 +355,30 @@ def gone(kernel: BootedGuest, what: str) -> HarnessError:
         kernel.failure = explain(error, kernel.guest, kernel.channel, kernel.image)
         leave(kernel.failure, kernel.guest, kernel.channel, kernel.image, kernel.log)
     return kernel.failure
+
+
+def slot_table(kernel: TableView, witness: GuestAddresses) -> NDArray[Any]:
+    """The slots in guest RAM, shape (n_frames,), from where the guest says that they are; no copy.
+
+    Raises:
+        BootError: there is no table yet.
+        ImpossibleValue: it is not where the HHDM shows RAM.
+    """
+    if witness.n_frames == 0:
+        raise BootError("slot table", detail="the metadata array does not exist yet")
+    dtype, promise = kernel.image.dtype(kernel.image.slot_type), kernel.image.subject.contract.table
+    # The guest knows the table by `get_meta(0)`; an address below the HHDM is told as 0.
+    if witness.meta_paddr != 0:
+        try:
+            return kernel.ram.array(witness.meta_paddr, dtype, witness.n_frames)
+        except RamError:
+            pass  # told below, as the value that it is
+    raise ImpossibleValue(
+        promise.clause,
+        "slot of frame 0, from which all others follow",
+        expected=f"{witness.n_frames} slots of {dtype.itemsize} bytes in RAM, seen through the HHDM",
+        got=f"{witness.hhdm_base + witness.meta_paddr:#x}"
+        if witness.meta_paddr
+        else "an address below the HHDM",
+        function=promise.function,
+    )

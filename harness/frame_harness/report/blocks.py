@@ -14,7 +14,7 @@ from frame_harness.report.byte_map import ByteMap
 from frame_harness.report.context import NO_CONTEXT, FindingContext
 from frame_harness.report.origins import origin_words
 from frame_harness.report.source_lines import SourceExcerpt
-from frame_harness.report.width import ByWidth
+from frame_harness.report.text import ByWidth
 
 LABEL = "dim"
 LABEL_WIDTH = 9

@@ -1,9 +1,11 @@
 """The report that a person reads at the end of a run."""
 
+from __future__ import annotations
+
 import io
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +16,8 @@ from rich.text import Text
 from frame_harness.base.program import program
 from frame_harness.base.text import plural, printable, seconds
 from frame_harness.contract.layout import StructLayout
+from frame_harness.coverage import words
+from frame_harness.coverage.lines import Coverage, SourceCoverage
 from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.evidence import (
     CheckInRun,
@@ -37,10 +41,8 @@ from frame_harness.report.blocks import (
 )
 from frame_harness.report.causes import causes_of, shared
 from frame_harness.report.context import FindingContext
-from frame_harness.report.coverage import coverage_parts
 from frame_harness.report.summary import against, run_rows, skipped, time_in_all, tools, unjudged
-from frame_harness.report.text import id_ranges, matrix
-from frame_harness.report.width import PIPE_WIDTH, ByWidth
+from frame_harness.report.text import PIPE_WIDTH, ByWidth, id_ranges, matrix
 
 WIDEST = 110
 _SHA_SHOWN = 12
@@ -362,3 +364,27 @@ def _runs_in_short(runs: Sequence[RunKey], evidence: Evidence) -> str:
         return "every run"
     shown = ", ".join(map(str, runs[:2]))
     return shown if len(runs) <= 2 else f"{shown}, {len(runs) - 2} more"
+
+
+def coverage_parts(coverage: Coverage | None) -> Iterator[RenderableType]:
+    """A part for each file: how much of it ran, and the functions that did not run whole."""
+    for source in coverage.sources if coverage else ():
+        yield Group(*_of_a_file(source))
+
+
+def _of_a_file(source: SourceCoverage) -> Iterator[RenderableType]:
+    head, _, facts = words.total(source).partition(": ")
+    yield Text.assemble((head, "bold"), "  ", (facts, LABEL))
+    rows = words.rows(source)
+    if not rows:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=LABEL, show_edge=False)
+    table.add_column("function", overflow="fold")
+    for column in ("lines", "hit", "share"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("not reached", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    yield table
+    if others := len(source.functions) - len(rows):
+        yield Text(f"each line of {plural(others, 'other function')} was reached", style=LABEL)

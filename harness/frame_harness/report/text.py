@@ -1,6 +1,10 @@
-"""Small pieces of text that all reports share."""
+"""Small pieces of text that all reports share, and how wide they may be."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 from frame_harness.base.text import plural
 from frame_harness.judge.evidence import RunKey
@@ -35,3 +39,18 @@ def short_check(check: str) -> str:
     """A check's own words: `new life is whole` of `…/test_d.py::test_new_life_is_whole`."""
     name = check.rpartition("::")[2]
     return name.removeprefix("test_").replace("_", " ")
+
+
+PIPE_WIDTH = 20_000
+"""Columns of a console that is no terminal: programs read whole lines."""
+_WIDE = 1_000
+
+
+class ByWidth:
+    """Something for a screen, or else for a pipe."""
+
+    def __init__(self, screen: RenderableType, pipe: RenderableType) -> None:
+        self._screen, self._pipe = screen, pipe
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._pipe if options.max_width > _WIDE else self._screen

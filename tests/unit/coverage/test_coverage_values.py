@@ -18,8 +18,7 @@ from frame_harness.coverage.summary import summary
 from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.line_table import CodeRow, LineTable, Spot
 from frame_harness.judge.evidence import RunKey, decode, encode
-from frame_harness.report.coverage import coverage_parts
-from frame_harness.report.terminal import console_for, print_parts
+from frame_harness.report.terminal import console_for, coverage_parts, print_parts
 from frame_harness.session.run import Ledger
 
 FILE = "/kernel/memory/frame.rs"

@@ -10,8 +10,8 @@ import pytest
 
 from frame_harness.base.errors import BootError, RamError
 from frame_harness.base.units import Paddr, Vaddr
+from frame_harness.guest.booted import slot_table
 from frame_harness.guest.checks import ImpossibleValue
-from frame_harness.guest.slot_table import slot_table
 from frame_harness.guest.view import GuestAddresses, TableView
 from tests.tiny_contract.contract import TINY
 

@@ -16,7 +16,7 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.report.clause_table import clause_table
 from frame_harness.report.terminal import console_for, print_report
-from frame_harness.report.width import ByWidth
+from frame_harness.report.text import ByWidth
 from tests.support.judging import judge
 from tests.unit.report.test_reports import broken
 
