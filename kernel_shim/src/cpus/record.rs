@@ -14,96 +14,107 @@ pub const LINE_BYTES: usize = 128;
 /// The room for its answer.
 pub const ANSWER_BYTES: usize = 256;
 
-/// Everything that CPUs share while programs run.
-///
-/// Fields are written before a run begins or by the CPU that they belong to, so that most accesses are relaxed: the
-/// stores of `run`, `go` and `finished` (Release), each with its Acquire load, order them.
-#[repr(C)]
-pub struct Smp {
-    /// CPUs that run, the boot CPU included.
-    pub ready: AtomicU64,
-    /// Number of the present run, from 1.
-    pub run: AtomicU64,
-    /// The run whose CPUs may begin: all of them are awake.
-    pub go: AtomicU64,
-    /// Bit for each CPU that takes part.
-    pub participants: AtomicU64,
-    /// The run whose programs end with their present iteration, set by the host or by a CPU that panicked. A number, so
-    /// that a host's clock may run out before the run begins or after it ended.
-    pub stop: AtomicU64,
-    /// CPUs that wait at the barrier.
-    pub arrived: AtomicU64,
-    /// How often the barrier opened.
-    pub phase: AtomicU64,
-    /// A number that all CPUs count up, for `tally`.
-    pub tally: AtomicU64,
-    /// Physical addresses of the frames that steps name by their index.
-    pub frames: [AtomicU64; MAX_FRAMES],
-    pub cpus: [Cpu; MAX_CPUS],
+/// Declares structures of members that are words, all 0 at first, unless a type and a first value are said.
+macro_rules! shared {
+    (@type) => { AtomicU64 };
+    (@type $type:ty) => { $type };
+    (@first) => { zero() };
+    (@first $first:expr) => { $first };
+    ($($(#[$doc:meta])* $name:ident { $($(#[$of_member:meta])* $member:ident $(: $type:ty = $first:expr)?,)* })*) => { $(
+        $(#[$doc])*
+        #[repr(C)]
+        pub struct $name {
+            $($(#[$of_member])* pub $member: shared!(@type $($type)?),)*
+        }
+
+        impl $name {
+            const fn new() -> Self {
+                Self { $($member: shared!(@first $($first)?),)* }
+            }
+        }
+    )* };
 }
 
-/// One CPU: its program and the results.
-#[repr(C)]
-pub struct Cpu {
-    /// The initial APIC id, by which a debugger tells CPUs apart.
-    pub apic_id: AtomicU64,
-    /// The last run that it woke up for.
-    pub acknowledged: AtomicU64,
-    /// The last run that it took part in to the end.
-    pub finished: AtomicU64,
-    /// How often the program is repeated.
-    pub iterations: AtomicU64,
-    /// Not 0: it calls `smp_step_comes` and `smp_step_ended` around each step.
-    pub traced: AtomicU64,
-    /// Not 0: it writes the log.
-    pub logged: AtomicU64,
-    /// The seed of its random numbers. Never 0.
-    pub seed: AtomicU64,
-    pub n_steps: AtomicU64,
-    pub steps: [Step; MAX_STEPS],
-    pub counters: Counters,
-    /// The first violation.
-    pub first: Violation,
-    /// The last result of `look`.
-    pub seen: Seen,
-    /// The result of the last step.
-    pub last: AtomicU64,
-    pub began_tsc: AtomicU64,
-    pub ended_tsc: AtomicU64,
-    /// Steps since the run began, those without room in the log, too.
-    pub n_logged: AtomicU64,
-    pub log: [LogEntry; LOG_CAPACITY],
-    /// Not 0: it runs a command for a step `call`.
-    pub calling: AtomicU64,
-    /// The command line for `call`, which the host writes, up to a 0.
-    pub line: [AtomicU8; LINE_BYTES],
-    /// Its answer, up to a 0.
-    pub answer: [AtomicU8; ANSWER_BYTES],
+shared! {
+    /// Everything that CPUs share while programs run.
+    ///
+    /// Fields are written before a run begins or by the CPU that they belong to, so that most accesses are relaxed: the
+    /// stores of `run`, `go` and `finished` (Release), each with its Acquire load, order them.
+    Smp {
+        /// CPUs that run, the boot CPU included.
+        ready: AtomicU64 = AtomicU64::new(1),
+        /// Number of the present run, from 1.
+        run,
+        /// The run whose CPUs may begin: all of them are awake.
+        go,
+        /// Bit for each CPU that takes part.
+        participants,
+        /// The run whose programs end with their present iteration, set by the host or by a CPU that panicked. A number, so
+        /// that a host's clock may run out before the run begins or after it ended.
+        stop,
+        /// CPUs that wait at the barrier.
+        arrived,
+        /// How often the barrier opened.
+        phase,
+        /// A number that all CPUs count up, for `tally`.
+        tally,
+        /// Physical addresses of the frames that steps name by their index.
+        frames: [AtomicU64; MAX_FRAMES] = [const { zero() }; MAX_FRAMES],
+        cpus: [Cpu; MAX_CPUS] = [const { Cpu::new() }; MAX_CPUS],
+    }
+
+    /// One CPU: its program and the results.
+    Cpu {
+        /// The initial APIC id, by which a debugger tells CPUs apart.
+        apic_id,
+        /// The last run that it woke up for.
+        acknowledged,
+        /// The last run that it took part in to the end.
+        finished,
+        /// How often the program is repeated.
+        iterations,
+        /// Not 0: it calls `smp_step_comes` and `smp_step_ended` around each step.
+        traced,
+        /// Not 0: it writes the log.
+        logged,
+        /// The seed of its random numbers. Never 0.
+        seed: AtomicU64 = AtomicU64::new(1),
+        n_steps,
+        steps: [Step; MAX_STEPS] = [const { Step::new() }; MAX_STEPS],
+        counters: Counters = Counters::new(),
+        /// The first violation.
+        first: Violation = Violation::new(),
+        /// The last result of `look`.
+        seen: Seen = Seen::new(),
+        /// The result of the last step.
+        last,
+        began_tsc,
+        ended_tsc,
+        /// Steps since the run began, those without room in the log, too.
+        n_logged,
+        log: [LogEntry; LOG_CAPACITY] = [const { LogEntry::new() }; LOG_CAPACITY],
+        /// Not 0: it runs a command for a step `call`.
+        calling,
+        /// The command line for `call`, which the host writes, up to a 0.
+        line: [AtomicU8; LINE_BYTES] = [const { AtomicU8::new(0) }; LINE_BYTES],
+        /// Its answer, up to a 0.
+        answer: [AtomicU8; ANSWER_BYTES] = [const { AtomicU8::new(0) }; ANSWER_BYTES],
+    }
 }
 
-/// Declares structures of words that are all 0 at first.
+/// Declares those that have nothing but words, each of which is known by its name, too.
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[repr(C)]
-            pub struct $name {
-                $($(#[$of_field])* pub $field: AtomicU64,)*
-            }
+    ($($(#[$doc:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident,)* })*) => { $(
+        shared! { $(#[$doc])* $name { $($(#[$of_field])* $field,)* } }
 
-            impl $name {
-                const fn new() -> Self {
-                    Self { $($field: zero(),)* }
-                }
-
-                /// Each word under its name.
-                #[allow(dead_code)]
-                pub fn named(&self) -> impl Iterator<Item = (&'static str, &AtomicU64)> {
-                    [$((stringify!($field), &self.$field),)*].into_iter()
-                }
+        impl $name {
+            /// Each word under its name.
+            #[allow(dead_code)]
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, &AtomicU64)> {
+                [$((stringify!($field), &self.$field),)*].into_iter()
             }
-        )*
-    };
+        }
+    )* };
 }
 
 words! {
@@ -182,18 +193,7 @@ const fn zero() -> AtomicU64 {
 
 /// Found by the host through the ELF's symbol and debug information.
 #[unsafe(no_mangle)]
-pub static SMP: Smp = Smp {
-    ready: AtomicU64::new(1),
-    run: zero(),
-    go: zero(),
-    participants: zero(),
-    stop: zero(),
-    arrived: zero(),
-    phase: zero(),
-    tally: zero(),
-    frames: [const { zero() }; MAX_FRAMES],
-    cpus: [const { Cpu::new() }; MAX_CPUS],
-};
+pub static SMP: Smp = Smp::new();
 
 impl Smp {
     /// The number of CPUs that run, the boot CPU included.
@@ -215,31 +215,6 @@ pub fn participants_of(mask: u64) -> impl Iterator<Item = &'static Cpu> {
 }
 
 impl Cpu {
-    const fn new() -> Self {
-        Self {
-            apic_id: zero(),
-            acknowledged: zero(),
-            finished: zero(),
-            iterations: zero(),
-            traced: zero(),
-            logged: zero(),
-            seed: AtomicU64::new(1),
-            n_steps: zero(),
-            steps: [const { Step::new() }; MAX_STEPS],
-            counters: Counters::new(),
-            first: Violation::new(),
-            seen: Seen::new(),
-            last: zero(),
-            began_tsc: zero(),
-            ended_tsc: zero(),
-            n_logged: zero(),
-            log: [const { LogEntry::new() }; LOG_CAPACITY],
-            calling: zero(),
-            line: [const { AtomicU8::new(0) }; LINE_BYTES],
-            answer: [const { AtomicU8::new(0) }; ANSWER_BYTES],
-        }
-    }
-
     /// Forgets the results of the last run. The program stays.
     pub fn clear_results(&self) {
         for (_, counter) in self.counters.named() {

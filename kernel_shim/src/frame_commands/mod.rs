@@ -19,7 +19,7 @@ mod vtable;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table};
-use crate::core_commands::{frames, page_tables, Commands};
+use crate::core_commands::{frames, operations, page_tables, work};
 use crate::memory::builtin_core::BuiltinCore;
 
 /// In the order that `help` shows.
@@ -41,10 +41,10 @@ pub const TABLES: table::Tables = &[
     buddy_report::COMMANDS,
     inject::COMMANDS,
     smp::COMMANDS,
-    Commands::<BuiltinCore>::OPERATIONS,
+    &operations::commands::<BuiltinCore>(),
     frames::COMMANDS,
     page_tables::COMMANDS,
-    Commands::<BuiltinCore>::WORK,
+    &work::commands::<BuiltinCore>(),
     selftest::COMMANDS,
     crash::COMMANDS,
 ];

@@ -121,18 +121,11 @@ impl Held {
         paddr << 8 | u64::from(self.mark)
     }
 
-    /// Registers hooks for the frame on top.
-    pub fn hook(&mut self, vtable: u64) {
-        if let Some(block) = self.blocks[..self.length].last_mut() {
-            slot(block.paddr).set_vtable_bits(vtable);
-            block.hooked = true;
-        }
-    }
-
     /// Registers hooks for the frame on top. A block of the buddy gets none.
     pub fn hook_if_frame(&mut self, vtable: u64) {
-        if self.top().is_some_and(|block| block.order == 0) {
-            self.hook(vtable);
+        if let Some(frame) = self.blocks[..self.length].last_mut().filter(|block| block.order == 0) {
+            slot(frame.paddr).set_vtable_bits(vtable);
+            frame.hooked = true;
         }
     }
 

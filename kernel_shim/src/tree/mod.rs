@@ -10,7 +10,7 @@ mod tree_core;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table::Tables};
-use crate::core_commands::{frames, page_tables, storm, Commands};
+use crate::core_commands::{frames, operations, page_tables, storm, work};
 use crate::cpus::rounds::{self, Work};
 use shim_parts::command_line::Stage;
 use tree_core::TreeCore;
@@ -18,10 +18,10 @@ use tree_core::TreeCore;
 pub const TABLES: Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
-    Commands::<TreeCore>::OPERATIONS,
+    &operations::commands::<TreeCore>(),
     frames::COMMANDS,
     page_tables::COMMANDS,
-    Commands::<TreeCore>::WORK,
+    &work::commands::<TreeCore>(),
     #[cfg(feature = "ownership")]
     ownership::COMMANDS,
     #[cfg(feature = "ownership")]
