@@ -24,32 +24,14 @@ pub struct Step {
     pub delay: u64,
 }
 
-/// The result of a step.
-pub enum Done {
-    /// The value that the subject returned.
-    Value(u64),
+/// What a step came to: the value that the subject returned, 0 where it returns none.
+pub type Done = Result<u64, Ended>;
+
+/// Why a step has no value.
+pub enum Ended {
     Broken(Broken),
     /// The run is over.
     Stopped,
-}
-
-impl Done {
-    /// The value that the subject returned, or 0 when there is none.
-    pub fn value(&self) -> u64 {
-        match self {
-            Self::Value(value) => *value,
-            Self::Broken(_) | Self::Stopped => 0,
-        }
-    }
-}
-
-impl From<Result<u64, Broken>> for Done {
-    fn from(result: Result<u64, Broken>) -> Self {
-        match result {
-            Ok(value) => Self::Value(value),
-            Err(broken) => Self::Broken(broken),
-        }
-    }
 }
 
 /// The state of a CPU while its program runs.
@@ -63,7 +45,7 @@ impl Context {
     pub fn carry_out(&mut self, step: Step) -> Done {
         let Step { op, paddr, value, .. } = step;
         match op {
-            Op::Inc | Op::Dec | Op::Claim | Op::Cas | Op::Set => Done::Value(self.count(step)),
+            Op::Inc | Op::Dec | Op::Claim | Op::Cas | Op::Set => Ok(self.count(step)),
             Op::Own => self.own(step),
             Op::Alloc => self.allocate(FramePurpose::KernelData, false),
             Op::AllocUser => self.allocate(FramePurpose::UserData, false),
@@ -71,21 +53,21 @@ impl Context {
             Op::AllocCustom => self.allocate(FramePurpose::Custom(value as u32), false),
             Op::Hook => {
                 self.held.hook_if_frame(hooks_address());
-                Done::Value(0)
+                Ok(0)
             }
-            Op::Clean | Op::Flagged => self.held.top().map_or(Done::Value(0), |block| inspect(step, block.paddr)),
-            Op::Drop => self.held.release(self.held.len().wrapping_sub(1), &self.me.counters).into(),
+            Op::Clean | Op::Flagged => self.held.top().map_or(Ok(0), |block| inspect(step, block.paddr)),
+            Op::Drop => self.held.release(self.held.len().wrapping_sub(1), &self.me.counters).map_err(Ended::Broken),
             Op::Churn => self.churn(value as u8),
-            Op::Poison | Op::Or | Op::AndNot | Op::Heal => Done::Value(mark(step)),
+            Op::Poison | Op::Or | Op::AndNot | Op::Heal => Ok(mark(step)),
             Op::Has => expect(paddr, value, slot(paddr).get_flags() & value as u32),
             Op::HasNot => expect(paddr, 0, slot(paddr).get_flags() & value as u32),
             Op::Look => self.look(paddr),
             Op::Life => self.life(paddr, value),
-            Op::Barrier if barrier() => Done::Value(0),
-            Op::Barrier => Done::Stopped,
+            Op::Barrier if barrier() => Ok(0),
+            Op::Barrier => Err(Ended::Stopped),
             Op::Tally => self.tally(value),
-            Op::Nothing => Done::Value(0),
-            Op::Call => Done::Value(call::carry_out(self.me)),
+            Op::Nothing => Ok(0),
+            Op::Call => Ok(call::carry_out(self.me)),
             Op::Panic => panic!("crash requested: a program asked for a panic"),
             // SAFETY: raises #UD, whose handler does not return. Touches no memory.
             Op::Fault => unsafe { asm!("ud2", options(noreturn)) },
@@ -133,18 +115,18 @@ impl Context {
     /// Uses the count as a lock: a CPU that claims the frame has it alone, until the count is the sentinel again.
     fn own(&mut self, step: Step) -> Done {
         if self.count(Step { op: Op::Claim, ..step }) == 0 {
-            return Done::Value(0);
+            return Ok(0);
         }
         let result = self.held.own(step.paddr);
         slot(step.paddr).set_refcount(REFCOUNT_UNUSED);
-        result.into()
+        result.map_err(Ended::Broken)
     }
 
     fn allocate(&mut self, purpose: FramePurpose, zeroed: bool) -> Done {
         if self.held.is_full() {
-            return Done::Value(0);
+            return Ok(0);
         }
-        self.held.allocate(purpose, zeroed, &self.me.counters).into()
+        self.held.allocate(purpose, zeroed, &self.me.counters).map_err(Ended::Broken)
     }
 
     fn churn(&mut self, max_order: u8) -> Done {
@@ -152,14 +134,14 @@ impl Context {
         let held = self.held.len() as u64;
         if held > 0 && (self.held.is_full() || dice & 1 == 0) {
             let index = self.random.below(held) as usize;
-            return self.held.release(index, &self.me.counters).into();
+            return self.held.release(index, &self.me.counters).map_err(Ended::Broken);
         }
         let tally = &self.me.counters;
         let movable = dice & 2 == 0;
         match self.random.below(u64::from(max_order) + 4) as u8 {
             order if (1..=max_order).contains(&order) => {
                 let wanted = if movable { Migratetype::Movable } else { Migratetype::Unmovable };
-                self.held.take_block(order, wanted, tally).into()
+                self.held.take_block(order, wanted, tally).map_err(Ended::Broken)
             }
             _ => {
                 let purpose = if movable { FramePurpose::UserData } else { FramePurpose::KernelData };
@@ -167,7 +149,7 @@ impl Context {
                 if dice & 32 == 0 {
                     self.held.hook_if_frame(hooks_address());
                 }
-                result.into()
+                result.map_err(Ended::Broken)
             }
         }
     }
@@ -187,18 +169,18 @@ impl Context {
         ];
         values.iter().for_each(|(cell, value)| cell.store(*value, Relaxed));
         count(&seen.looks);
-        Done::Value(refcount.into())
+        Ok(refcount.into())
     }
 
     /// Flags and generation between two looks that find the same life must be of that life.
     fn life(&self, paddr: u64, parity: u64) -> Done {
         let slot = slot(paddr);
         if slot.get_refcount() != 1 {
-            return Done::Value(0);
+            return Ok(0);
         }
         let (generation, flags) = (slot.generation(), slot.get_flags());
         if slot.get_refcount() != 1 || slot.generation() != generation {
-            return Done::Value(0);
+            return Ok(0);
         }
         count(&self.me.counters.live);
         let cow = u64::from(generation) & 1 == parity;
@@ -210,9 +192,9 @@ impl Context {
         let got = SMP.tally.swap(0, Relaxed);
         if got == expected {
             count(&self.me.counters.rounds);
-            Done::Value(got)
+            Ok(got)
         } else {
-            Done::Broken(Broken { paddr: 0, expected, got })
+            Err(Ended::Broken(Broken { paddr: 0, expected, got }))
         }
     }
 }
@@ -244,8 +226,8 @@ fn mark(Step { op, paddr, value, .. }: Step) -> u64 {
 
 fn expect(paddr: u64, expected: u64, got: u32) -> Done {
     if u64::from(got) == expected {
-        Done::Value(got.into())
+        Ok(got.into())
     } else {
-        Done::Broken(Broken { paddr, expected, got: got.into() })
+        Err(Ended::Broken(Broken { paddr, expected, got: got.into() }))
     }
 }

@@ -1,7 +1,7 @@
 //! Runs a CPU's program, step by step, iteration by iteration.
 
 use super::held::Held;
-use super::operation::{Context, Done, Step};
+use super::operation::{Context, Done, Ended, Step};
 use crate::arch::cpu;
 use crate::cpus::markers::{smp_step_comes, smp_step_ended};
 use crate::cpus::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
@@ -33,7 +33,7 @@ pub fn run(me: &'static Cpu) {
     me.ended_tsc.store(cpu::time_stamp(), Relaxed);
     while context.held.len() > 0 {
         let index = context.held.len() - 1;
-        let done = context.held.release(index, &me.counters).into();
+        let done = context.held.release(index, &me.counters).map_err(Ended::Broken);
         note(&context, Op::Drop, done);
     }
     if let Some(left) = cpu::left_behind(controls) {
@@ -56,7 +56,7 @@ fn iterate(context: &mut Context, steps: &[Step], traced: bool, logged: bool) ->
         }
         let done = context.carry_out(step);
         if traced {
-            me.last.store(done.value(), Relaxed);
+            me.last.store(*done.as_ref().unwrap_or(&0), Relaxed);
             smp_step_ended();
         }
         if logged {
@@ -73,9 +73,9 @@ fn iterate(context: &mut Context, steps: &[Step], traced: bool, logged: bool) ->
 /// Keeps the first violation, counts the others. Returns false when the run is over.
 fn note(context: &Context, op: Op, done: Done) -> bool {
     let broken = match done {
-        Done::Value(_) => return true,
-        Done::Stopped => return false,
-        Done::Broken(broken) => broken,
+        Ok(_) => return true,
+        Err(Ended::Stopped) => return false,
+        Err(Ended::Broken(broken)) => broken,
     };
     let (first, counters) = (&context.me.first, &context.me.counters);
     if counters.violations.load(Relaxed) == 0 {
@@ -98,7 +98,7 @@ fn log(me: &Cpu, step: Step, began: u64, done: &Done) {
         entry.ended_tsc.store(cpu::time_stamp(), Relaxed);
         entry.op.store(step.op as u64, Relaxed);
         entry.paddr.store(step.paddr, Relaxed);
-        entry.result.store(done.value(), Relaxed);
+        entry.result.store(*done.as_ref().unwrap_or(&0), Relaxed);
     }
     count(&me.n_logged);
 }
