@@ -16,6 +16,7 @@ from typing import Final
 from frame_harness.base import resources
 from frame_harness.base.commands import Finished, HowFar, Say, run, tell_once
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.held_folder import PREFIX, held_folder
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _OF_WRITING: Final = (*_FULL, errno.EROFS)
@@ -115,16 +116,17 @@ def make_folder(folder: Path, instead: str = "") -> None:
 def scratch(purpose: str = "") -> Iterator[Path]:
     """Make a folder for the time of a block; what cannot be written in it is named, as is the folder.
 
+    Where this process is killed, the next one that makes such a folder beside it removes it.
+
     Args:
         purpose: a word for its name.
     Raises:
         Unwritable: there is no room, or no leave.
     """
-    place, prefix = scratch_place(), f"frame-harness-{purpose}-" if purpose else "frame-harness-"
-    with writing(place):
-        made = tempfile.TemporaryDirectory(prefix=prefix, dir=place)
-    with made as name:
-        folder = Path(name)
+    place, prefix = scratch_place(), f"{PREFIX}{purpose}-" if purpose else PREFIX
+    with contextlib.ExitStack() as stack:
+        with writing(place):
+            folder = stack.enter_context(held_folder(place, prefix))
         try:
             with writing(folder):
                 yield folder

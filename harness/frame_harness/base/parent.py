@@ -16,8 +16,8 @@ PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h, Linux 6.1
 PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h, Linux 6.1
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however it ends.
+def die_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent ends, however it ends.
 
     The signal comes when the *thread* that started this process ends (prctl(2), PR_SET_PDEATHSIG).
 
@@ -28,10 +28,10 @@ def die_with_parent(parent: int) -> None:
     """
     if os.getppid() != parent:
         return
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:
         # It ended in between, and no signal will come.
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), by)
 
 
 def adopt_orphans() -> None:

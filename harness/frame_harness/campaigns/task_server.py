@@ -16,6 +16,7 @@ import time
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -48,17 +49,23 @@ def main(descriptor: int, parent: int) -> None:
         descriptor: of the connection.
         parent: the worker's process id.
     """
-    die_with_parent(parent)
-    adopt_orphans()
     # A worker of this machine blocks Ctrl-C, which the command hears; and so would all that tasks start.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with Connection(descriptor) as control:
         try:
+            signal.signal(signal.SIGTERM, _gone)
+            die_with_parent(parent, signal.SIGTERM)  # not SIGKILL: a task's folder is to be removed
+            adopt_orphans()
             _serve(control)
         except (EOFError, ConnectionError, _WorkerGone):
             pass  # there is nobody left to serve, or to tell
         finally:
             end_children(but=())
+
+
+def _gone(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _WorkerGone
 
 
 def _serve(control: Connection) -> None:
@@ -181,6 +188,7 @@ def _do(work: Work, payload: bytes, connection: Connection, server: int, folder:
     """Do the work, send its outcome, and end without the server's own endings."""
     status = 1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with_parent(server)
         adopt_orphans()
         _be_the_first_to_go()

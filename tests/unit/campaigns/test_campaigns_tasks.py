@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +24,7 @@ from frame_harness.campaigns.tasks import Came, Ended, Fetched, Raised, TaskOutc
 from frame_harness.campaigns.usage import Usage, usage_of
 from frame_harness.campaigns.worker_plugin import Server
 from tests.support.campaign_tasks import LIMIT_S, MIB, Job, Kind, act
-
-GONE_S = 60.0
+from tests.support.doors import GONE_S, ROOT, SOURCES
 
 
 class Served:
@@ -143,6 +144,35 @@ def test_tasks_end_with_the_worker() -> None:
         server = psutil.Process(served.server.pid)
         served.server.hang_up()
         assert psutil.wait_procs([server], timeout=GONE_S)[1] == []
+
+
+WORKER = """
+import pickle, sys
+from frame_harness.campaigns.tasks import Work
+from frame_harness.campaigns.worker_plugin import Server
+from tests.support.campaign_tasks import Job, Kind, act
+server = Server(pickle.dumps(Work(act, {}, 600.0)))
+job = Job(kind=Kind.ANNOUNCE, where=sys.argv[1])
+server._connection.send((pickle.dumps(job), None))
+print(server.pid, flush=True)
+server._process.wait()
+"""
+
+
+def test_a_worker_that_is_killed_leaves_no_process_and_no_folder_of_its_task(tmp_path: Path) -> None:
+    fifo, place = tmp_path / "fifo", tmp_path / "tmp"
+    os.mkfifo(fifo)
+    place.mkdir()
+    env = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": f"{SOURCES}:{ROOT}"}
+    argv = [sys.executable, "-c", WORKER, str(fifo)]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        server = psutil.Process(int(worker.stdout.readline()))
+        task = psutil.Process(int(fifo.read_text()))
+        assert len(list(place.glob("frame-harness-task-*/*"))) == 1
+        worker.kill()
+    assert psutil.wait_procs([server, task], timeout=GONE_S)[1] == []
+    assert list(place.iterdir()) == []
 
 
 def test_work_that_cannot_be_imported_is_told() -> None:

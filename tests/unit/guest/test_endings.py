@@ -69,7 +69,9 @@ def test_every_error_has_a_status_and_one_line(
     status: ExitCode,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert run_main(monkeypatch, error) == status
     said = capsys.readouterr().err
     assert "Traceback" not in said
