@@ -4,7 +4,7 @@ It lies beside the package, not in it: a folder of the package's name that Pytho
 is not installed, Ctrl-C while modules are read must all end with a status that is no verdict. Python's own
 status of an error would be 1, which means FAIL.
 
-What takes time to import is imported by the functions: Ctrl-C before `main` prints Python's own trace.
+What takes time to import is imported by the functions: before `main`, the script that calls it tells Ctrl-C.
 """
 
 from __future__ import annotations

@@ -56,6 +56,15 @@ def test_ctrl_c_while_modules_are_read_is_one_line(module: str) -> None:
     assert (run.returncode, run.stderr) == (ExitCode.INTERRUPTED, "interrupted\n")
 
 
+def test_ctrl_c_while_the_start_module_is_read_is_one_line(tmp_path: Path) -> None:
+    kill = f"import os\nos.kill(os.getpid(), {int(signal.SIGINT)})\n"
+    (tmp_path / "frame_harness_start.py").write_text(kill)
+    argv = [sys.executable, "-P", str(SOURCES / "frame-harness"), "machines"]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (ExitCode.INTERRUPTED, "interrupted\n")
+
+
 def test_next_to_nothing_is_imported_before_ctrl_c_is_told_in_one_line() -> None:
     before = "import sys; there = set(sys.modules); import frame_harness_start; "
     run = start("--version", before=before + "print(*set(sys.modules) - there); ")
