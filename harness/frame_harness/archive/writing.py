@@ -157,9 +157,18 @@ def add_image(archive: Path, elf: Path, sha256: str) -> None:
     except FileExistsError:
         pass  # another worker was faster
     except OSError:
-        part = kept.with_name(f"{files.PART}{os.getpid()}-{kept.name}")
-        shutil.copyfile(elf, part)
+        _copy(elf, kept)
+
+
+def _copy(path: Path, kept: Path) -> None:
+    """Copy a file whole, or leave nothing."""
+    part = kept.with_name(f"{files.PART}{os.getpid()}")
+    try:
+        shutil.copyfile(path, part)
         part.replace(kept)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def add_sources(archive: Path, paths: Iterable[Path]) -> tuple[SourceCopy, ...]:
@@ -175,7 +184,7 @@ def add_sources(archive: Path, paths: Iterable[Path]) -> tuple[SourceCopy, ...]:
         name = Path(files.SOURCES) / path.relative_to(base)
         copy = archive / name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+        _copy(path, copy)
         kept.append(SourceCopy(path=str(path), file=str(name), sha256=sha256_of(copy)))
     return tuple(kept)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -65,6 +67,22 @@ def folder(kept: Path, tmp_path: Path) -> Path:
     sums = tmp_path / "out" / files.SUMS
     sums.write_text("".join(line for line in sums.read_text().splitlines(True) if "images/" not in line))
     return tmp_path / "out"
+
+
+def test_a_copy_without_room_leaves_no_part_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "frame.rs"
+    source.write_text("// text\n", encoding="utf-8")
+
+    def full(_: Path, copy: Path) -> NoReturn:
+        copy.write_text("// t", encoding="utf-8")
+        raise OSError(errno.ENOSPC, "No space left on device", str(copy))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space"):
+        writing.add_sources(tmp_path / "out", [source])
+    assert list((tmp_path / "out" / files.SOURCES).iterdir()) == []
 
 
 def test_an_archive_has_the_evidence_and_the_verdict(folder: Path) -> None:
