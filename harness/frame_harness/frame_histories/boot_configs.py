@@ -44,18 +44,20 @@ def require_same_memory(script: Script, machine: Machine, where: str) -> None:
     Raises:
         UsageError: it was made on a machine with other memory.
     """
-    if script.machine == machine.name:
+    known = load_machine(script.machine).layout if script.machine in known_machines() else ""
+    layout = script.layout or known
+    if layout == machine.layout or (script.machine == machine.name and not script.layout):
         return
-    if script.machine in known_machines():
-        own = load_machine(script.machine)
-        if (own.type, own.ram, own.firmware) == (machine.type, machine.ram, machine.firmware):
-            return
-        # Where RAM goes further than the islands, what they leave of it is the same.
-        top = script.boot_config.options.ramtop
-        if script.boot_config.name == ISLANDS.name and top is not None and min(own.ram, machine.ram) >= top:
-            return
-    its = script.machine if script.machine in known_machines() else f"FILE, that of {script.machine}"
+    # Where RAM goes further than the islands, what they leave of it is the same.
+    top, ram = script.boot_config.options.ramtop, layout.rpartition(" ")[2]
+    least = min(int(ram), machine.ram) if ram.isdecimal() else 0
+    if script.boot_config.name == ISLANDS.name and top is not None and least >= top:
+        return
+    expected, actual = machine.name, script.machine
+    if expected == actual:
+        expected, actual = f"{expected} ({machine.layout})", f"{actual} ({layout})"
+    its = script.machine if known == layout != "" else f"FILE, that of {actual}"
     raise UsageError(
-        "script", where, expected=f"one for {machine.name}", actual=f"one for {script.machine}",
+        "script", where, expected=f"one for {expected}", actual=f"one for {actual}",
         next_step=f"choose --machine {its}",
     )  # fmt: skip

@@ -41,6 +41,7 @@ class Script:
         seen: the difference that it shows, for readers; so is the seed of the history that it was made of.
         cause: what goes wrong where, which tells findings of one clause apart.
         kept: why a history that breaks nothing was kept.
+        layout: of that machine's memory: another one may have its name; empty where it is not kept.
         remarks: by a command's index what is said beside it.
     """
 
@@ -54,6 +55,7 @@ class Script:
     seed: str = ""
     cause: str = ""
     kept: str = ""
+    layout: str = ""
     remarks: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -89,6 +91,7 @@ class Script:
         header = {"clause": self.title, "cause": self.cause, "seen": self.seen, "kept": self.kept}
         header |= {"subject": self.subject.text if self.subject else ""}
         header |= {"seed": self.seed, "machine": self.machine, "profile": self.profile}
+        header |= {"layout": self.layout}
         header |= {"memory": self.boot_config.name, **_written(self.boot_config.options)}
         rows = [f"# {FORMAT}", *(f"# {key}: {value}" for key, value in header.items() if value)]
         for index, line in enumerate(self.lines):
@@ -141,6 +144,7 @@ def parse(text: str, where: str) -> Script:
         profile=header["profile"],
         boot_config=BootConfig(header.get("memory", header.get("ground", where)), options),
         commands=commands,
+        layout=header.get("layout", ""),
         clause=clause,
         seen=header.get("seen", ""),
         subject=FoundOn(name, sha256) if name else None,

@@ -73,6 +73,7 @@ def script_of(lockstep: Lockstep, failure: HistoryFailure, name: str, cause: str
     where = f" (seen {failure.seen.value})" if failure.seen is Look.AT_THE_END else ""
     return Script(
         machine=host.machine.name,
+        layout=host.machine.layout,
         profile=host.image.profile,
         boot_config=lockstep.boot_config,
         commands=failure.commands,

@@ -86,6 +86,11 @@ class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     """when a guest counts as hung"""
 
+    @property
+    def layout(self) -> str:
+        """What decides where memory lies in it."""
+        return f"{self.type} {self.firmware} {self.ram}"
+
     def override(
         self,
         *,

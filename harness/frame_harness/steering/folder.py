@@ -56,8 +56,8 @@ def read(path: Path) -> Script:
 def script_of(entry: CorpusEntry, machine: Machine, profile: str, reason: str) -> Script:
     """A kept history as it is saved."""
     return Script(
-        machine=machine.name, profile=profile, boot_config=entry.boot_config, commands=entry.commands,
-        seed=entry.name, kept=reason,
+        machine=machine.name, layout=machine.layout, profile=profile, boot_config=entry.boot_config,
+        commands=entry.commands, seed=entry.name, kept=reason,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.image.build import build
-from frame_harness.machine.definition import load_machine
+from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.machine.firmware import require_host
 from frame_harness.steering.folder import read
 
@@ -62,13 +62,13 @@ class ScriptReplayer:
             HarnessError: it is no script, or nobody can play it.
         """
         script = read(path)
-        if machine:
-            try:
-                require_same_memory(script, load_machine(machine), str(path))
-            except UsageError as error:
-                pytest.skip(f"{error.summary}: its addresses mean something else there")
+        definition = load_machine(machine or script.machine)
         try:
-            guest = self._guest(script, machine or script.machine, profile or script.profile)
+            require_same_memory(script, definition, str(path))
+        except UsageError as error:
+            pytest.skip(f"{error.summary}: its addresses mean something else there")
+        try:
+            guest = self._guest(script, definition, profile or script.profile)
         except NotInThisVersion as error:
             pytest.skip(error.summary)
         failure = play_script(guest, script, str(path))
@@ -77,11 +77,10 @@ class ScriptReplayer:
         if guest.without_verdict:
             pytest.skip("what the module did is allowed, and the model cannot follow it")
 
-    def _guest(self, script: Script, machine: str, profile: str) -> Lockstep:
-        place = (machine, profile, repr(script.boot_config))
+    def _guest(self, script: Script, machine: Machine, profile: str) -> Lockstep:
+        place = (machine.name, profile, repr(script.boot_config))
         if place not in self._by_place:
-            definition = load_machine(machine)
-            require_host(definition)
-            host = OwnHost(build(self._subject, profile), definition)
+            require_host(machine)
+            host = OwnHost(build(self._subject, profile), machine)
             self._by_place[place] = self._guests.enter_context(Lockstep(host, script.boot_config))
         return self._by_place[place]

@@ -14,6 +14,7 @@ from frame_harness.cli.corpus import SavedCorpus, minimize
 from frame_harness.frame_histories.boot_configs import ISLANDS
 from frame_harness.frame_histories.commands import Command, Op
 from frame_harness.frame_histories.scripts import Script
+from frame_harness.machine.definition import load_machine
 from frame_harness.steering.campaign import Campaign, Kept
 from frame_harness.steering.player import PlayedHistory, Player
 
@@ -42,7 +43,7 @@ class OneScript:
 def told(folder: Path, *, plays: bool = True, shows_again: bool = True) -> list[str]:
     """What is said of a corpus of one script."""
     (folder / "history-1.txt").write_text(SCRIPT.text)
-    machine = SimpleNamespace(name="q35")
+    machine = load_machine("q35")
     player = SimpleNamespace(judged=SimpleNamespace(machine=machine), counting=SimpleNamespace())
     campaign = OneScript(plays=plays, shows_again=shows_again)
     saved = SavedCorpus(folder, cast(Player, player))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_a_machine_of_the_user_s_with_the_same_memory_plays_the_same(tmp_path: P
     (tmp_path / "mine.toml").write_text('type = "q35"\nram = "32 MiB"\ncpu = "max"\nfirmware = "qboot"\n')
     script = Script("q35", "dev", WHOLE, (decode("alloc"),))
     require_same_memory(script, load_machine(tmp_path / "mine.toml"), "s.txt")
+
+
+def test_a_machine_of_the_same_name_with_other_memory_is_noticed(tmp_path: Path) -> None:
+    """Correct modules would break clauses there, as on a machine of another name."""
+    mine = tmp_path / "q35.toml"
+    mine.write_text('type = "q35"\nram = "64 MiB"\n')
+    script = Script("q35", "dev", WHOLE, (decode("alloc"),), layout=load_machine("q35").layout)
+    with pytest.raises(UsageError, match=r"expected one for q35 \(.* 67108864\), got one for q35 \("):
+        require_same_memory(script, load_machine(mine), "s.txt")
+    script = replace(script, layout=load_machine(mine).layout)
+    require_same_memory(script, load_machine(mine), "s.txt")
+    (tmp_path / "history-1.txt").write_text(script.text)
+    with pytest.raises(
+        pytest.skip.Exception, match=r"expected one for q35 .*, got one for q35 \(.* 67108864\)"
+    ):
+        ScriptReplayer(None).replay(tmp_path / "history-1.txt")
 
 
 def test_a_script_of_other_memory_is_no_finding(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ def script(boot_config: BootConfig = ISLANDS) -> Script:
     return Script(
         machine="q35", profile="dev", boot_config=boot_config,
         commands=(decode("alloc"), Command(Op.SET_VTABLE_BITS, (0x1000, VtableAt("both", 4)))),
-        clause="VT-03", seen="words", subject=FoundOn("frame.rs", "0" * 64), seed="1:2",
-        remarks={1: "expect success"},
+        clause="VT-03", layout="q35 default 33554432", seen="words",
+        subject=FoundOn("frame.rs", "0" * 64), seed="1:2", remarks={1: "expect success"},
     )  # fmt: skip
 
 

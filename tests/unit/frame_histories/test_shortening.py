@@ -17,6 +17,7 @@ from frame_harness.frame_histories.differences import HistoryDifference, Look
 from frame_harness.frame_histories.history import HistoryFailure
 from frame_harness.frame_histories.shortening import script_of, shortest
 from frame_harness.frame_histories.steps import Step
+from frame_harness.machine.definition import load_machine
 
 STEP = Step(0, Op.ALLOC, (Recipe(),))
 FAILURE = HistoryFailure(
@@ -35,7 +36,7 @@ class FakeGuest:
         self.shows: HistoryFailure | None = FAILURE
         self._when_fresh = when_fresh
         self.host = SimpleNamespace(
-            machine=SimpleNamespace(name="q35"),
+            machine=load_machine("q35"),
             image=SimpleNamespace(profile="dev", subject=SimpleNamespace(name="frame.rs", sha256="0" * 64)),
         )
         self.boot_config = ISLANDS
