@@ -87,6 +87,10 @@ class MachineError(HarnessError):
     """QEMU refused to start, died on its own account, or does not talk."""
 
 
+class HostRamError(MachineError):
+    """The host has no room for a guest's RAM."""
+
+
 class RamError(MachineError):
     """A physical address range is not guest RAM."""
 

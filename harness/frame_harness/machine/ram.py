@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from frame_harness.base.errors import RamError, UsageError
+from frame_harness.base.errors import HostRamError, RamError, UsageError
 from frame_harness.base.units import GIB, MIB, PAGE_SIZE, Paddr, format_bytes
 from frame_harness.machine.flatview import RamRange
 
@@ -80,7 +80,7 @@ def _write(fd: int, first: int, end: int, seed: int) -> None:
     """Write the same to a file of which no page was ever touched; to map each first takes twice as long.
 
     Raises:
-        RamError: the host has no room for it.
+        HostRamError: the host has no room for it.
     """
     block = memoryview(garbage_block(seed))
     at = first
@@ -89,7 +89,7 @@ def _write(fd: int, first: int, end: int, seed: int) -> None:
             start = at % GARBAGE_PERIOD
             at += os.pwrite(fd, block[start : min(GARBAGE_PERIOD, start + end - at)], at)
     except OSError as error:
-        raise RamError(
+        raise HostRamError(
             "guest RAM", format_bytes(end), detail=str(error), next_step="choose a machine with less RAM"
         ) from error
 
@@ -111,7 +111,7 @@ class RamFile:
             self.mapping = mmap.mmap(self.fd, size, mmap.MAP_SHARED)
         except (OSError, OverflowError, ValueError) as error:
             os.close(self.fd)
-            raise RamError(
+            raise HostRamError(
                 "guest RAM", format_bytes(size), detail=str(error), next_step="choose a machine with less RAM"
             ) from error
         self._close = weakref.finalize(self, os.close, self.fd)
@@ -122,7 +122,7 @@ class RamFile:
         return np.frombuffer(self.mapping, np.uint8, self.size)
 
     def fill(self, seed: int) -> None:
-        """Write garbage, from the host, before any guest runs; raises `RamError` where there is no room."""
+        """Write garbage, from the host, before any guest runs; raises `HostRamError` without room."""
         new, self._new = self._new, False
         target = self.bytes
         for first, end in filled_parts(self.size):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from frame_harness.base.errors import RamError
+from frame_harness.base.errors import HostRamError
 from frame_harness.base.units import GIB, KIB, MIB, PAGE_SIZE, format_bytes
 from frame_harness.campaigns.usage import memory_left
 from frame_harness.memory_core.catalogue import free, reserved
@@ -143,7 +143,7 @@ def room_for(core: HasRam, available: int | None = None) -> Room:
     """
     try:
         spans = core.available()
-    except RamError as error:
+    except HostRamError as error:
         return Room((), f"maps of more than {format_bytes(LARGE_TOP)} are left out: {error.summary}")
     start = next(first for first, end in spans if end - first > GIB)
     maps = tuple(machines(-(-start // (2 * MIB)) * 2 * MIB, spans[-1][1]))

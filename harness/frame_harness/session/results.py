@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from msgspec.structs import asdict, replace
 
-from frame_harness.base.errors import HarnessError, RamError
+from frame_harness.base.errors import HarnessError, MachineError, RamError
 from frame_harness.contract.clauses import Clauses
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.backtrace import Backtrace, calls, texts
@@ -25,6 +25,7 @@ from frame_harness.guest.errors import (
     GuestTimeout,
     NotInThisVersion,
     OtherAnswer,
+    QemuEndError,
     SubjectPanic,
     told,
 )
@@ -299,15 +300,17 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             message = str(error).split("\n")[0]
             return CheckFacts(outcome=Outcome.VIOLATED, message=message, at=at, function=blamed)
         case GuestEndError():
+            there = "" if isinstance(error, QemuEndError) else at
             return CheckFacts(
                 outcome=broken_off(error), message=error.summary,
-                at=_innermost_line(error.backtrace, image) or at, console_tail=error.console_tail,
+                at=_innermost_line(error.backtrace, image) or there, console_tail=error.console_tail,
                 backtrace=texts(error.backtrace), registers=error.registers,
                 console_bytes=error.console_bytes, events=told(error.events),
             )  # fmt: skip
         case HarnessError():
             unreadable = isinstance(error, UNREADABLE)
-            return CheckFacts(outcome=Outcome.ERROR, unreadable=unreadable, message=error.summary, at=at)
+            there = "" if isinstance(error, MachineError) and not unreadable else at
+            return CheckFacts(outcome=Outcome.ERROR, unreadable=unreadable, message=error.summary, at=there)
         case None:
             return CheckFacts(outcome=Outcome.ERROR, message="failed without an exception")
         case _:

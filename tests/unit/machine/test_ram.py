@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from frame_harness.base.errors import RamError, UsageError
+from frame_harness.base.errors import HostRamError, RamError, UsageError
 from frame_harness.base.units import GIB, MIB, Paddr
 from frame_harness.machine import ram as ram_module
 from frame_harness.machine.flatview import RamRange
@@ -185,7 +185,7 @@ def test_ram_that_the_host_has_no_room_for_is_an_error(monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(RamError, match="No space left"):
+    with pytest.raises(HostRamError, match="No space left"):
         GuestRam(SIZE, 1)
 
 
@@ -214,7 +214,7 @@ def test_shelf_of_used_files_is_bounded() -> None:
 
 
 def test_ram_that_cannot_exist_is_an_error_with_its_size() -> None:
-    with pytest.raises(RamError, match="choose a machine with less RAM"):
+    with pytest.raises(HostRamError, match="choose a machine with less RAM"):
         GuestRam(1 << 62, None)
 
 

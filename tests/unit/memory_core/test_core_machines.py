@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from frame_harness.base.errors import RamError
+from frame_harness.base.errors import HostRamError
 from frame_harness.base.units import Paddr
 from frame_harness.judge.evidence import Outcome, RunKey
 from frame_harness.memory_core import machines
@@ -39,7 +39,7 @@ class Host:
     """Stands for a guest with that RAM."""
 
     spans: list[Span]
-    refusal: RamError | None = None
+    refusal: HostRamError | None = None
 
     def available(self) -> list[Span]:
         if self.refusal is not None:
@@ -47,7 +47,7 @@ class Host:
         return self.spans
 
 
-def room(available: int, refusal: RamError | None = None) -> Room:
+def room(available: int, refusal: HostRamError | None = None) -> Room:
     return room_for(Host(RAM, refusal), available)
 
 
@@ -101,7 +101,7 @@ def test_a_small_host_leaves_the_largest_maps_out_and_names_them() -> None:
 
 
 def test_a_host_that_cannot_have_such_a_file_leaves_all_out_and_says_why() -> None:
-    found = room(64 * GIB, RamError("guest RAM", "64 GiB", detail="Cannot allocate memory"))
+    found = room(64 * GIB, HostRamError("guest RAM", "64 GiB", detail="Cannot allocate memory"))
     assert found.maps == () and "Cannot allocate memory" in found.why
 
 

@@ -10,11 +10,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from frame_harness.base.errors import ProtocolError, RamError
+from frame_harness.base.errors import HostRamError, MachineError, ProtocolError, RamError
 from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
-from frame_harness.guest.errors import CommandRefused, GuestCrashed, OtherAnswer
+from frame_harness.guest.errors import CommandRefused, GuestCrashed, OtherAnswer, QemuEndError
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
 from frame_harness.machine.monitor_event import MonitorEvent
@@ -50,6 +50,26 @@ def judged(
     phases["call"] = (cast("pytest.TestReport", cast("Any", report)), error)
     result = result_of(item, RUN, image, None, phases, [], lambda: "see it again")
     return result, seen_on_the_way(item, result, error, image)
+
+
+@pytest.mark.parametrize(
+    ("error", "blames"),
+    [
+        (MachineError("qemu", "microvm", detail="unable to map backing store"), False),
+        (HostRamError("guest RAM", "904 MiB", detail="Cannot allocate memory"), False),
+        (QemuEndError("qemu", detail="somebody killed it"), False),
+        (RamError("guest RAM", "8 bytes at 0x1", expected="RAM", actual="outside"), True),
+        (GuestCrashed("reset", detail="by itself"), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_host_lacks_is_no_line_of_the_module(
+    error: BaseException, blames: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frame_harness.session.results._line_of", lambda *_: "frame.rs:7")
+    result, _ = judged(error)
+    assert result.at == ("frame.rs:7" if blames else "")
+    assert not (result.unreadable and not blames)
 
 
 def test_a_value_that_leads_nowhere_blames_the_clause_that_promises_it_once() -> None:
