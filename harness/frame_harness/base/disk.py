@@ -220,12 +220,16 @@ def _instead(path: Path) -> str:
 
 
 def _message(line: str) -> str:
-    """Return what a tool says in a line that may be JSON."""
+    """Return what a tool says in a line that may be JSON: that of rustc, or cargo's with rustc's in it."""
     try:
         found = json.loads(line)
     except ValueError:
         return line.strip()
-    return str(found.get("message", "")) if isinstance(found, dict) else line.strip()
+    if not isinstance(found, dict):
+        return line.strip()
+    while isinstance(found, dict):
+        found = found.get("message", "")
+    return str(found)
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
