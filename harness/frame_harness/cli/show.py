@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -20,6 +23,9 @@ from frame_harness.judge.findings import Finding
 from frame_harness.judge.reason import BROKEN_OFF
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.terminal import console_for, print_parts, verdict_line
+
+_RAW: Final = re.compile(r"(?:^|\s)-?\w*[rR]|--raw-control-chars", re.IGNORECASE)
+"""The options of `less` that let colors through."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +103,8 @@ def _ask(archive: Archive, entries: Sequence[ShownEntry], console: Console) -> N
         if not answer.isdecimal() or not 1 <= int(answer) <= len(entries):
             console.print(f"expected a number from 1 to {len(entries)}, or q")
             continue
-        with console.pager(styles=True):
+        # `less` shows the codes of colors as text, unless it is told otherwise.
+        with console.pager(styles=_RAW.search(os.environ.setdefault("LESS", "-R")) is not None):
             for part in show_text.entry_parts(entries[int(answer) - 1], archive):
                 console.print(part, crop=False)
                 console.print()

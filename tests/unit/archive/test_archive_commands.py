@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -189,6 +190,27 @@ def test_show_at_a_terminal_asks_for_one_after_the_other(
     out = capsys.readouterr().out
     assert asked == ["1", "2", "2", "1"]  # what Enter would show
     assert out.index("stale bytes") < out.index("expected a number from 1 to 2") < out.index("panic: no slot")
+
+
+@pytest.mark.parametrize(
+    ("less", "has_colors"),
+    [("", True), ("-R", True), ("FRX", True), ("--RAW-CONTROL-CHARS", True), ("-i", False), ("-F -X", False)],
+)
+def test_the_pager_gets_colors_where_it_shows_them_as_such(
+    less: str, has_colors: bool, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`less` without -R shows the codes of colors as text."""
+    monkeypatch.setenv("LESS", less)
+    if not less:
+        monkeypatch.delenv("LESS")
+    answers, paged = iter(["1", "q"]), list[tuple[str, str]]()
+    monkeypatch.setattr("click.prompt", lambda *_, **__: next(answers))
+    monkeypatch.setattr("pydoc.pager", lambda text: paged.append((os.environ["LESS"], text)))
+    terminal = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=100)
+    monkeypatch.setattr("frame_harness.cli.show.console_for", lambda: terminal)
+    show(kept, None)
+    [(given, text)] = paged
+    assert given == (less or "-R") and ("\x1b[" in text) is has_colors
 
 
 @pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
