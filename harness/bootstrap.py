@@ -99,6 +99,8 @@ def require_place() -> None:
     """
     if os.pathsep in os.fspath(ROOT):
         _refuse(ROOT, f"a path without {os.pathsep!r}, which separates those in PATH", "one with it")
+    if "\\" in os.fspath(ROOT):
+        _refuse(ROOT, "a path without backslashes, which a reader of DWARF takes for Windows", "one with one")
     if os.statvfs(ROOT).f_flag & os.ST_NOEXEC:
         _refuse(ROOT, "a file system whose programs may run", "one that is mounted noexec")
     for place in (ROOT, VENV):

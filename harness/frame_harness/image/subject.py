@@ -95,13 +95,13 @@ def builtin_path(contract: Contract) -> Path:
 
 
 def _check_name(path: Path) -> None:
-    """Refuse what a Rust source, a list of make's or a line for cargo cannot carry."""
-    # What is not UTF-8 arrives as surrogates.
-    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in str(path)):
+    """Refuse what a Rust source, a list of make's, a line for cargo or a reader of DWARF cannot carry."""
+    # What is not UTF-8 arrives as surrogates. A name with a backslash is taken for one of Windows.
+    if any(char == "\\" or unicodedata.category(char) in {"Cc", "Cs"} for char in str(path)):
         raise SubjectError(
             "subject",
             repr(os.fsencode(path))[1:],
-            expected="a path in UTF-8 without control characters",
+            expected="a path in UTF-8 without control characters and backslashes",
             actual="another",
             next_step="rename the file or the folder",
         )

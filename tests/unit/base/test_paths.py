@@ -25,6 +25,14 @@ def test_home_of_a_user_that_nobody_knows_stays(monkeypatch: pytest.MonkeyPatch)
     assert at_home("~nobody-of-this-name/frame.rs") == Path("~nobody-of-this-name/frame.rs")
 
 
+@pytest.mark.parametrize("name", ["a\\b.rs", "a\n.rs", "a\udcff.rs"])
+def test_module_whose_path_a_tool_would_read_otherwise_is_refused(name: str, tmp_path: Path) -> None:
+    """With a backslash in its path none of its lines was known: coverage was 0 %, no finding named a line."""
+    (tmp_path / name).write_text("")
+    with pytest.raises(SubjectError, match="without control characters and backslashes"):
+        frame_module(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["circle", "~nobody-of-this-name/frame.rs", "x" * 300])
 def test_module_and_build_folder_that_lead_nowhere_are_told_as_such(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
