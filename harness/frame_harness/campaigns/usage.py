@@ -56,8 +56,8 @@ def usage_of(pid: int) -> Usage:
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _read(file).split():
+    for text in _of_threads(pid, "children"):
+        for child in text.split():
             yield from _tree(int(child))
 
 
@@ -68,9 +68,16 @@ def _own(pid: int) -> Usage:
     # A page that n processes share counts as a n-th in each: a guest's RAM is mapped by two.
     pss = re.search(r"(?m)^Pss:\s+(\d+) kB", _read(Path(f"/proc/{pid}/smaps_rollup")))
     # Of each thread: nanoseconds on a CPU, nanoseconds on its way to one, how often it came to one.
-    stats = [_read(file).split() for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    waited_ns = sum(int(one[1]) for one in stats if one)
+    waited_ns = sum(int(text.split()[1]) for text in _of_threads(pid, "schedstat") if text)
     return Usage(ticks / _TICKS, int(pss[1]) << 10 if pss else 0, waited_ns / 1e9)
+
+
+def _of_threads(pid: int, name: str) -> list[str]:
+    """Return the text of a file of each thread; of a process that ends meanwhile none."""
+    try:
+        return [_read(file) for file in Path(f"/proc/{pid}/task").glob(f"*/{name}")]
+    except OSError:
+        return []
 
 
 def _read(file: Path) -> str:

@@ -273,3 +273,13 @@ def test_memory_beyond_the_limit_is_told_with_both_numbers() -> None:
     over = TaskWatch(LIMIT, 100 * MIB, 0.0).over(Usage(0.0, 101 * MIB), 0.1)
     assert over == Ended(LossReason.MEMORY, "101 MiB, of 100 MiB that the worker has")
     assert TaskWatch(LIMIT, None, 0.0).over(Usage(0.0, 101 * MIB), 0.1) is None
+
+
+def test_a_process_that_ends_while_it_is_looked_at_waited_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(path: Path) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert usage_of(os.getpid()).waited_s == 0
