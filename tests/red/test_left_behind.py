@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 IS_STORED = "        self.order.store(order, Release)\n    }\n"
 # By the order that is stored, which no block has, what the call does besides.
 LEAVES: dict[int, tuple[str, str]] = {
-    101: ('core::arch::asm!("sti")', "interrupts enabled"),
+    101: ('core::arch::asm!("sti")', ""),
     102: ('core::arch::asm!("std")', ""),
     103: (
         'core::arch::asm!("pushfq", "or qword ptr [rsp], 0x40000", "popfq")',
@@ -44,8 +44,10 @@ LEAVES: dict[int, tuple[str, str]] = {
         '{ core::arch::asm!("mov {0}, cr4", "bts {0}, 2", "mov cr4, {0}", out(reg) _); panic!("no") }',
         "another CR0 or CR4",
     ),
-    109: ('{ core::arch::asm!("sti"); panic!("no") }', ""),
+    109: ('panic!("no")', ""),
     110: ('core::arch::asm!("cli")', ""),
+    111: ('core::arch::asm!("pushfq", "sti", "nop", "popfq")', ""),
+    112: ('{ core::arch::asm!("sti"); panic!("no") }', ""),
 }
 BY_ORDER: Edit = (
     IS_STORED,
@@ -60,12 +62,24 @@ DISABLES: Edit = (
 SWAPS = "        self.refcount.compare_exchange(expect, new, AcqRel, Acquire)\n"
 BY_COUNT: Edit = (
     SWAPS,
-    f'        if expect == 101 {{\n            unsafe {{ core::arch::asm!("sti") }}\n        }}\n{SWAPS}',
+    '        if expect == 101 {\n            unsafe { core::arch::asm!("sti", "nop", "cli") }\n        }\n'
+    + SWAPS,
 )
-ENABLES: Edit = (
-    "        self.generation.load(Acquire)\n",
-    '        unsafe { core::arch::asm!("sti") }\n        self.generation.load(Acquire)\n',
+# The second one puts them back.
+ENABLES: tuple[Edit, ...] = (
+    (
+        "        self.generation.load(Acquire)\n",
+        '        unsafe { core::arch::asm!("sti") }\n        self.generation.load(Acquire)\n',
+    ),
 )
+ZEROES_MEANWHILE: tuple[Edit, ...] = (
+    (
+        "            zero_payload(frame);\n",
+        "            x86_64::instructions::interrupts::enable();\n            zero_payload(frame);\n"
+        "            x86_64::instructions::interrupts::disable();\n",
+    ),
+)
+ENABLED = "interrupts were enabled in a call that is made with interrupts disabled"
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +100,21 @@ def test_a_call_that_leaves_the_cpu_otherwise_ends_the_guest(
     ):
         kernel.call(how.format(line))
     assert words in crash.value.summary
+
+
+@pytest.mark.parametrize("how", ["slot.set_order {:#x} {}", "batch slot.set_order {:#x} {}"])
+@pytest.mark.parametrize("order", [101, 111, 112])
+def test_a_call_that_enables_interrupts_ends_the_guest_however_short_that_is(
+    order: int, how: str, image_of_leaves: Image, tmp_path: Path
+) -> None:
+    """In half of the requests they are enabled already."""
+    with (
+        Kernel.boot(image_of_leaves, load_machine(write_machine(tmp_path))) as kernel,
+        pytest.raises(GuestCrashed) as crash,
+    ):
+        for paddr in range(0x1060000, 0x1080000, 0x1000):
+            kernel.request(how.format(paddr, order))
+    assert ENABLED in crash.value.summary
 
 
 def test_a_call_that_leaves_interrupts_disabled_ends_the_guest(
@@ -113,7 +142,7 @@ def test_a_step_of_a_storm_that_enables_interrupts_ends_the_guest(
         cpus = Cpus(kernel)
         cpus.frames([kernel.alloc()])
         cpus.run({cpu: Job(("cas@0=101", "inc@0", "dec@0"), iterations=2)})
-    assert "a program came back with interrupts enabled" in crash.value.summary
+    assert ENABLED in crash.value.summary
 
 
 def test_a_call_that_turns_the_direction_of_copies_never_answers(
@@ -137,9 +166,10 @@ def test_a_panic_where_interrupts_are_enabled_is_its_command_s_alone(
     image_of_leaves: Image, tmp_path: Path
 ) -> None:
     with Kernel.boot(image_of_leaves, load_machine(write_machine(tmp_path))) as kernel:
-        for command in ("slot.set_order 0x1060000 109", "batch slot.set_order 0x1060000 109"):
-            kernel.request(command)
-            assert kernel.call("slot.get_order 0x1060000")["v"] == 109
+        for paddr in range(0x1060000, 0x1080000, 0x1000):  # half of the requests enable them
+            for command in (f"slot.set_order {paddr:#x} 109", f"batch slot.set_order {paddr:#x} 109"):
+                kernel.request(command)
+                assert kernel.call(f"slot.get_order {paddr:#x}")["v"] == 109
 
 
 def test_an_exception_of_a_program_on_another_cpu_ends_the_guest(
@@ -156,15 +186,22 @@ def test_an_exception_of_a_program_on_another_cpu_ends_the_guest(
     assert "#UD" in crash.value.summary
 
 
-def test_a_module_that_enables_interrupts_in_a_call_never_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("edits", "where"),
+    [(ENABLES, "test_g and GEN-02 or GEN-03"), (ZEROES_MEANWHILE, "test_zeroed_frame_is")],
+    ids=["for-good", "for-a-time"],
+)
+def test_a_module_that_enables_interrupts_in_a_call_never_passes(
+    edits: tuple[Edit, ...], where: str, tmp_path: Path
+) -> None:
     result = check(
-        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here([ENABLES]),
-        "--profile", "release", "-n", "1", "-k", "test_g and GEN-02 or GEN-03",
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here(edits),
+        "--profile", "release", "-n", "1", "-k", where,
     )  # fmt: skip
     assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, VerdictKind.CRASH, ()), (
         result.out
     )
-    assert result.says("came back with interrupts enabled"), result.out
+    assert result.says(ENABLED), result.out
 
 
 def test_a_module_that_leaves_interrupts_disabled_never_passes(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_what_breaks_before_the_first_check_blames_its_own_clauses_alone(tmp_pat
 
 # Half of the requests lend interrupts: each check may be among them.
 OF_REF_01 = "REF-01 and not test_w_ and not test_s_"
-LEFT_ON = "came back with interrupts enabled"
+LEFT_ON = "interrupts were enabled in a call that is made with interrupts disabled"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ _BATCH: Final = re.compile(r"(?P<index>[0-9]{1,6}) (?P<status>ok|fail|err|panic)
 _PANIC: Final = re.compile(r"panic file=(?P<file>.*) line=(?P<line>[0-9]{1,10}) col=(?P<column>[0-9]{1,10})")
 # e.g. "exception vector=14 name=#PF error=0x2 rip=0xffffffff80101234 cr2=0x8"
 _EXCEPTION: Final = re.compile(r"exception (?P<fields>.+)")
+_STRAY: Final = "interrupts were enabled in a call that is made with interrupts disabled"
 
 
 class Fields(Mapping[str, str]):
@@ -185,6 +186,8 @@ class CrashReport:
             name = self.overflow["name"]
             stack = "main stack" if name == "main" else f"exception stack {name}"
             return f"stack overflow on CPU {cpu}: guard page of its {stack} at {guard:#x}"
+        if dict(self.fields).get("name") == "interrupt":
+            return f"{_STRAY}: {self.fields!r}{cut}"
         return f"exception {self.fields!r}{': ' + self.message if self.message else ''}{cut}"
 
 

@@ -27,7 +27,6 @@ pub fn left_behind(before: (u64, u64)) -> Option<&'static str> {
     // SAFETY: clears the direction flag, as Rust code expects it.
     unsafe { asm!("cld", options(nomem, nostack)) };
     let left = [
-        (flags.contains(RFlags::INTERRUPT_FLAG), "interrupts enabled"),
         (flags.contains(RFlags::DIRECTION_FLAG), "the direction flag set"),
         (flags.contains(RFlags::ALIGNMENT_CHECK), "the flag AC set"),
         (controls() != before, "another CR0 or CR4"),

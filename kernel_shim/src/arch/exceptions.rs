@@ -13,8 +13,8 @@ use x86_64::structures::idt::{Entry, HandlerFunc};
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::VirtAddr;
 
-/// 32 exceptions (SDM table 6-1), the 16 lines of the interrupt controllers, the local APIC's spurious interrupt.
-const VECTORS: usize = 49;
+/// 32 exceptions (SDM table 6-1), the 16 lines of the interrupt controllers, two of the local APIC.
+const VECTORS: usize = 50;
 const STUB_BYTES: u64 = 16;
 /// Vectors whose exception pushes an error code: 8, 10-14, 17, 21, 29, 30 (29 and 30: AMD APM vol. 2, 8.2).
 const WITH_ERROR_CODE: u64 = 0x6022_7d00;

@@ -2,10 +2,11 @@
 //!
 //! QEMU hw/misc/debugexit.c: a write of `v` ends QEMU with status `v << 1 | 1`.
 
+use super::interrupts;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use shim_parts::reply::ExitCode;
-use x86_64::instructions::{hlt, interrupts, port::PortWriteOnly};
+use x86_64::instructions::{hlt, port::PortWriteOnly};
 
 const PORT: u16 = 0xf4; // ours, as in the command line above
 
@@ -35,6 +36,7 @@ pub fn exit(code: ExitCode) -> ! {
 #[inline(never)]
 extern "C" fn stand_before_exit() {
     if EXIT_HOLD.compare_exchange(HELD, STANDING, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        interrupts::hold_stray_back(true);
         while EXIT_HOLD.load(Ordering::Acquire) == STANDING {
             // SAFETY: handlers of interrupts preserve all registers, and there is no red zone. Interrupts are off before and
             // after, as everywhere but where the CPU sleeps.

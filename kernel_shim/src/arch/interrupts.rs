@@ -4,14 +4,19 @@
 //! but COM1's is masked. Its output reaches the CPU through the local APIC.
 
 use super::{cpu, local_apic};
+use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use shim_parts::MAX_CPUS;
-pub use x86_64::instructions::interrupts::*;
-use x86_64::instructions::port::Port;
+pub use x86_64::instructions::interrupts::are_enabled;
+use x86_64::instructions::{interrupts, port::Port};
 
 /// The first vector of the 16 lines: the lowest one that is no exception.
 pub const FIRST_VECTOR: u64 = 32;
 const COM1_LINE: u8 = 4;
+
+/// An interrupt of this vector is pending on each CPU for good. [`enable`] holds it back: it comes in where anybody else
+/// enables interrupts, for however short a time.
+pub const STRAY_VECTOR: u64 = 49;
 
 const PRIMARY: u16 = 0x20; // both as on a PC (QEMU 7.2, hw/intc/i8259_common.c)
 const SECONDARY: u16 = 0xa0;
@@ -31,11 +36,37 @@ pub fn are_lent() -> bool {
     LENDS[cpu::index()].load(Relaxed)
 }
 
+/// Lets interrupts in, but for the one that nobody should.
+pub fn enable() {
+    hold_stray_back(true);
+    interrupts::enable();
+}
+
+pub fn disable() {
+    if are_enabled() {
+        interrupts::disable();
+        hold_stray_back(false);
+    }
+}
+
+/// Whether this CPU's local APIC holds back what is pending, which the 8259's interrupts do not mind.
+pub fn hold_stray_back(holds: bool) {
+    let class = if holds { STRAY_VECTOR / 16 } else { 0 }; // of a vector, and of those below (Intel SDM vol. 3A, 11.8.3)
+                                                           // SAFETY: CR8 says which interrupts the local APIC holds back (SDM vol. 3A, 11.8.6). It changes no memory.
+    unsafe { asm!("mov cr8, {}", in(reg) class, options(nostack)) }
+}
+
+/// Whether the one that nobody should let in is there.
+pub fn is_stray_pending() -> bool {
+    local_apic::is_pending(STRAY_VECTOR)
+}
+
 /// Sleeps until an interrupt was handled. Interrupts are off before and after.
 ///
 /// `sti` takes effect after the next instruction (Intel SDM vol. 2B, STI), so an interrupt ahead of the `hlt` wakes it.
 pub fn wait() {
-    enable_and_hlt();
+    hold_stray_back(true);
+    interrupts::enable_and_hlt();
     disable();
 }
 
@@ -49,7 +80,7 @@ pub fn init() {
     }
     write(PRIMARY + 1, !(1 << COM1_LINE));
     write(SECONDARY + 1, 0xff);
-    local_apic::pass_external_interrupts();
+    local_apic::init(STRAY_VECTOR);
 }
 
 /// Ends a device interrupt. Returns false when `vector` is none that can arrive.

@@ -3,7 +3,7 @@
 //! Intel SDM vol. 3A, 11.4 "Local APIC", 11.5.1 "Local Vector Table", 11.6.1 "Interrupt Command Register". Firmware on
 //! pc and q35 opens LINT0 to the 8259. On microvm nobody does, and it is masked after reset.
 
-use super::paging;
+use super::{cpu, paging};
 use x86_64::registers::model_specific::Msr;
 
 /// The vector of a spurious interrupt. Its handler must not signal an end.
@@ -14,6 +14,7 @@ const IA32_APIC_BASE: Msr = Msr::new(0x1b);
 const BASE_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 const SPURIOUS: u64 = 0xf0; // offsets of SDM vol. 3A, table 11-1 "Local APIC Register Address Map"
+const REQUESTED: u64 = 0x200;
 const COMMAND: u64 = 0x300;
 /// The high half of the command register. Writing the low half sends.
 const DESTINATION: u64 = 0x310;
@@ -25,7 +26,8 @@ const EXTERNAL: u32 = 7 << 8;
 /// Bit 12 of the command register (SDM vol. 3A, 11.6.1, as what follows): an interrupt is still to be sent.
 const PENDING: u32 = 1 << 12;
 const ASSERT: u32 = 1 << 14;
-/// Destination shorthand "all excluding self".
+/// Destination shorthands "self" and "all excluding self".
+const TO_ITSELF: u32 = 1 << 18;
 const ALL_OTHERS: u32 = 3 << 18;
 
 /// A signal to another CPU, by the delivery mode of the command register.
@@ -38,11 +40,19 @@ pub enum Signal {
     Startup(u8),
 }
 
-/// Lets the 8259's interrupts through to this CPU.
-pub fn pass_external_interrupts() {
+/// Lets interrupts through to this CPU, those of the 8259 to the first one, and sends it one of that vector.
+pub fn init(pending: u64) {
     // In this order: while the APIC is disabled by software, LVT entries stay masked (SDM 11.4.7.2).
     write(SPURIOUS, SOFTWARE_ENABLE | SPURIOUS_VECTOR as u32);
-    write(LINT0, EXTERNAL);
+    if cpu::index() == 0 {
+        write(LINT0, EXTERNAL);
+    }
+    write(COMMAND, TO_ITSELF | ASSERT | pending as u32);
+}
+
+/// Whether an interrupt of that vector waits for this CPU.
+pub fn is_pending(vector: u64) -> bool {
+    read(REQUESTED + vector / 32 * 16) >> (vector % 32) & 1 == 1
 }
 
 /// Sends to every CPU except this one. Returns once it is sent.

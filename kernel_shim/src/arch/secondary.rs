@@ -5,8 +5,8 @@
 //! 10 ms after INIT that chips need are left out: an emulated CPU is reset before it looks at the start-up IPI.
 
 use super::exit::halt;
-use super::local_apic::{signal, signal_others, Signal};
-use super::{cpu, descriptors, exceptions, paging, stack};
+use super::local_apic::{self, signal, signal_others, Signal};
+use super::{cpu, descriptors, exceptions, interrupts::STRAY_VECTOR, paging, stack};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::{arch::global_asm, ptr};
 use shim_parts::memory_map::{Map, RegionKind};
@@ -138,6 +138,7 @@ fn wait_until(condition: impl Fn() -> bool) -> bool {
 extern "C" fn secondary_main(cpu: u64) -> ! {
     descriptors::load(cpu as usize);
     exceptions::load_on_this_cpu();
+    local_apic::init(STRAY_VECTOR);
     match SERVE.get() {
         Some(serve) => serve(cpu as usize),
         None => halt(),

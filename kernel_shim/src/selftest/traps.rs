@@ -9,7 +9,7 @@ use x86_64::instructions::tables::sidt;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
 pub const CHECKS: &[Check] = &[
-    Check { name: "commands run with interrupts disabled", run: interrupts_are_off },
+    Check { name: "interrupts are disabled, and one is pending", run: interrupts_are_off },
     Check { name: "descriptor tables are the kernel's", run: tables_are_loaded },
     Check { name: "breakpoint is handled and resumed", run: breakpoint_resumes },
     Check { name: "trap runs on its own stack", run: trap_has_stack },
@@ -19,7 +19,8 @@ pub const CHECKS: &[Check] = &[
 ];
 
 fn interrupts_are_off() -> Verdict {
-    expect(!interrupts::are_enabled(), format_args!("rflags.IF is set"))
+    expect(!interrupts::are_enabled(), format_args!("rflags.IF is set"))?;
+    expect(interrupts::is_stray_pending(), format_args!("none is pending"))
 }
 
 fn tables_are_loaded() -> Verdict {
@@ -63,9 +64,7 @@ fn breakpoint_resumes() -> Verdict {
 }
 
 fn trap_has_stack() -> Verdict {
-    exceptions::count_breakpoints(|| {
-        breakpoint();
-    });
+    exceptions::count_breakpoints(|| _ = breakpoint());
     let local = 0u8;
     let here = core::ptr::from_ref(black_box(&local)) as u64;
     let there = exceptions::breakpoint_stack();
@@ -98,11 +97,7 @@ fn recovery_returns() -> Verdict {
     let abandoned: Option<u32> = recovery::call(|| abandon());
     let nested = recovery::call(|| {
         let inner: Option<u32> = recovery::call(|| abandon());
-        if inner.is_none() {
-            8
-        } else {
-            9
-        }
+        inner.map_or(8, |_| 9)
     });
     let outer: Option<u32> = recovery::call(|| {
         let _inner: Option<u32> = recovery::call(|| abandon());

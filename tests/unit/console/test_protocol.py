@@ -161,6 +161,14 @@ def test_stack_that_a_report_does_not_name_is_none(detail: str) -> None:
     assert report.describe() == "exception vector=14 name=#PF rip=0x10 (the report is cut off)"
 
 
+def test_an_interrupt_that_a_call_let_in_is_told_in_words() -> None:
+    report = parse_crash(["exception vector=49 name=interrupt rip=0x10"])
+    assert report.describe().startswith(
+        "interrupts were enabled in a call that is made with interrupts disabled"
+    )
+    assert report.describe().endswith("rip=0x10")
+
+
 @pytest.mark.parametrize("head", ["exception vector=14", "exception vector=14 rip=here"])
 def test_exception_at_no_address_is_told_as_it_was_printed(head: str) -> None:
     report = parse_crash([head])
