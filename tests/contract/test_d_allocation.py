@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr
-from frame_harness.frame_guest.expecting import expect_field
+from frame_harness.frame_guest.expecting import expect_field, refusal_words
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
-from frame_harness.guest.checks import expect, expect_panic, number
+from frame_harness.guest.checks import expect, expect_panic
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 
 ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
@@ -268,9 +268,7 @@ def test_a_frame_without_the_sentinel_is_refused_with_a_panic(kernel: Kernel) ->
         kernel.offer(paddr)
         with expect_panic(
             f"allocation of a frame whose refcount is {found:#x}",
-            f"{paddr:#x}",
-            number(found),
-            f"REFCOUNT_UNUSED|{UNUSED:#x}|{UNUSED}",
+            *refusal_words(paddr, found),
         ):
             kernel.alloc()
         expect_count("refcount after the refused claim", kernel, paddr, found)

@@ -10,6 +10,7 @@ import pytest
 from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.methods import CallEnd, Case, SlotValues, background
+from frame_harness.frame_guest.expecting import expect_refusal
 from frame_harness.frame_guest.hooks import expect_hooks
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_guest.values import block_handed_out
@@ -18,7 +19,7 @@ from frame_harness.frame_metadata.frame_values import WIDE_RAM, boundary_frames,
 from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.boundaries import outcomes, tell, write_slots
-from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect, number, says
+from frame_harness.guest.checks import OtherClauseViolated, expect
 from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine
@@ -143,13 +144,6 @@ def test_no_custom_flag_requires_zero(shared_kernel: Kernel) -> None:
     expect("requires_zero", said, [1, *[0] * (len(asked) - 1)])
 
 
-def expect_refusal(reply: Reply, paddr: Paddr, count: int) -> None:
-    said = reply.outcome.text if reply.status == "panic" else reply.shown
-    if reply.status != "panic" or not (says(said, f"{paddr:#x}") and says(said, number(count))):
-        wanted = f"a panic that names the frame {paddr:#x} and its count {count:#x}"
-        raise ClauseViolated(f"`{reply.request}`", expected=wanted, got=said, frame=paddr, field="refcount")
-
-
 @pytest.mark.clause("ALLOC-10", at="FrameAllocOptions::allocate")
 @pytest.mark.machine("q35-5g")
 def test_a_live_frame_behind_the_pci_hole_is_refused_by_its_name(shared_kernel: Kernel) -> None:
@@ -157,7 +151,8 @@ def test_a_live_frame_behind_the_pci_hole_is_refused_by_its_name(shared_kernel: 
     shared_kernel.offer(paddr)
     expect("frame handed out", shared_kernel.alloc(), paddr, base=16)
     shared_kernel.offer(paddr)
-    expect_refusal(shared_kernel.request("alloc new zeroed=0"), paddr, 1)
+    reply = shared_kernel.request("alloc new zeroed=0")
+    expect_refusal(f"`{reply.request}`", reply, paddr, 1)
 
 
 @pytest.mark.clause("ALLOC-11", at="FrameAllocOptions::allocate")
@@ -175,7 +170,7 @@ def test_each_count_but_the_sentinel_is_refused(shared_kernel: Kernel) -> None:
     rows = shared_kernel.call("buddy.log").rows()
     frames = {Paddr(int(row["paddr"], 0)) for row in rows if row["op"] == "alloc"}
     for paddr, count, reply in zip(sorted(frames), counts, replies, strict=True):
-        expect_refusal(reply, paddr, count)
+        expect_refusal(f"`{reply.request}`", reply, paddr, count)
     expect("counts after it", after["refcount"].tolist(), counts, base=16, field="refcount")
 
 

@@ -37,6 +37,8 @@ class Table:
     align: int
     first: Reply
     last: Reply
+    last_again: Reply
+    """By `get_meta`."""
     behind: Reply
 
     @property
@@ -48,6 +50,9 @@ class Table:
 def build_tables(kernel: Kernel, sizes: Sequence[int], *, misaligned: Sequence[int] = ()) -> list[Table]:
     """Build one table after the other, ask each for its first slot, its last and the one behind.
 
+    Each other one is first asked for the slot that the one before was asked for last: what a function
+    remembers of a table that is gone would be seen.
+
     Args:
         misaligned: bytes by which the boot allocator is off, for each table; a multiple of the alignment.
     """
@@ -55,10 +60,13 @@ def build_tables(kernel: Kernel, sizes: Sequence[int], *, misaligned: Sequence[i
     for index, ram in enumerate(sizes):
         fault = [f"inject boot.misalign {misaligned[index]}"] if misaligned else []
         end = -(-ram // 4096) * 4096
-        requests += [*fault, f"array.init {ram:#x}", "array.slot 0", f"array.slot {ram - 1:#x}"]
-        requests.append(f"array.slot {end:#x}")
+        ends = ["array.slot 0x0", f"array.slot {ram - 1:#x}"]
+        asks = [*(ends[::-1] if index % 2 else ends), f"array.get {ram - 1:#x}", f"array.slot {end:#x}"]
+        requests += [*fault, f"array.init {ram:#x}", *asks]
     replies = outcomes(kernel, requests)
-    asked = [reply for reply in replies if reply.request.startswith("array.slot")]
+    asked = [reply for reply in replies if not reply.request.startswith(("inject", "array.init"))]
+    for second in range(4, len(asked), 8):
+        asked[second : second + 2] = asked[second : second + 2][::-1]
     inits = [reply for reply in replies if reply.request.startswith("array.init")]
     expect("array.init", [reply.shown.split()[0] for reply in inits], ["ok"] * len(sizes))
     made = kernel.call("boot.log").rows()
@@ -69,7 +77,7 @@ def build_tables(kernel: Kernel, sizes: Sequence[int], *, misaligned: Sequence[i
             Paddr(int(row["paddr"], 0)),
             int(row["size"], 0),
             int(row["align"], 0),
-            *asked[3 * i : 3 * i + 3],
+            *asked[4 * i : 4 * i + 4],
         )
         for i, (ram, row) in enumerate(zip(sizes, made, strict=True))
     ]
@@ -86,6 +94,8 @@ def expect_slots_of(kernel: Kernel, table: Table) -> None:
     last = f"{base + 64 * (table.frames - 1):#x}"
     expect(f"slot of the first frame {what}", slot_of(table.first), f"{base:#x}", clause="ARRAY-02")
     expect(f"slot of the last frame {what}", slot_of(table.last), last, clause="ARRAY-06")
+    again = slot_of(table.last_again)
+    expect(f"the same by get_meta {what}", again, last, clause="ARRAY-06", function="get_meta")
     expect(f"slot behind the last frame {what}", table.behind.status, "panic", clause="ARRAY-07")
     slots = kernel.ram.view(table.paddr, 64 * table.frames).reshape(-1, 64)
     wrong = np.flatnonzero((slots != NEW_SLOT).any(axis=1))

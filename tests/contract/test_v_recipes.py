@@ -17,6 +17,7 @@ import pytest
 from frame_harness.base.units import PAGE_SIZE, Paddr, paddr_to_pfn
 from frame_harness.concurrency.elsewhere import programs_on
 from frame_harness.contract.methods import Case, SlotValues
+from frame_harness.frame_guest.expecting import expect_refusal
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -24,7 +25,7 @@ from frame_harness.frame_metadata.functions import ALLOCATE
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.boundaries import outcomes, tell, write_slots
-from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect, number, says
+from frame_harness.guest.checks import OtherClauseViolated, expect
 from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine
@@ -308,13 +309,6 @@ def expect_refusals(kernel: Kernel, clause: str, *, high: bool) -> None:
             expect(f"{name} after {about}", int(after[name]), value, base=16, frame=frame, field=name)
         spoilt = int(np.count_nonzero(seen.payloads[index] != DIRT))
         expect(f"bytes overwritten by {about}", spoilt, 0, frame=frame, field="payload")
-
-
-def expect_refusal(about: str, reply: Reply, frame: Paddr, count: int) -> None:
-    said = reply.outcome.text if reply.status == "panic" else ""
-    if not (says(said, f"{frame:#x}") and says(said, number(count))):
-        wanted = f"a panic that names {frame:#x} and its count {count:#x}"
-        raise ClauseViolated(about, expected=wanted, got=said or reply.shown, frame=frame, field="refcount")
 
 
 @of_clauses("ALLOC-10", "ALLOC-15")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 
 import numpy as np
 import pytest
 
-from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
+from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
 from frame_harness.concurrency.smp import Cpus, Job, OpViolation
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_storms.table import FrameMemory, growth_of
@@ -18,6 +19,9 @@ pytestmark = pytest.mark.one_machine
 
 ALLOCATE = "FrameAllocOptions::allocate"
 ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
+COUNTED = ("allocated", "on_last_ref", "on_unmap")
+HOOKS_CALLED = 1 << 32 | 1
+"""What a program expects of a frame that comes back: one call of each hook."""
 DIRT = 0xA5
 POISONED = 1 << 31
 HEALTHY_EVERY = 700
@@ -178,34 +182,56 @@ def last_frame_of(kernel: Kernel) -> Paddr:
 
 
 @pytest.mark.level("sequence")
-@pytest.mark.clause("ALLOC-04", at=ALLOCATE)
+@pytest.mark.clause("ALLOC-04", "ALLOC-05", at=ALLOCATE)
 def test_every_frame_of_memory_begins_a_life_like_any_other(boot: Boot) -> None:
-    """Where a frame lies decides nothing: all of them are asked for, and all are looked at."""
+    """Where a frame lies decides nothing: all are asked for, then each half while the other half is held."""
     kernel = boot(ram=SMALL_RAM)
     kernel.call("buddy.drain")
+    free = free_frames(kernel)
     dirty_free_memory(kernel)
-    before, free = kernel.slots().copy(), free_frames(kernel)
-    kernel.call("alloc.all", "new", "zeroed=1")
+    expect_every_life(kernel, free, *BUILDERS[1])
+    for half in (0, 1):
+        taken, held = (np.array([pfn for pfn in free if pfn % 2 == of]) for of in (half, 1 - half))
+        kernel.batch([f"release {pfn << 12:#x} 0" for pfn in taken])
+        for pfn in free:
+            kernel.payload(pfn_to_paddr(Pfn(pfn)))[:] = DIRT
+        expect_every_life(kernel, taken, *BUILDERS[0])
+        spoilt, whose = other_bytes(kernel, held, DIRT), "the holder of a neighbor"
+        expect_same("payload", held, spoilt, np.zeros(len(held)), whose=whose)
+
+
+def expect_every_life(kernel: Kernel, free: Sequence[int], purpose: str, zeroed: bool, flags: int) -> None:
+    """Ask for as many frames as there are; `free` are those, full of dirt."""
+    before = kernel.slots().copy()
+    kernel.call("alloc.all", "new", f"zeroed={int(zeroed)}", f"purpose={purpose}")
     after = kernel.slots()
-    new = {"flags": KERNEL | ALLOCATED, "refcount": 1, "order": 0, "vtable": 0, "guard": 0}
+    new = {"flags": flags, "refcount": 1, "order": 0, "vtable": 0, "guard": 0}
     wanted = {name: np.full(len(free), value) for name, value in new.items()}
     wanted |= {"generation": before["generation"][free] + 1, "meta_aux": before["meta_aux"][free]}
     for name, values in wanted.items():
         expect_same(name, free, after[name][free], values)
-    runs = np.split(np.array(free), np.flatnonzero(np.diff(free) != 1) + 1)
-    payloads = [kernel.payload(pfn_to_paddr(Pfn(int(run[0]))), frames=len(run)) for run in runs]
-    dirty = [count for one in payloads for count in np.count_nonzero(one.reshape(-1, PAGE_SIZE), axis=1)]
-    expect_same("payload", free, np.array(dirty), np.zeros(len(free)))
+    byte, clause = (0, "ALLOC-04") if zeroed else (DIRT, "ALLOC-05")
+    expect_same("payload", free, other_bytes(kernel, free, byte), np.zeros(len(free)), clause=clause)
+
+
+def other_bytes(kernel: Kernel, pfns: Iterable[int], byte: int) -> np.ndarray:
+    """Of each frame how many bytes are not that one, shape (n_frames,)."""
+    payloads = (kernel.payload(pfn_to_paddr(Pfn(int(pfn)))) for pfn in pfns)
+    return np.array([np.count_nonzero(payload != byte) for payload in payloads])
 
 
 @pytest.mark.level("sequence")
-@pytest.mark.clause("ALLOC-04", "ALLOC-11", "REF-01", at=ALLOCATE)
+@pytest.mark.clause("ALLOC-04", "ALLOC-11", "REF-01", "VT-05", at=ALLOCATE)
 def test_each_of_many_lives_is_like_the_first(shared_kernel: Kernel) -> None:
     """A number of 16 bits that somebody counts with has wrapped behind them."""
     kernel, memory = shared_kernel, FrameMemory(shared_kernel)
     (held,) = frames = memory.take(1)
-    served = many_lives(kernel, frames, ("alloc.zeroed", "clean", "inc@0", "dec@0", "drop"))
-    expect("allocations", served, MANY_LIVES, clause="ALLOC-11")
+    life = ("alloc.zeroed", "clean", "inc@0", "dec@0", "hook", "drop")
+    done = many_lives(kernel, frames, life)
+    expect("allocations", done["allocated"], MANY_LIVES, clause="ALLOC-11")
+    for hook in ("on_last_ref", "on_unmap"):
+        function = f"invoke_vtable_{hook}"
+        expect(f"calls of {hook}", done[hook], MANY_LIVES, function=function, clause="VT-05")
     count = int(kernel.slots()[held >> 12]["refcount"])
     what = f"reference count after {MANY_LIVES} balanced pairs"
     expect(what, count, 1, frame=held, field="refcount", function="MetaSlot::dec_ref", clause="REF-01")
@@ -219,22 +245,22 @@ def test_each_of_many_lives_has_a_generation_of_its_own(shared_kernel: Kernel) -
     memory = FrameMemory(shared_kernel)
     frames = memory.take(1)
     before = shared_kernel.slots()["generation"].copy()
-    begun = many_lives(shared_kernel, frames, ("alloc", "drop"))
+    begun = many_lives(shared_kernel, frames, ("alloc", "drop"))["allocated"]
     growth = growth_of(before, shared_kernel.slots()["generation"])
     expect("generations that began", growth, begun, field="generation")
     memory.give_back(frames)
 
 
-def many_lives(kernel: Kernel, frames: Sequence[Paddr], life: tuple[str, ...]) -> int:
-    """Begin and end lives one after another; returns how many. No run comes near a request's limit."""
-    cpus, served = Cpus(kernel), 0
+def many_lives(kernel: Kernel, frames: Sequence[Paddr], life: tuple[str, ...]) -> Counter[str]:
+    """Begin and end lives one after another, none near a request's limit; returns what was counted."""
+    cpus, done = Cpus(kernel), Counter[str]()
     cpus.frames(frames)
     for earlier in range(0, MANY_LIVES, LIVES_AT_ONCE):
         outcome = cpus.run({0: Job(life, iterations=min(LIVES_AT_ONCE, MANY_LIVES - earlier))})
         for first in outcome.violations:
             raise wrong_life(first, earlier + first.iteration)
-        served += outcome.total("allocated")
-    return served
+        done += Counter({name: outcome.total(name) for name in COUNTED})
+    return done
 
 
 def wrong_life(first: OpViolation, number: int) -> OtherClauseViolated:
@@ -242,6 +268,13 @@ def wrong_life(first: OpViolation, number: int) -> OtherClauseViolated:
     clause, function = {
         "clean": ("ALLOC-04", ALLOCATE), "drop": ("REF-01", "MetaSlot::dec_ref")
     }.get(first.op, ("ALLOC-09", ALLOCATE))  # fmt: skip
+    if first.op == "drop" and first.expected == HOOKS_CALLED:
+        calls = {"on_last_ref": first.got >> 32, "on_unmap": first.got & 0xFFFF_FFFF}
+        hook = next((name for name, count in calls.items() if count != 1), "on_unmap")
+        return OtherClauseViolated(
+            "VT-05", f"calls of {hook} at the end of life {number} of {MANY_LIVES}", expected="1",
+            got=str(calls[hook]), frame=first.paddr, function=f"invoke_vtable_{hook}",
+        )  # fmt: skip
     if first.op == "drop" and first.expected != 1:  # what the frame held for its owner
         clause, function = "ALLOC-14", ALLOCATE
     return OtherClauseViolated(
@@ -254,17 +287,25 @@ def wrong_life(first: OpViolation, number: int) -> OtherClauseViolated:
     )
 
 
-def expect_same(name: str, pfns: Sequence[int], found: np.ndarray, wanted: np.ndarray) -> None:
-    """Require that all new lives are as they must be; of a payload, bytes that are not zero are counted."""
+def expect_same(
+    name: str,
+    pfns: Sequence[int],
+    found: np.ndarray,
+    wanted: np.ndarray,
+    *,
+    clause: str = "ALLOC-04",
+    whose: str = "a new life",
+) -> None:
+    """Require that all frames are as they must be; of a payload, bytes that are not are counted."""
     wrong = np.flatnonzero(found != wanted)
     if wrong.size:
         first, known = wrong[0], (id_ for id_, fields in FIELDS.items() if name in fields)
         raise OtherClauseViolated(
-            next(known, "ALLOC-04"),
-            f"{name} of a new life, of {wrong.size} frames among {len(pfns)}",
+            next(known, clause),
+            f"{name} of {whose}, of {wrong.size} frames among {len(pfns)}",
             expected=f"{int(wanted[first]):#x}",
             got=f"{int(found[first]):#x}",
-            frame=pfn_to_paddr(Pfn(pfns[first])),
+            frame=pfn_to_paddr(Pfn(int(pfns[first]))),
             field=name,
             function=ALLOCATE,
         )

@@ -21,6 +21,7 @@ from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.crossed_mutants import CROSSED
 from tests.support.doors import Judged, check
 from tests.support.frame_mutants import MUTANTS, ONE_OF_MANY
+from tests.support.hidden_mutants import HIDDEN
 from tests.support.mutants import Batch, apply, batches
 from tests.support.ordering_mutants import COMMON
 from tests.support.ordering_mutants_own import BUILTIN
@@ -36,6 +37,7 @@ BATCHES = [
     *batches([bug for bug in MUTANTS if bug not in ONE_OF_MANY], TEXT, size=SIZE),
     *(replace(one, name=f"many-{one.name}") for one in batches(ONE_OF_MANY, TEXT, size=SIZE)),
     *(replace(one, name=f"crossed-{one.name}") for one in batches(CROSSED, TEXT, size=SIZE)),
+    *(replace(one, name=f"hidden-{one.name}") for one in batches(HIDDEN, TEXT, size=SIZE)),
 ]
 
 
@@ -103,5 +105,5 @@ def test_bugs_that_share_a_build_are_told_apart_by_their_clauses() -> None:
         named = [id_ for mutant in batch.mutants for id_ in mutant.clauses]
         assert len(named) == len(set(named)), batch.name
     assert sorted(m.name for batch in BATCHES for m in batch.mutants) == sorted(
-        m.name for m in (*MUTANTS, *CROSSED)
+        m.name for m in (*MUTANTS, *CROSSED, *HIDDEN)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.hidden_mutants import GIVES_UP_BEHIND_POISON
 from tests.support.mutants import Edit
 
 SPLIT_INC: tuple[Edit, ...] = (
@@ -220,6 +221,11 @@ LOOKED_AHEAD = {
         (*ZEROED_ALONE, *FLAGS_OF_THE_LAST, *SERVED_ALONE, *HOOK_OF_THE_LAST),
         "storms and (ALLOC-04 or ALLOC-02 or GEN-05 or VT-05)",
         {"ALLOC-04", "ALLOC-02", "ALLOC-11", "VT-05"},
+    ),
+    "gives-up-behind-poison": (
+        GIVES_UP_BEHIND_POISON,
+        "test_s_interleavings and poison_that_comes_between",
+        {"ALLOC-11"},
     ),
     # Its diagram takes more instructions than are written down, and leaves a guest that cannot go on.
     "passed-over-without-the-mark": (MARK_FORGOTTEN, "test_s_races and GUARD-08", {"GUARD-08"}),

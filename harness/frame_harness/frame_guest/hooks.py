@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 from frame_harness.base.units import Paddr
@@ -16,6 +17,8 @@ _HOOKS: Final = "kernel_shim::memory::hooks"
 _STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
 """By the number in the two highest bits of a word of the record."""
 _PADDR_BITS: Final = 52
+_SHOWN: Final = 8
+"""Events."""
 
 
 class HookRecord:
@@ -36,7 +39,7 @@ class HookRecord:
 
 def hook_calls(kernel: Kernel) -> list[HookEvent]:
     """The events since the record was last emptied (`vt.clear`), oldest first."""
-    return [(row["hook"], Paddr(int(row["paddr"], 0))) for row in kernel.call("vt.log").rows()]
+    return HookRecord(kernel).events()
 
 
 def caller_to_blame(got: Sequence[HookEvent], wanted: Sequence[HookEvent]) -> str:
@@ -50,13 +53,19 @@ def caller_to_blame(got: Sequence[HookEvent], wanted: Sequence[HookEvent]) -> st
 def expect_hooks(
     kernel: Kernel, what: str, wanted: Sequence[HookEvent], *, frame: Paddr | None = None, function: str = ""
 ) -> None:
-    """Require that these events were recorded, in this order.
+    """Require that these events were recorded, in this order; a few are shown from the first wrong one on.
 
     Args:
+        frame: to name; where some are left out, that of the first one missing.
         function: to blame where the events alone do not say which one is.
     Raises:
         ClauseViolated: others were.
     """
     got = hook_calls(kernel)
     blamed = caller_to_blame(got, wanted) or function
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(got, wanted, strict=False)))
+    if alike >= _SHOWN:
+        what = f"{what}, behind the first {alike}"
+        got, wanted = got[alike : alike + _SHOWN], wanted[alike : alike + _SHOWN]
+        frame = wanted[0][1] if wanted else frame
     expect(what, got, [*wanted], base=16, frame=frame, function=blamed)

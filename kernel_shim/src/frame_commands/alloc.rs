@@ -71,6 +71,8 @@ impl Recipe {
             Step::Zeroed(zeroed) => options.zeroed(zeroed),
             Step::Purpose(purpose) => options.purpose(purpose),
         });
+        // Each has its own: what another one is told meanwhile changes nothing.
+        let _other = FrameAllocOptions::new().zeroed(false).purpose(FramePurpose::Custom(u32::MAX));
         with_irqs_disabled(|token| subject_without_interrupts(|| options.allocate(token)))
     }
 }
