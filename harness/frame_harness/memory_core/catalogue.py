@@ -151,15 +151,20 @@ def _scarce(start: int, end: int) -> Iterator[MemoryMap]:
 
 def large_catalogue(start: int, end: int) -> Iterator[MemoryMap]:
     """Maps of a machine with more than 1 GiB: `end` is above the PCI hole where it has memory there."""
+    low = free(PAGE_SIZE, LOW_END - 4 * KIB)  # all that the first zone has beside the slots
     yield MemoryMap("all three zones", (free(start, GIB),))
     yield MemoryMap("the last zone alone", (free(NORMAL_END + 4 * MIB, GIB),))
     yield MemoryMap(
         "across the last zone border",
-        (free(start, start + 24 * MIB), free(NORMAL_END - MIB, NORMAL_END + MIB)),  # the slots take 14 MiB
+        (low, free(start, start + 24 * MIB), free(NORMAL_END - MIB, NORMAL_END + MIB)),
     )
     yield MemoryMap(
         "little in each zone",
-        (free(start, start + 24 * MIB), free(NORMAL_END + MIB, NORMAL_END + 3 * MIB), free(GIB - MIB, GIB)),
+        (
+            free(start, start + 24 * MIB),
+            free(NORMAL_END + MIB, NORMAL_END + 3 * MIB),
+            free(GIB - MIB, GIB),
+        ),
     )
     if end > PCI_HOLE[1]:
         yield MemoryMap("on both sides of the PCI hole", (free(start, PCI_HOLE[0]), free(PCI_HOLE[1], end)))
