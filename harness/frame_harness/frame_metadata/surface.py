@@ -135,8 +135,8 @@ OF_THE_SHIM = {
         "smp.ops", "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log",
     ),
     "drives a whole memory core, which is started by itself and judged by clauses of its own": (
-        "core.offers", "core.layout", "core.start", "core.alloc", "core.fill", "core.free", "core.poison",
-        "core.storm", "core.totals", "frame.words", "frame.alloc", "frame.free",
+        "core.offers", "core.layout", "core.start", "core.alloc", "core.cpu", "core.fill", "core.free",
+        "core.poison", "core.storm", "core.totals", "frame.words", "frame.alloc", "frame.free",
         "tables.new", "tables.map", "tables.unmap", "tables.probe", "tables.free",
         "work.loop", "work.start", "work.scatter", "work.alloc", "work.free", "work.merge",
     ),

@@ -47,11 +47,14 @@ def too_large(order: int, paddr: Paddr, max_order: int) -> CoreViolation:
     return CoreViolation("CORE-12", what, expected, f"ok paddr={paddr:#x}", paddr, "order")
 
 
-def judge_error(step: Alloc | Fill | FrameAlloc, code: str, state: CoreState) -> Iterator[CoreViolation]:
+def judge_error(
+    step: Alloc | Fill | FrameAlloc, code: str, state: CoreState, cpu: int = 0
+) -> Iterator[CoreViolation]:
     """Whether an allocation may fail in a state.
 
     Args:
         code: the core's word for the error.
+        cpu: that asked.
     """
     if step.order > state.max_order:
         return
@@ -59,7 +62,7 @@ def judge_error(step: Alloc | Fill | FrameAlloc, code: str, state: CoreState) ->
     if there is not None:
         what = f"an allocation of order {step.order}, {step.kind}, in zone {step.zone}"
         expected = f"a block, for frames are free from {pfn_to_paddr(there):#x} on"
-        cause = judging.why_not(state, step.order, step.kind, step.zone)
+        cause = judging.why_not(state, step.order, step.kind, step.zone, cpu)
         yield CoreViolation("CORE-10", what, expected, f"{code}, with {cause}", pfn_to_paddr(there), cause)
 
 

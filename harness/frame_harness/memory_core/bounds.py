@@ -25,7 +25,7 @@ _MOST_TURNS: Final = 100_000
 _BOUNDS: Final = {
     "base": (0, _WORD), "size": (0, _WORD), "end": (0, _WORD), "seed": (0, _WORD), "cap": (0, _WORD),
     "count": (0, MAX_REGIONS), "frames": (0, _WORD), "order": (0, 255), "cpus": (1, STORM_CPUS),
-    "turns": (0, _MOST_TURNS),
+    "turns": (0, _MOST_TURNS), "cpu": (0, STORM_CPUS - 1),
 }  # fmt: skip
 """By the name of a number the least and the most that the shim's requests, or its maps, can carry."""
 

@@ -23,7 +23,7 @@ from frame_harness.memory_core.catalogue import (
 )
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.filling import filled
-from frame_harness.memory_core.generate import Writer
+from frame_harness.memory_core.generate import Writer, on_cpus
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import fewer, is_huge, machines, operations, room_for
@@ -48,7 +48,7 @@ from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
 OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots", "ownership")
 """What versions of a core know or do not know; see `CoreGuest.offers`."""
-STORM_TURNS, STORMS = 3000, 4
+STORM_TURNS, STORMS = 6000, 4
 """Requests of each CPU, storms on each map that has them."""
 LARGEST_BLOCKS = Fill("b1", MAX_ORDER)
 """Asked for behind a storm: what is left in caches, also of other CPUs, has to come back for it."""
@@ -286,13 +286,13 @@ def _histories(
     sites: Sequence[Site], seed: int, offers: Offers, tally: Tally, spoilt: Counter[str]
 ) -> Iterator[NamedCase]:
     """Random operations, on maps that show nothing wrong by themselves as far as there are such."""
-    rng = random.Random(f"{seed}")
+    rng, cpus = random.Random(f"{seed}"), random.Random(f"cpus {seed}")
     for number in count():
         site = sites[0] if rng.random() < 0.85 else rng.choice(sites)
         memory = _map_for(rng, site, spoilt, number, protects=offers["protected"])
         writer = Writer(rng, kinds=offers["kinds"], poison=offers["poison"], slots=offers["slots"])
         tally.histories += 1
-        yield site, memory.name, (*steps_of(memory), *writer.write(rng.randint(1, STEPS)))
+        yield site, memory.name, (*steps_of(memory), *on_cpus(cpus, writer.write(rng.randint(1, STEPS))))
 
 
 def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tally], bool]) -> None:

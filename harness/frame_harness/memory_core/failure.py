@@ -13,11 +13,13 @@ from frame_harness.memory_core.judging import CoreViolation, Key
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
 from frame_harness.memory_core.steps import (
     Alloc,
+    AsCpu,
     CaseStep,
     CaseStorm,
     Fill,
     FrameAlloc,
     Free,
+    FreeHalf,
     FreeOne,
     PageTables,
     Poison,
@@ -84,7 +86,9 @@ def of_a_dead_guest(
 _PROMISED: Final[Mapping[type, str]] = {
     Alloc: "CORE-09",
     Fill: "CORE-09",
+    AsCpu: "CORE-09",
     Free: "CORE-15",
+    FreeHalf: "CORE-15",
     FreeOne: "CORE-15",
     WrongFree: "CORE-17",
     Poison: "CORE-19",

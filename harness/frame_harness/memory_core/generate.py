@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from frame_harness.memory_core.basics import MAX_ORDER, NO_ORDERS
+from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     FREE_PLACES,
     Alloc,
+    AsCpu,
     CaseOperation,
     Fill,
     FrameAlloc,
     Free,
+    FreeHalf,
     FreeOne,
     Poison,
     PoisonFree,
     WrongFree,
 )
-from frame_harness.memory_core.wrong_frees import WRONG_FREES
+from frame_harness.memory_core.wrong_frees import FREED_BEFORE, WRONG_FREES
+
+
+def on_cpus(rng: random.Random, steps: Sequence[CaseOperation]) -> list[CaseOperation]:
+    """The same, half of the time on other CPUs, too, and with frees of many blocks for some of one."""
+    changed = [
+        FreeHalf(step.name) if isinstance(step, FreeOne) and rng.random() < 0.2 else step for step in steps
+    ]
+    if rng.random() < 0.5:
+        for _ in range(rng.randint(1, 3)):
+            changed.insert(rng.randrange(len(changed)), AsCpu(rng.randrange(STORM_CPUS)))
+    return changed
 
 
 class Writer:
@@ -167,7 +181,7 @@ class Writer:
         if not self._there:
             yield self._alloc(self._order())
         name = self._rng.choice(self._there)
-        if how == "again":
+        if how in FREED_BEFORE:
             if self._poison and self._rng.random() < 0.3:
                 yield self._poisoned(name)  # it goes to quarantine, and cannot be freed from there, either
             yield Free(name)

@@ -13,8 +13,6 @@ from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to
 from frame_harness.memory_core.maps import MemoryMap, Span, common, length, merged, rounded_out, without
 from frame_harness.memory_core.state import KINDS, ZONES, CoreState, FreeBlock, spans_of
 
-ASKING_CPU = 0
-"""Whatever one CPU asks for, the boot CPU does."""
 Key = tuple[str, str]
 """The clause and the cause of a fault."""
 
@@ -318,6 +316,11 @@ def _managed(state: CoreState, zone: int, elsewhere: int) -> int:
     return _listed(state, zone) + elsewhere
 
 
+def unlisted(state: CoreState, zone: int) -> int:
+    """How many frames of a zone its counters leave that are not on its free lists."""
+    return state.zones[zone].managed - state.zones[zone].allocated - _listed(state, zone)
+
+
 def _listed(state: CoreState, zone: int) -> int:
     """How many frames of a zone are on its free lists."""
     listed = (block for block in state.blocks if state.segments[block.segment].zone == zone)
@@ -367,8 +370,8 @@ def can_serve(state: CoreState, order: int, zone: str) -> Pfn | None:
     return None
 
 
-def why_not(state: CoreState, order: int, kind: str, zone: str) -> str:
-    """In what a failed allocation finds no block, though frames are free: in words that tell faults apart."""
+def why_not(state: CoreState, order: int, kind: str, zone: str, cpu: int = 0) -> str:
+    """In what an allocation that `cpu` asked for finds no block: in words that tell faults apart."""
     zones = [at for at, name in enumerate(ZONES) if zone in ("any", name)]
     listed = any(
         block.order >= order and state.segments[block.segment].zone in zones for block in state.blocks
@@ -380,7 +383,7 @@ def why_not(state: CoreState, order: int, kind: str, zone: str) -> str:
         return "free blocks that were not merged"
     kinds = " and ".join(sorted({KINDS[one[1]] for one in cached}))
     where = "of one zone alone" if zone != "any" else f"for {kind} memory"
-    caches = "caches" if any(cpu == ASKING_CPU for _, _, cpu in cached) else "caches of other CPUs"
+    caches = "caches" if any(whose == cpu for _, _, whose in cached) else "caches of other CPUs"
     return f"{kinds} frames in {caches}, asked {where}"
 
 

@@ -12,7 +12,7 @@ from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.clauses import TWO_OWNERS
 from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
 from frame_harness.memory_core.judging import CoreViolation, Owned
-from frame_harness.memory_core.maps import length, merged, rounded_out, without
+from frame_harness.memory_core.maps import merged, rounded_out, without
 from frame_harness.memory_core.marking import mark
 from frame_harness.memory_core.owning_play import own
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
@@ -25,24 +25,23 @@ from frame_harness.memory_core.steps import (
     ANY_ZONE,
     MOST_FILLED,
     Alloc,
+    AsCpu,
     CaseStorm,
     Fill,
     FrameAlloc,
     Free,
+    FreeHalf,
     FreeOne,
     PageTables,
     Poison,
     PoisonFree,
     WrongFree,
 )
+from frame_harness.memory_core.storms import storm
 from frame_harness.memory_core.work import Meter
 from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot, WorkStep
-from frame_harness.memory_core.wrong_frees import Target, target_of
+from frame_harness.memory_core.wrong_frees import Target, cause_of, target_of
 
-STORM_CPU_S: Final = 60.0
-"""Of a storm: CPUs that wait for a lock use CPU time, too."""
-AMPLE_BYTES: Final = 8 << 20
-"""A storm does not take all of so much memory."""
 TARGETS: Final = 5
 """Frames that are mapped by the page tables of a case."""
 
@@ -84,7 +83,7 @@ def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[CoreViolatio
         play.refused = _request(step), len(play.commands)
         if play.state is not None:
             play.core.looked_at.add("CORE-10")
-            yield from answers.judge_error(step, reply.outcome.code, play.state)
+            yield from answers.judge_error(step, reply.outcome.code, play.state, play.cpu)
     if play.state is not None:
         yield from play.totals(play.state)
 
@@ -108,7 +107,7 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[CoreV
             _fill_owned(play, play.owned[step.name][-1:])
     else:
         play.core.looked_at.add("CORE-10")
-        yield from answers.judge_error(step, reply.outcome.code, before)
+        yield from answers.judge_error(step, reply.outcome.code, before, play.cpu)
     yield from play.judged()
     if play.state is not None:
         yield from play.totals(play.state)
@@ -144,7 +143,7 @@ def _failed(
     play: Playing, step: Alloc, reply: Reply, line: str, before: CoreState
 ) -> Iterator[CoreViolation]:
     play.core.looked_at |= {"CORE-10", "CORE-11"}
-    yield from answers.judge_error(step, reply.outcome.code, before)
+    yield from answers.judge_error(step, reply.outcome.code, before, play.cpu)
     again = play.ask(line)
     if again.status != "fail":
         got = f"ok paddr={again['paddr']:#x}" if again.status == "ok" else again.shown
@@ -172,6 +171,17 @@ def _free(step: Free, play: Playing, _before: CoreState) -> Iterator[CoreViolati
 
 def _free_one(step: FreeOne, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
     yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])[-1:]))
+
+
+def _free_half(step: FreeHalf, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
+    yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])[1::2]))
+
+
+def _as_cpu(step: AsCpu, play: Playing, _before: CoreState) -> Iterator[CoreViolation]:
+    """Ask as another CPU from now on; nothing can be wrong with that."""
+    play.ask(f"core.cpu {step.cpu}")
+    play.cpu = step.cpu
+    yield from ()
 
 
 def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[CoreViolation]:
@@ -251,42 +261,6 @@ def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator
     play.sick.add(pfn)
 
 
-def _storm(step: CaseStorm, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
-    """What one CPU breaks alone breaks the clause of that; what several break, theirs."""
-    if play.accepted.given_up and length(play.memory.usable) < AMPLE_BYTES:
-        return  # CPUs would write to what the core still needs, which is a fault of its own
-    play.function, alone = ALLOC, step.cpus == 1
-    there = {one.key for one in play.of(before)}
-    what = f"{step.cpus} CPUs at once, {step.turns} requests each"
-    reply = play.ask(f"core.storm {step.cpus} {step.turns} {step.seed}", STORM_CPU_S)
-    if reply.status == "panic" and any(judging.is_misaligned(block) for block in before.blocks):
-        # It may be about a block that should not have been given; once these are right, it is told.
-        play.over = True
-        return
-    if reply.status == "panic":
-        clause = "CORE-09" if alone else "CORE-21"
-        yield play.panicked(clause, what, "each allocation and each free returns", reply)
-        return
-    play.core.looked_at |= {"CORE-09"} if alone else set()
-    if reply["allocated"]:
-        play.core.looked_at.add("CORE-14" if alone else "CORE-21")
-    if play.watch is not None:
-        play.watch.forget_bytes()
-    if reply["violations"]:
-        play.over, cause = True, "a frame in two hands"
-        got = f"{cause}, {reply['violations']} times"
-        yield CoreViolation(
-            "CORE-14" if alone else "CORE-21", what, "one owner", got, Paddr(reply["paddr"]), cause
-        )
-    found = [*play.judged(), *play.all_freed()]
-    for one in [*found, *(play.totals(play.state) if play.state is not None else ())]:
-        if alone or one.key in there or one.key in play.known:
-            yield one
-        else:
-            play.over, got = True, f"{one.what}: {one.got}"
-            yield CoreViolation("CORE-21", f"after {what}", one.expected, got, one.paddr, one.clause)
-
-
 def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator[CoreViolation]:
     play.function = TABLE
     paddrs, ram = list[Paddr](), play.core.guest.ram
@@ -358,7 +332,7 @@ def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[C
         what = f"a wrong free ({step.how}) of {target.paddr:#x}, order {target.order}: the core {did}"
         got = f"{seen[0].what}: {seen[0].got}"
         yield CoreViolation(
-            "CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, step.how
+            "CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, cause_of(step.how)
         )
 
 
@@ -381,11 +355,13 @@ OPERATIONS: Final[Mapping[type, Perform]] = {
     Fill: _fill,
     FrameAlloc: _frame,
     Free: _free,
+    FreeHalf: _free_half,
     FreeOne: _free_one,
+    AsCpu: _as_cpu,
     Poison: _poison,
     PoisonFree: _poison_free,
     WrongFree: _wrong_free,
-    CaseStorm: _storm,
+    CaseStorm: storm,
     PageTables: _page_tables,
     WorkOfBoot: _work,
     WorkOf: _work,

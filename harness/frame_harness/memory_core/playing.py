@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
@@ -20,8 +20,11 @@ from frame_harness.memory_core.judging import Accepted, CoreViolation, Key, Owne
 from frame_harness.memory_core.maps import MemoryMap, common, length, merged, without
 from frame_harness.memory_core.ownership import BlockReferences, Handle
 from frame_harness.memory_core.slots import SlotWatch
-from frame_harness.memory_core.state import CoreState, spans_of
+from frame_harness.memory_core.state import ZONES, CoreState, spans_of
 from frame_harness.memory_core.untouched import Untouched
+
+ASIDE: Final = "blocks set aside"
+"""Under this name blocks are held that no step gives back."""
 
 
 @dataclass
@@ -53,6 +56,8 @@ class Playing:
     """The state after the start."""
     function: str = START
     commands: list[str] = field(default_factory=list)
+    cpu: int = 0
+    """Whose caches the core uses."""
     refused: tuple[str, int] | None = None
     """The last request that filled memory until it was refused, with the number of commands behind it."""
     over: bool = False
@@ -101,6 +106,7 @@ class Playing:
         """What is wrong with what the core remembers, then with slots."""
         held = self.held()
         yield from judging.judge_state(state, self.memory, held, self.quarantine, self.accepted)
+        yield from self.lost(state)
         if self.untouched is not None:
             taken = spans_of(state.structures)
             yield from self.untouched.judge([*taken, *self.accepted.stray])
@@ -186,12 +192,25 @@ class Playing:
                     "CORE-20", f"{what} pages in all", str(wanted), str(reply[what]), None, what
                 )
 
+    def lost(self, state: CoreState) -> Iterator[CoreViolation]:
+        """Look for frames that nobody holds and no list has (CORE-16), unless some were missing before."""
+        for zone in range(len(state.zones) if self.first is not None else 0):
+            apart = sum(1 << one.order for one in self.quarantine if state.zone_of(one.pfn) == zone)
+            missing = judging.unlisted(state, zone) - apart
+            if missing and self.first is not None and not judging.unlisted(self.first, zone):
+                what, expected = (
+                    f"frames of zone {ZONES[zone]} that nobody holds",
+                    "all are on its free lists",
+                )
+                yield CoreViolation("CORE-16", what, expected, f"{missing} are not, as its counters show")
+
     def all_freed(self) -> Iterator[CoreViolation]:
         """Look for frames of the start that are not free (CORE-16), once nobody holds any."""
-        if self.held() or self.first is None or self.state is None:
+        aside = self.owned.get(ASIDE, [])
+        if len(self.held()) > len(aside) or self.first is None or self.state is None:
             return
         self.core.looked_at.add("CORE-16")
-        apart = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in self.quarantine]
+        apart = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in (*self.quarantine, *aside)]
         if gone := without(self.first.population(), [*self.state.population(), *apart]):
             got = f"{length(gone) // PAGE_SIZE} frames are not, the first at {gone[0][0]:#x}"
             expected = "the frames of the start are free again" + (", or in quarantine" if apart else "")

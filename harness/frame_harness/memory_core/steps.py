@@ -90,6 +90,30 @@ class FreeOne(PlainStep):
 
 
 @dataclass(frozen=True)
+class FreeHalf(PlainStep):
+    """Give back every second of the blocks that a name stands for, so that what is free lies apart."""
+
+    name: str
+
+    def simpler(self) -> Iterator[FreeOne]:
+        """Yield the free of a single block."""
+        yield FreeOne(self.name)
+
+    def __str__(self) -> str:
+        return f"free half of {self.name}"
+
+
+@dataclass(frozen=True)
+class AsCpu(PlainStep):
+    """Let what follows use the caches of another CPU, as if it ran there; a storm ends that."""
+
+    cpu: int
+
+    def __str__(self) -> str:
+        return f"as cpu {self.cpu}"
+
+
+@dataclass(frozen=True)
 class Free(PlainStep):
     """Give back all blocks that a name stands for; nothing where there is none."""
 
@@ -204,8 +228,8 @@ class PageTables(PlainStep):
 
 
 CaseOperation = (
-    Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | CaseStorm | PageTables
-    | WorkStep | OwningStep
+    Alloc | Fill | FrameAlloc | Free | FreeHalf | FreeOne | AsCpu | Poison | PoisonFree | WrongFree
+    | CaseStorm | PageTables | WorkStep | OwningStep
 )  # fmt: skip
 CaseStep = MapRegion | Islands | Protected | Reach | CaseOperation
 
@@ -286,6 +310,8 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., CaseStep]], ...]] = (
         lambda order, kind: WorkOf(int(order), kind),
     ),
     (re.compile(r"free one of (\w+)"), FreeOne),
+    (re.compile(r"free half of (\w+)"), FreeHalf),
+    (re.compile(rf"as cpu {_COUNT}"), lambda cpu: AsCpu(int(cpu))),
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
     (re.compile(r"poison last of (\w+)"), lambda name: Poison(name, last=True)),
@@ -315,7 +341,7 @@ def require_sense(steps: Sequence[CaseStep]) -> None:
     for step in operations_of(steps):
         if isinstance(step, Alloc | Fill | FrameAlloc):
             asked.add(step.name)
-        elif isinstance(step, Free | FreeOne | Poison | Own | Mark) and step.name not in asked:
+        elif isinstance(step, Free | FreeHalf | FreeOne | Poison | Own | Mark) and step.name not in asked:
             raise UsageError(
                 "case", str(step), expected=f"`{step.name} = alloc …` before it", actual="nothing",
                 next_step="copy the case from a report as it is",

@@ -51,11 +51,24 @@ def _again(near: Target) -> WrongRequest | None:
     return None if taken else WrongRequest(pfn_to_paddr(old.pfn), old.order)
 
 
+def _piece(near: Target) -> WrongRequest | None:
+    whole = _again(near)
+    return WrongRequest(whole.paddr, 0) if whole and whole.order else None
+
+
 def _larger(near: Target) -> WrongRequest | None:
     block = near.block
     if block is None or block.order >= near.state.max_order:
         return None
     return WrongRequest(pfn_to_paddr(block.pfn), block.order + 1, gives_up=True)
+
+
+def _largest(near: Target) -> WrongRequest | None:
+    block = near.block
+    if block is None:
+        return None
+    order = min((block.pfn & -block.pfn).bit_length() - 1, near.state.max_order)
+    return WrongRequest(pfn_to_paddr(block.pfn), order, gives_up=True) if order > block.order else None
 
 
 def _smaller(near: Target) -> WrongRequest | None:
@@ -66,6 +79,34 @@ def _smaller(near: Target) -> WrongRequest | None:
 def _inside(near: Target) -> WrongRequest | None:
     block = near.block
     return WrongRequest(pfn_to_paddr(Pfn(block.pfn + 1)), 0) if block and block.order else None
+
+
+def _first(near: Target) -> WrongRequest | None:
+    block = near.block
+    return WrongRequest(pfn_to_paddr(block.pfn), 0) if block and block.order else None
+
+
+def _last(near: Target) -> WrongRequest | None:
+    block = near.block
+    return WrongRequest(pfn_to_paddr(Pfn(block.end - 1)), 0) if block and block.order else None
+
+
+def _half(near: Target) -> WrongRequest | None:
+    block = near.block
+    if block is None or not block.order:
+        return None
+    half = block.order - 1
+    return WrongRequest(pfn_to_paddr(Pfn(block.pfn + (1 << half))), half)
+
+
+def _beyond(near: Target) -> WrongRequest | None:
+    block = near.block
+    return WrongRequest(pfn_to_paddr(block.pfn), block.order + NO_ORDER) if block else None
+
+
+def _far(near: Target) -> WrongRequest | None:
+    block = near.block
+    return WrongRequest(Paddr(pfn_to_paddr(block.pfn) + NO_MEMORY), block.order) if block else None
 
 
 def _neighbor(near: Target) -> WrongRequest | None:
@@ -95,11 +136,22 @@ def _odd(near: Target) -> WrongRequest | None:
     return WrongRequest(Paddr(pfn_to_paddr(block.pfn) + 16), block.order) if block else None
 
 
+NO_ORDER: Final = 128
+"""Added to an order it is one that no core has; whoever looks at a few of its bits takes it for the same."""
+NO_MEMORY: Final = 1 << 51
+"""Added to an address there is no memory, but who looks at fewer of its bits finds the same."""
 _WAYS: Final[Mapping[str, Callable[[Target], WrongRequest | None]]] = {
     "again": _again,
+    "piece": _piece,
     "larger": _larger,
+    "largest": _largest,
     "smaller": _smaller,
+    "first": _first,
     "inside": _inside,
+    "last": _last,
+    "half": _half,
+    "beyond": _beyond,
+    "far": _far,
     "neighbor": _neighbor,
     "free": _free,
     "structure": _structure,
@@ -107,5 +159,17 @@ _WAYS: Final[Mapping[str, Callable[[Target], WrongRequest | None]]] = {
     "odd": _odd,
 }
 WRONG_FREES: Final = tuple(_WAYS)
-"""How a free can be wrong: a block again; with a larger or a smaller order; a frame inside of it; what lies
-behind it and is free; a frame that is free; one of the core's own; a reserved one; an address in a frame."""
+"""How a free can be wrong: a block again; its first frame again; with a larger order, or the largest that may
+begin there; with a smaller one; its first frame, the second, or the last; its upper half; an order that no
+core has; an address where no memory is; what lies behind it and is free; a frame that is free; one of the
+core's own; a reserved one; an address in a frame."""
+FREED_BEFORE: Final = frozenset({"again", "piece"})
+"""Those behind a free of the same block."""
+_LIKE: Final = {
+    "piece": "again", "largest": "larger", "first": "smaller", "last": "inside", "half": "inside",
+}  # fmt: skip
+
+
+def cause_of(how: str) -> str:
+    """The word for all wrong frees that a core takes for want of the same look."""
+    return _LIKE.get(how, how)

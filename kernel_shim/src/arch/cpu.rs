@@ -2,6 +2,7 @@
 
 use super::descriptors;
 use core::arch::asm;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use x86_64::registers::control::{Cr0, Cr4};
 use x86_64::registers::rflags::{self, RFlags};
 
@@ -14,6 +15,14 @@ pub const NOBODY: usize = usize::MAX;
 /// memory, works in every handler, and is 0 before anything was set up.
 pub fn index() -> usize {
     descriptors::cpu_of(descriptors::task_register())
+}
+
+/// What is added to the number of the CPU that asks a memory core, so that it uses another one's caches. 0 in storms.
+pub static ASKS_AS: AtomicUsize = AtomicUsize::new(0);
+
+/// The number of the running CPU, as a memory core is told it.
+pub fn asking() -> usize {
+    index() + ASKS_AS.load(Relaxed)
 }
 
 /// CR0 and CR4.

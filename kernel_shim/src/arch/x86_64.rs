@@ -8,7 +8,7 @@ pub mod percpu {
     pub const MAX_CPUS: usize = 32;
 
     pub fn current_cpu_index() -> usize {
-        cpu::index()
+        cpu::asking()
     }
 
     pub fn cpu_count() -> usize {

@@ -6,12 +6,7 @@ use shim_parts::command::{Args, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("frame.words", "", "the count of a frame that nobody has, and the flags of slots", words),
-    Command::new(
-        "frame.alloc",
-        "pagetable|kernel|user zeroed|unzeroed",
-        "allocate a frame through FrameAllocOptions; zeroed(), then purpose()",
-        alloc,
-    ),
+    Command::new("frame.alloc", "pagetable|kernel|user zeroed|unzeroed", "a frame by zeroed(), then purpose()", alloc),
     Command::new("frame.free", "<paddr>", "drop the only reference to a frame, and free it", free),
 ];
 

@@ -1,17 +1,20 @@
 //! The requests of a memory core.
 
 use super::storm;
+use crate::arch::cpu::ASKS_AS;
 use crate::frame_module;
 use crate::memory_core::{address, MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
+use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 
 /// The commands for the core `C`.
-pub const fn commands<C: MemoryCore>() -> [Command; 9] {
+pub const fn commands<C: MemoryCore>() -> [Command; 10] {
     [
         Command::new("core.offers", "", "which requests this version of the core knows", offers::<C>),
         Command::new("core.layout", "", "where the compiler put members that the host looks for by name", layout::<C>),
         Command::new("core.start", "[end of the HHDM]", "start the core on the map that the host wrote", start::<C>),
         Command::new("core.alloc", WANTED, "allocate a block of the core", alloc::<C>),
+        Command::new("core.cpu", "<cpu>", "ask as that CPU, whose caches are used, until the next start", cpu),
         Command::new("core.fill", WANTED_AND_MOST, "allocate blocks until there is none; a line for each", fill::<C>),
         Command::new("core.free", "<paddr> <order>", "free a block of the core", free),
         Command::new("core.poison", "<paddr>", "poison a frame: its guard, as the frame module does it", poison),
@@ -36,6 +39,7 @@ fn layout<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResu
 
 fn start<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let hhdm_end = args.only(|args| args.u64_or("end of the HHDM", u64::MAX))?;
+    ASKS_AS.store(0, Relaxed);
     C::start(hhdm_end);
     Ok(())
 }
@@ -43,6 +47,13 @@ fn start<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResul
 fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let wanted = args.only(Wanted::parse)?;
     reply.hex("paddr", C::allocate(&wanted)?);
+    Ok(())
+}
+
+fn cpu(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let cpu = args.u8("cpu")?;
+    args.end()?;
+    ASKS_AS.store(cpu.into(), Relaxed);
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub fn alloc_migratetype(
         return Err(AllocError::InvalidOrder);
     }
     let pfn = buddy_locks::alloc(order, migratetype)
-        .or_else(|| lock(token).alloc(cpu::index(), order, migratetype))
+        .or_else(|| lock(token).alloc(cpu::asking(), order, migratetype))
         .ok_or(AllocError::OutOfMemory)?;
     Ok(PhysFrame { start_address: PhysAddr::new(pfn_to_paddr(pfn)) })
 }
@@ -42,7 +42,7 @@ pub fn alloc(token: &IrqDisabledToken, order: u8) -> Result<PhysFrame, AllocErro
 pub fn free(token: &IrqDisabledToken, frame: PhysFrame, order: u8) {
     hooks::record(Stop::Buddy, frame.start_address);
     if !buddy_locks::free(frame.start_address.as_u64(), order) {
-        lock(token).free(cpu::index(), frame.start_address.as_u64(), order);
+        lock(token).free(cpu::asking(), frame.start_address.as_u64(), order);
     }
 }
 

@@ -29,6 +29,7 @@ ONE_PIECE = "0x400000..0x4000000 free"
         ("b1 = fill 256 unmovable any", "order from 0 to 255"),
         ("work of order 256 unmovable", "order from 0 to 255"),
         ("storm of 4 for 300 seed 1", "cpus from 1 to 3"),
+        ("as cpu 3", "cpu from 0 to 2"),
         ("storm of 0 for 300 seed 1", "cpus from 1 to 3"),
         ("storm of 3 for 100001 seed 1", "turns from 0 to 100000"),
         ("storm of 3 for 300 seed 18446744073709551616", "seed from 0 to"),

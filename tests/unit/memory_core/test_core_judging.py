@@ -16,6 +16,7 @@ from frame_harness.memory_core.judging import (
     judge_population,
     judge_state,
     judge_structures,
+    unlisted,
     why_not,
 )
 from frame_harness.memory_core.maps import MapRegion, MemoryMap, Protected, Span
@@ -133,6 +134,11 @@ def test_a_block_in_two_hands_is_told_by_who_has_it() -> None:
     assert "CORE-19" in broken(STATE, quarantine=(Owned(Pfn(20), 2, "unmovable"),))
 
 
+def test_frames_that_are_on_no_list_any_more_are_counted() -> None:
+    assert unlisted(STATE, 0) == 0
+    assert unlisted(replace(STATE, blocks=STATE.blocks[1:]), 0) == 2
+
+
 def test_zone_that_covers_holes_counts_what_it_has() -> None:
     spread = replace(STATE, segments=(Segment(0, Pfn(18), Pfn(100), holes=True),))
     assert broken(spread) == set()
@@ -183,6 +189,8 @@ def test_why_an_allocation_finds_nothing_is_told_by_where_frames_are() -> None:
     cached = replace(empty, cached=((Pfn(20), 1, 0),))
     assert why_not(cached, 0, "unmovable", "any") == "movable frames in caches, asked for unmovable memory"
     assert why_not(cached, 0, "unmovable", "dma") == "movable frames in caches, asked of one zone alone"
+    of_others = "movable frames in caches of other CPUs, asked for movable memory"
+    assert why_not(cached, 0, "movable", "any", cpu=2) == of_others
     assert (
         why_not(replace(STATE, blocks=STATE.blocks[:1]), 2, "movable", "any")
         == "free blocks that were not merged"

@@ -17,12 +17,13 @@ from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.design import TREE
 from frame_harness.memory_core.judging import Accepted, CoreViolation
-from frame_harness.memory_core.maps import MapRegion, MemoryMap
+from frame_harness.memory_core.maps import MapRegion, MemoryMap, length
 from frame_harness.memory_core.operations import OPERATIONS
 from frame_harness.memory_core.owning_steps import CopyOnWrite
 from frame_harness.memory_core.playing import Playing
 from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, ZoneCounters
 from frame_harness.memory_core.steps import CaseStep, CaseStorm, FrameAlloc, PageTables
+from frame_harness.memory_core.storms import AMPLE_BYTES
 
 PAGE = 0x1000
 MAP = MemoryMap("", (MapRegion(0x100000, 0x100000),))
@@ -37,6 +38,7 @@ STATE = CoreState(
     quarantined=0,
 )
 Answer = tuple[Any, str, dict[str, int]]
+TOTALS: list[Answer] = [("ok", "", {"managed": 256, "allocated": 0})]
 NO_MEMORY: Answer = ("fail", "OutOfMemory", {})
 
 
@@ -71,9 +73,11 @@ class Core:
         image = SimpleNamespace(subject=SimpleNamespace(path="/kernel/src/memory"))
         self.guest = SimpleNamespace(ram=ram, image=image)
         self.looked_at: set[str] = set()
+        self.asked: list[str] = []
         self._answers = {command: list(some) for command, some in answers.items()}
 
     def request(self, line: str, _: float | None = None) -> Reply:
+        self.asked.append(line)
         answers = self._answers[line.split(maxsplit=1)[0]]
         status, code, fields = answers.pop(0) if len(answers) > 1 else answers[0]
         words = Fields({name: str(value) for name, value in fields.items()})
@@ -86,14 +90,37 @@ class Core:
         return np.zeros(512, [("flags", "<u4")])
 
 
+class FilledCore(Core):
+    """Gives two blocks of order 1 when it is asked to be filled with these for the first time."""
+
+    def __init__(self, answers: Mapping[str, Sequence[Answer]]) -> None:
+        super().__init__(answers)
+        self._blocks: tuple[str, ...] = ("0x101000", "0x104000")
+
+    def offers(self, _: str) -> bool:
+        return True
+
+    def request(self, line: str, cpu_s: float | None = None) -> Reply:
+        reply = super().request(line, cpu_s)
+        if not line.startswith("core.fill 1 "):
+            return reply
+        blocks, self._blocks = self._blocks, ()
+        return replace(reply, data=blocks)
+
+
 def played(
     step: CaseStep,
     answers: Mapping[str, Sequence[Answer]],
     state: CoreState = STATE,
     accepted: Accepted | None = None,
 ) -> tuple[set[str], list[CoreViolation]]:
-    core: Any = Core({"core.totals": [("ok", "", {"managed": 256, "allocated": 0})], **answers})
-    play = Playing(core, MAP, frozenset(), accepted=accepted or Accepted())
+    return played_on(Core({"core.totals": TOTALS, **answers}), step, state, accepted)
+
+
+def played_on(
+    core: Any, step: CaseStep, state: CoreState = STATE, accepted: Accepted | None = None, cpu: int = 0
+) -> tuple[set[str], list[CoreViolation]]:
+    play = Playing(core, MAP, frozenset(), accepted=accepted or Accepted(), cpu=cpu)
     watch: Any = Watch()
     play.watch, play.state, play.first = watch, state, state
     found = list(OPERATIONS[type(step)](step, play, state))
@@ -188,6 +215,37 @@ def test_a_panic_of_a_storm_is_blamed_on_cpus_only_where_no_block_is_misplaced(
         assert [one.clause for one in found] == [clause] * blamed
 
 
+@pytest.mark.parametrize(("seed", "freed"), [(1, []), (2, ["core.free 0x104000 1"])])
+def test_blocks_at_a_wrong_place_are_held_during_a_storm_with_every_second_seed(
+    seed: int, freed: list[str]
+) -> None:
+    wrong = replace(STATE, blocks=(FreeBlock(Pfn(257), 1, 0, 0), FreeBlock(Pfn(260), 1, 0, 0)))
+    core = FilledCore({"core.fill": [NO_MEMORY], "core.free": [("ok", "", {})], "core.storm": [PANIC]})
+    _, found = played_on(core, CaseStorm(3, 10, seed), wrong)
+    assert [line for line in core.asked if "free" in line] == freed and [one.clause for one in found] == [
+        "CORE-21"
+    ] * len(freed)
+
+
+def test_frames_that_no_list_has_any_more_are_lost_unless_they_were_missing_at_the_start() -> None:
+    core: Any = Core({})
+    play = Playing(core, MAP, frozenset(), first=STATE)
+    assert [one.got for one in play.lost(replace(STATE, blocks=()))] == ["256 are not, as its counters show"]
+    play.first = replace(STATE, blocks=())
+    assert not [*play.lost(replace(STATE, blocks=()))]
+
+
+def test_a_storm_ends_what_is_asked_as_another_cpu() -> None:
+    asked: dict[str, Sequence[Answer]] = {
+        "core.cpu": [("ok", "", {})],
+        "core.storm": [("ok", "", {"violations": 0, "allocated": 1})],
+    }
+    core = Core({"core.totals": TOTALS, **asked})
+    assert played_on(core, CaseStorm(3, 10, 1), cpu=1)[1] == []
+    assert [line for line in core.asked if "cpu" in line] == ["core.cpu 0"]
+
+
 def test_no_storm_takes_all_memory_where_some_is_still_the_core_s_own() -> None:
+    assert length(MAP.usable) < AMPLE_BYTES
     free = Accepted(given_up=((Paddr(0x110000), Paddr(0x111000)),))
     assert played(CaseStorm(3, 10, 1), {"core.storm": [PANIC]}, accepted=free) == (set(), [])
