@@ -31,13 +31,14 @@ from frame_harness.memory_core.worker import SEED
 from tests.support.core_mutants import CORE_MUTANTS, TREE, CoreMutant, broken_tree
 from tests.support.hidden_core_mutants import HIDDEN_MUTANTS
 from tests.support.owning_mutants import OWNING_MUTANTS
+from tests.support.rare_core_mutants import RARE_MUTANTS
 from tests.support.same_place import same_place
 
 MOST_STEPS = 12
 RACE_TRIES = 20
 
 
-BUGS = HIDDEN_MUTANTS + CORE_MUTANTS + OWNING_MUTANTS
+BUGS = HIDDEN_MUTANTS + RARE_MUTANTS + CORE_MUTANTS + OWNING_MUTANTS
 ONE_A_CLAUSE = tuple({bug.clause: bug for bug in BUGS}.values())
 SLOWEST = frozenset({"CORE-21", "CORE-22", "CORE-24"})
 """Clauses whose bugs a campaign meets last: each takes a minute, so `make mutants` looks for them."""

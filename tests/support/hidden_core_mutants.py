@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.core_mutants import CoreMutant
 
-_GIVEN = "byte.is_some_and(|byte| byte.load(Relaxed) == given::block(order))"
+GIVEN = "byte.is_some_and(|byte| byte.load(Relaxed) == given::block(order))"
 _ALLOC = "        let found = self.take(order, kind, zones).or_else(|| {"
 _PUT = '        found.expect("the block was given from a segment").put(paddr, order);\n'
 _DRAIN = "        for cache in &LOCAL_FRAME_CACHES {\n            let mut cache"
@@ -156,11 +156,11 @@ HIDDEN_MUTANTS = (
     ),
     CoreMutant(
         "CORE-17", "takes the first part of a block back", "buddy.rs",
-        ((_GIVEN, "byte.is_some_and(|byte| (given::block(order)..99).contains(&byte.load(Relaxed)))"),),
+        ((GIVEN, "byte.is_some_and(|byte| (given::block(order)..99).contains(&byte.load(Relaxed)))"),),
     ),
     CoreMutant(
         "CORE-17", "takes back what is in quarantine", "buddy.rs",
-        ((_GIVEN, f"{_GIVEN} || byte.is_some_and(|byte| byte.load(Relaxed) == given::QUARANTINE)"),),
+        ((GIVEN, f"{GIVEN} || byte.is_some_and(|byte| byte.load(Relaxed) == given::QUARANTINE)"),),
     ),
     CoreMutant(
         "CORE-18", "one count of all caches forgets what is taken", "buddy.rs",
