@@ -191,7 +191,7 @@ def test_every_frame_of_memory_begins_a_life_like_any_other(boot: Boot) -> None:
     dirty_free_memory(kernel)
     expect_every_life(kernel, free, *BUILDERS[1])
     for half in (0, 1):
-        taken, held = (np.array([pfn for pfn in free if pfn % 2 == of]) for of in (half, 1 - half))
+        taken, held = ([pfn for pfn in free if pfn % 2 == of] for of in (half, 1 - half))
         kernel.batch([f"release {pfn << 12:#x} 0" for pfn in taken])
         for pfn in free:
             kernel.payload(pfn_to_paddr(Pfn(pfn)))[:] = DIRT
