@@ -84,7 +84,7 @@ def source() -> Path:
 
 @functools.cache
 def folder() -> Path:
-    keeper = tempfile.TemporaryDirectory(prefix="frame-harness-samples-")
+    keeper = tempfile.TemporaryDirectory(prefix="samples-of-images-")
     _KEEPERS.append(keeper)
     return Path(keeper.name)
 

@@ -157,7 +157,7 @@ def _building(frame_rs: Path | None, profile: str) -> Iterator[BuildEach]:
     from frame_harness.image.side_by_side import build_each, building_ahead  # noqa: PLC0415
 
     subject = None
-    with contextlib.suppress(HarnessError):
+    with contextlib.suppress(HarnessError):  # `check` looks once more, and tells it
         subject = frame_module(frame_rs)
     with contextlib.ExitStack() as stack:
         ahead = subject and building_ahead(subject, profiles_named(profile))

@@ -57,10 +57,8 @@ def code_at(kernel: BootedGuest, vaddr: Vaddr) -> bytes:
 
 def keeps_frame(kernel: BootedGuest, vaddr: Vaddr) -> bool:
     """Whether the code at an address is of a function that keeps its frame in RBP, by how it begins."""
-    start = kernel.image.function_start(vaddr)
-    return (
-        start is not None and code_at(kernel, start).startswith(_PROLOGUE) and vaddr >= start + len(_PROLOGUE)
-    )
+    _, offset = kernel.image.function_at(vaddr) or ("", 0)
+    return offset >= len(_PROLOGUE) and code_at(kernel, Vaddr(vaddr - offset)).startswith(_PROLOGUE)
 
 
 def registers_of(debugger: Debugger, thread: int) -> dict[int, int]:

@@ -116,8 +116,9 @@ def _without_recursion(backtrace: Backtrace, report: CrashReport) -> Backtrace:
 
 
 def _recursion(report: CrashReport, image: Image) -> str:
-    calls = Counter(image.function_at(Vaddr(address - 1)) for address in report.backtrace)
-    again = [name for name, count in calls.items() if name and count > 1]
+    found = [image.function_at(Vaddr(address - 1)) for address in report.backtrace]
+    calls = Counter(one[0] for one in found if one is not None)
+    again = [name for name, count in calls.items() if count > 1]
     return f" (recursion through {', '.join(again)})" if again else ""
 
 

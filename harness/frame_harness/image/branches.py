@@ -70,7 +70,7 @@ def _read(image: Image) -> Branches:
     known: dict[str, bool] = {}
     chosen = []
     for index, address in enumerate(table.tolist()):
-        function = image.function_at(address) or ""
+        function, _ = image.function_at(address) or ("", 0)
         if function not in known:
             known[function] = any(
                 is_part_of(place.file, str(image.subject.path)) for place in image.places(address)

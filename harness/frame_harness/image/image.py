@@ -157,15 +157,9 @@ class Image:
         """Return the place of the code at an address, then that of each call that it was inlined into."""
         return self._dwarf.places_of(vaddr)
 
-    def function_at(self, vaddr: Vaddr) -> str | None:
-        """Return the name of the function at an address; None outside of every one."""
-        at = self._elf.function_at(vaddr)
-        return None if at is None else at[0]
-
-    def function_start(self, vaddr: Vaddr) -> Vaddr | None:
-        """Return where the function at an address begins; None outside of every one."""
-        at = self._elf.function_at(vaddr)
-        return None if at is None else Vaddr(vaddr - at[1])
+    def function_at(self, vaddr: Vaddr) -> tuple[str, int] | None:
+        """Return a function's name with the bytes from its beginning; None outside of every function."""
+        return self._elf.function_at(vaddr)
 
     def function_line(self, name: str) -> tuple[str, int] | None:
         """Return (file, line) where a function is declared; None when the build has no such function.

@@ -13,7 +13,7 @@ from iced_x86 import Code, CpuidFeature, Decoder, FlowControl, Instruction, OpKi
 from frame_harness.base.units import Vaddr
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.errors import ImageError
-from frame_harness.image.symbols import STT_FUNC, Symbol, symbols_of
+from frame_harness.image.symbols import STT_FUNC, ElfSymbol, symbols_of
 
 _EXECUTABLE: Final = 0x4  # SHF_EXECINSTR
 # Of the target, which has no vector and no floating-point registers, and of a kernel that talks to its CPU.
@@ -60,7 +60,7 @@ def functions_code(path: Path, names: Collection[str]) -> dict[str, bytes]:
     return found
 
 
-def _code(file: ELFFile, symbol: Symbol, section_index: int) -> bytes:
+def _code(file: ELFFile, symbol: ElfSymbol, section_index: int) -> bytes:
     section = file.get_section(section_index)
     start = symbol.vaddr - section["sh_addr"]
     return bytes(section.data()[start : start + symbol.size])

@@ -25,7 +25,7 @@ _STT: Final = 0xF
 STT_NOTYPE, STT_OBJECT, STT_FUNC = 0, 1, 2
 
 
-class Symbol(NamedTuple):
+class ElfSymbol(NamedTuple):
     """One that the file defines.
 
     Attributes:
@@ -42,7 +42,7 @@ class Symbol(NamedTuple):
     section: int | None
 
 
-def symbols_of(file: ELFFile) -> Iterator[Symbol]:
+def symbols_of(file: ELFFile) -> Iterator[ElfSymbol]:
     """Give each symbol that has a name and is defined here, table by table.
 
     Raises:
@@ -57,4 +57,4 @@ def symbols_of(file: ELFFile) -> Iterator[Symbol]:
                 if name and section != _SHN_UNDEF:
                     text = names[name : names.index(0, name)].decode("utf-8", "replace")
                     inside = section if section < _SHN_LORESERVE else None
-                    yield Symbol(text, Vaddr(value), size, info & _STT, inside)
+                    yield ElfSymbol(text, Vaddr(value), size, info & _STT, inside)

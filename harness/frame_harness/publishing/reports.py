@@ -41,7 +41,7 @@ def _text(archive: Archive, verdict: Verdict, contract: Contract) -> str:
 def prepare() -> None:
     """Read what the page is made with, which takes longest of all: there may be time for it now."""
     # What is wrong with it is told where the page is written.
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(ImportError, LookupError, OSError):
         from frame_harness.html_report import page  # noqa: PLC0415  most commands write no page
 
         page.prepare()
