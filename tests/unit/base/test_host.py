@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,15 +18,14 @@ from frame_harness.machine.firmware import require_host
 Q35 = load_machine("q35")
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_command, "build_each", lambda *_, **__: pytest.fail("it was built"))
+def built(*_: object, **__: object) -> NoReturn:
+    pytest.fail("it was built")
 
 
 def request_for(folder: Path, line: str) -> CheckRequest:
     machine = folder / "mine.toml"
     machine.write_text(f'type = "q35"\nram = "32 MiB"\n{line}\n')
-    return CheckRequest(machines=(str(machine),))
+    return CheckRequest(machines=(str(machine),), images=built)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_qemu_that_is_not_installed_is_one_message(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(own_programs, "OWN_PROGRAMS", tmp_path)
     with pytest.raises(MissingToolError, match="qemu-system-x86_64: not found") as raised:
-        check_command.check(CheckRequest())
+        check_command.check(CheckRequest(images=built))
     assert "apt install" in raised.value.next_step
 
 

@@ -126,11 +126,11 @@ def test_a_mistake_is_a_usage_error_without_a_backtrace(words: tuple[str, ...], 
     ],
 )
 @pytest.mark.parametrize("subject", ["", "--core"])
-def test_variable_that_says_nothing_is_told_once_before_anything_is_built(
+def test_variable_that_says_nothing_is_told_once_before_a_build_is_waited_for(
     name: str, value: str, status: ExitCode, subject: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli_check, "build_each", lambda *_, **__: pytest.fail("it was built"))
+    monkeypatch.setattr(cli_check, "_build_first", lambda *_, **__: pytest.fail("it was built"))
     monkeypatch.setattr(cli_core, "judge_builds", lambda *_, **__: pytest.fail("it was built"))
     run = told(*filter(None, ("check", subject)))
     assert isinstance(run.exception, HarnessError)
@@ -212,13 +212,13 @@ def test_fuzz_stops_when_its_time_is_over() -> None:
     ],
     ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
 )
-def test_what_a_check_on_workers_cannot_do_is_refused_before_anything_is_built(
+def test_what_a_check_on_workers_cannot_do_is_refused_before_a_build_is_waited_for(
     words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "CAMPAIGN").mkdir()
     (tmp_path / "CAMPAIGN" / "campaign.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_check, "build_each", lambda *_, **__: pytest.fail("it was built"))
+    monkeypatch.setattr(cli_check, "_build_first", lambda *_, **__: pytest.fail("it was built"))
     run = told("check", *words)
     assert run.exit_code == ExitCode.USAGE or isinstance(run.exception, UsageError)
     assert said in " ".join(f"{run.output} {run.exception}".split())

@@ -295,14 +295,14 @@ def test_report_that_ctrl_c_cut_off_is_none(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_host_without_room_is_an_error_in_the_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device", "/full/images")
 
-    monkeypatch.setattr(check_command, "build_each", full)
     report = tmp_path / "report.json"
-    assert check_command.check(CheckRequest(files=ReportFiles(json=report))) is ExitCode.ERROR
+    request = CheckRequest(files=ReportFiles(json=report), images=full)
+    assert check_command.check(request) is ExitCode.ERROR
     assert json.loads(report.read_text())["verdict"] == "ERROR"
     out = capsys.readouterr().out
     assert "disk full: /full/images" in out and "next: make room there" in out
