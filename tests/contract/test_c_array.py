@@ -86,7 +86,7 @@ def test_zero_ram_sets_base_and_count_to_zero(boot: Boot) -> None:
     """Read in RAM where the subject has the statics of the real file; a subject may name them differently."""
     kernel = boot(init="none")
     kernel.call("array.init", kernel.frames * 4096)
-    kernel.call("array.get", 0)  # which nobody may remember
+    kernel.call("array.get", 0)  # `get_meta` must not keep the base of this table
     kernel.call("array.init", 0)
     for name in ("METADATA_BASE_VIRT", "METADATA_FRAME_COUNT"):
         if (value := kernel.subject_static(name)) is not None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.one_machine
 
 SLOTS = 96
 FRAMES = 1 << 12
-"""As many as the record of hooks has room for; of these no number of 12 bits is left out."""
+"""As many as the record of hooks has room for (kernel_shim/src/memory/hooks.rs): each number of 12 bits."""
 ROOM_ORDER = 7
 HOOKS = {"array.lastref": ("on_last_ref",), "array.unmap": ("on_unmap",)}
 Asked = tuple[str, dict[str, int]]

@@ -1,4 +1,4 @@
-"""Bugs of frames at no border, of what is remembered too long, of what is said too seldom."""
+"""Bugs at frames that lie at no border, values kept of an earlier table, refusals without their reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs of a memory core that show where few look: on another CPU, at a border, in rare wrong frees."""
+"""Bugs of a memory core that show on another CPU, at a border of zones, or in one kind of wrong free."""
 
 from __future__ import annotations
 

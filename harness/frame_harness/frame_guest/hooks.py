@@ -64,8 +64,8 @@ def expect_hooks(
     got = hook_calls(kernel)
     blamed = caller_to_blame(got, wanted) or function
     alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(got, wanted, strict=False)))
-    if alike >= _SHOWN:
-        what = f"{what}, behind the first {alike}"
+    if max(len(got), len(wanted)) > _SHOWN:
+        what = f"{what}, behind the first {alike}" if alike else what
         got, wanted = got[alike : alike + _SHOWN], wanted[alike : alike + _SHOWN]
         frame = wanted[0][1] if wanted else frame
     expect(what, got, [*wanted], base=16, frame=frame, function=blamed)

@@ -50,6 +50,14 @@ def test_clone_that_no_virtualenv_can_lie_in_is_named(
         bootstrap.require_place()
 
 
+def test_clone_whose_lines_no_debug_information_would_name_is_refused(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path / "a\\b")
+    with pytest.raises(HarnessError, match="a path without backslashes"):
+        bootstrap.require_place()
+
+
 def test_clone_where_no_program_may_run_is_named(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

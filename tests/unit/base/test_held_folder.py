@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -83,6 +84,9 @@ def test_folder_of_another_user_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
     sweep(tmp_path)
     assert folder.is_dir()
+    monkeypatch.undo()
+    sweep(tmp_path)
+    assert not folder.exists()
 
 
 def test_folder_that_is_swept_before_it_is_locked_is_made_again(
@@ -106,7 +110,7 @@ def test_file_system_without_locks_serves_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(_number: int, _operation: int) -> None:
-        raise OSError(37, "No locks available")
+        raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", none)
     with held_folder(tmp_path, "frame-harness-") as folder:

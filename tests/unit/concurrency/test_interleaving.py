@@ -14,7 +14,7 @@ import pytest
 from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
 from frame_harness.concurrency import two_cpus
 from frame_harness.concurrency.interleaving import Turns, interleaved
-from frame_harness.concurrency.recording import code_at
+from frame_harness.concurrency.recording import code_at, keeps_frame
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.concurrency.two_cpus import FIRST
 from frame_harness.frame_guest.kernel import Kernel
@@ -220,3 +220,13 @@ def test_a_step_that_never_comes_to_a_place_is_no_hang(boot: Booted) -> None:
         both._park()
         both._run_to(FIRST, both.kernel.image.symbol("kernel_main")[0])
     assert boot.kernels[-1].request("stats").status == "ok"
+
+
+def test_a_function_keeps_its_frame_by_how_it_begins(boot: Booted) -> None:
+    kernel = boot()
+    start, size = kernel.image.symbol("kernel_main")
+    assert keeps_frame(kernel, Vaddr(start + size - 1))
+    assert not keeps_frame(kernel, Vaddr(start + 1)), "there RBP is the caller's"
+    # Assembly keeps no frame; where no function is, nobody does.
+    assert not keeps_frame(kernel, Vaddr(kernel.image.symbol("smp_call_begins")[0] + 1))
+    assert not keeps_frame(kernel, Vaddr(0x1000))

@@ -35,12 +35,23 @@ def test_nobody_is_blamed_for_a_wrong_order_for_two_hooks_or_for_the_buddy(got: 
     assert caller_to_blame(got, WANTED) == ""
 
 
-def test_of_many_hooks_a_few_are_shown_from_the_first_wrong_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wrong", [0, 7, 8, 3000, 3999])
+def test_of_many_hooks_a_few_are_shown_from_the_first_wrong_one_on(
+    wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = [("on_unmap", Paddr(pfn << 12)) for pfn in range(4000)]
-    got = [*wanted[:3000], ("on_unmap", Paddr(0x7000)), *wanted[3001:]]
+    got = [*wanted[:wrong], ("on_unmap", Paddr(0xABC000)), *wanted[wrong + 1 :]]
     monkeypatch.setattr(hooks, "hook_calls", lambda _: got)
     with pytest.raises(ClauseViolated) as violated:
         expect_hooks(cast("Kernel", None), "hooks", wanted)
-    assert (violated.value.frame, violated.value.function) == (3000 << 12, "invoke_vtable_on_unmap")
-    assert violated.value.got.startswith("[(on_unmap, 0x7000), (on_unmap, 0xbb9000)")
-    assert len(violated.value.got) < 300
+    assert (violated.value.frame, violated.value.function) == (wrong << 12, "invoke_vtable_on_unmap")
+    assert violated.value.got.startswith("[(on_unmap, 0xabc000)") and len(violated.value.got) < 300
+
+
+def test_hooks_of_which_none_is_called_are_not_all_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [("on_unmap", Paddr(pfn << 12)) for pfn in range(4000)]
+    monkeypatch.setattr(hooks, "hook_calls", lambda _: [])
+    with pytest.raises(ClauseViolated) as violated:
+        expect_hooks(cast("Kernel", None), "hooks", wanted)
+    assert (violated.value.got, violated.value.frame) == ("[]", 0)
+    assert len(violated.value.expected) < 300

@@ -41,8 +41,9 @@ def test_a_cpu_that_is_seen_halted_again_and_again_is_not_waited_for(passes: Cal
 
 
 def test_a_cpu_that_runs_between_two_looks_does_not_halt(passes: Callable[[float], None]) -> None:
-    looks = iter([True, True, True, False, True, True, True])
+    some = [True] * (HALT_LOOKS - 1)
+    looks = iter([*some, False, *some])
     limit = WaitLimit(1000.0, lambda: next(looks))
-    for _ in range(7):
+    for _ in range(2 * len(some) + 1):
         passes(HALT_LOOK_S + 0.01)
         assert not limit.is_over()

@@ -67,11 +67,15 @@ def test_a_report_that_fails_leaves_no_part_and_the_others_are_written(tmp_path:
 def test_a_page_that_cannot_be_prepared_is_told_of_where_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[str] = []
+
     def refuses() -> None:
+        asked.append("templates")
         raise LookupError("no templates")
 
     monkeypatch.setattr(shell, "environment", refuses)
     prepare()
+    assert asked == ["templates"]
     with named_archive(tmp_path / "out", ()) as run:
         wrong = run.finish(contents())
     assert wrong == ("report.html is not written: LookupError: no templates",)

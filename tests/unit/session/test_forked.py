@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -138,10 +139,15 @@ def test_each_check_is_made_once_and_its_outcome_heard(pytester: pytest.Pytester
     assert "assert 1 == 2" in failed.longreprtext
 
 
-def test_what_is_done_meanwhile_is_done_once_and_not_in_a_worker(pytester: pytest.Pytester) -> None:
-    done: list[int] = []
-    made_by(pytester, 3, OUTCOMES, lambda: done.append(os.getpid()))
-    assert done == [os.getpid()]
+def test_what_is_done_meanwhile_is_done_once_and_not_in_a_worker(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    def note() -> None:
+        with (tmp_path / "done").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    made_by(pytester, 3, OUTCOMES, note)
+    assert (tmp_path / "done").read_text().split() == [str(os.getpid())]
 
 
 def test_captured_output_is_that_of_the_check_alone(pytester: pytest.Pytester) -> None:
