@@ -107,6 +107,8 @@ fn keep(info: &PanicInfo<'_>) {
 fn abandon_command() -> ! {
     // It may have panicked where they were enabled on purpose.
     interrupts::disable();
+    // `disable` does that only where they were enabled: code with interrupts disabled may have been called where they were.
+    interrupts::hold_stray_back(false);
     // SAFETY: the callers of `recovery::call` free the allocators' locks by their `unlock_after_panic_of`; nobody frees another one
     // that the command held, so it stays locked. What outlives the command is its caller's or static, and safe code lends
     // neither a borrow of a command's frames. Slots, lists and the reply are read as they are, whatever they hold.
@@ -123,7 +125,9 @@ fn taken(info: &PanicInfo<'_>) -> bool {
 pub fn exception(frame: &TrapFrame, name: &str) -> ! {
     let TrapFrame { vector, error_code, rip, .. } = *frame;
     let cr2 = Cr2::read_raw();
-    if recovers()
+    // An interrupt that nobody should let in stays in service, so the next one would go unnoticed: it ends the guest.
+    if vector < interrupts::FIRST_VECTOR
+        && recovers()
         && recovery::is_armed()
         && KEEPS_NEXT.load(Ordering::Relaxed) != cpu::index()
         && panics::takes(format_args!("fault {name} rip={rip:#x} error={error_code:#x} cr2={cr2:#x}"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
@@ -15,14 +16,22 @@ from pathlib import Path
 from typing import Final
 
 PREFIX: Final = "frame-harness-"
-_SUFFIX: Final = ".tmp"
-"""Tells them from folders that nobody locks."""
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # random(4)
 _SWEPT: Final[set[Path]] = set()
+
+
+@functools.cache
+def suffix() -> str:
+    """How names of folders end that are held on this host since it was started.
+
+    A lock on a folder of a network file system may be known to one host alone.
+    """
+    return f".{_BOOT_ID.read_text(encoding='ascii')[:8]}.tmp"
 
 
 @contextlib.contextmanager
 def held_folder(place: Path, prefix: str) -> Iterator[Path]:
-    """Make a folder for the time of a block.
+    """Make a folder for the time of a block; where it cannot be locked, one that nobody sweeps.
 
     Args:
         prefix: of its name; begins with `PREFIX`.
@@ -32,22 +41,24 @@ def held_folder(place: Path, prefix: str) -> Iterator[Path]:
     if place not in _SWEPT:
         _SWEPT.add(place)
         sweep(place)
-    while True:
-        with tempfile.TemporaryDirectory(prefix=prefix, suffix=_SUFFIX, dir=place) as name:
+    locked = True
+    while locked:
+        with tempfile.TemporaryDirectory(prefix=prefix, suffix=suffix(), dir=place) as name:
             folder = Path(name)
             with _opened(folder) as number:
-                with contextlib.suppress(OSError):  # a file system without locks, where nobody sweeps either
-                    if number is not None:
-                        fcntl.flock(number, fcntl.LOCK_EX)
-                if folder.is_dir():  # else somebody swept before it was locked
+                # One that somebody swept before it was locked is made again.
+                locked = not folder.is_dir() or (number is not None and _is_locked(number, fcntl.LOCK_EX))
+                if locked and folder.is_dir():
                     yield folder
                     return
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as name:
+        yield Path(name)
 
 
 def sweep(place: Path) -> None:
-    """Remove this user's folders that no process holds any more."""
+    """Remove this user's folders that no process of this host holds any more."""
     with contextlib.suppress(OSError):  # a folder that cannot be listed
-        for folder in place.glob(f"{PREFIX}*{_SUFFIX}"):
+        for folder in place.glob(f"{PREFIX}*{suffix()}"):
             with _opened(folder) as number:
                 if number is not None and _is_left(number):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -67,10 +78,13 @@ def _opened(folder: Path) -> Iterator[int | None]:
 
 
 def _is_left(number: int) -> bool:
-    if os.fstat(number).st_uid != os.geteuid():
-        return False
+    return os.fstat(number).st_uid == os.geteuid() and _is_locked(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_locked(number: int, how: int) -> bool:
+    """Lock a folder; False where somebody else holds it, or its file system has no locks."""
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(number, how)
     except OSError:
         return False
     return True

@@ -17,12 +17,13 @@ PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h, Linux 6.1
 
 
 def die_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when its parent ends, however it ends.
+    """Have the kernel end this process when its parent ends, however it ends.
 
     The signal comes when the *thread* that started this process ends (prctl(2), PR_SET_PDEATHSIG).
 
     Args:
         parent: the process id that the parent is known by; nothing is done for a process of somebody else.
+        by: the signal that ends it; one that it handles has to end it in the end.
     Raises:
         MachineError: the kernel refused.
     """

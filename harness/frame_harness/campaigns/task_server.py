@@ -53,10 +53,13 @@ def main(descriptor: int, parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with Connection(descriptor) as control:
         try:
-            signal.signal(signal.SIGTERM, _gone)
-            die_with_parent(parent, signal.SIGTERM)  # not SIGKILL: a task's folder is to be removed
-            adopt_orphans()
-            _serve(control)
+            try:
+                signal.signal(signal.SIGTERM, _gone)
+                die_with_parent(parent, signal.SIGTERM)  # not SIGKILL: a task's folder is to be removed
+                adopt_orphans()
+                _serve(control)
+            finally:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come behind the end of the connection
         except (EOFError, ConnectionError, _WorkerGone):
             pass  # there is nobody left to serve, or to tell
         finally:

@@ -50,7 +50,7 @@ class TwoCpus(Generic[G]):
     """Lets one of two CPUs run, step by step or to where somebody waits for it.
 
     Args:
-        nops: addresses of NOPs of one byte at which CPUs are held: kernel_shim/src/cpus/markers.rs.
+        nops: breakpoints that are NOPs of one byte: kernel_shim/src/cpus/markers.rs.
         watched: whether somebody looks, after each instruction, at any of so many bytes at an address.
     """
 

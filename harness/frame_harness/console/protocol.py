@@ -186,7 +186,7 @@ class CrashReport:
             name = self.overflow["name"]
             stack = "main stack" if name == "main" else f"exception stack {name}"
             return f"stack overflow on CPU {cpu}: guard page of its {stack} at {guard:#x}"
-        if dict(self.fields).get("name") == "interrupt":
+        if dict(self.fields).get("name") == "stray":
             return f"{_STRAY}: {self.fields!r}{cut}"
         return f"exception {self.fields!r}{': ' + self.message if self.message else ''}{cut}"
 

@@ -17,7 +17,7 @@ from iced_x86 import Decoder, Instruction
 
 from frame_harness.base.units import Vaddr
 from frame_harness.image.demangle import demangle
-from frame_harness.image.elf import open_elf
+from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.image import Image
 from frame_harness.image.machine_code import BRANCHES, code_sections
 from frame_harness.image.placed import is_part_of
@@ -114,7 +114,8 @@ def path_of(symbol: str) -> str:
 def _functions(path: Path) -> dict[str, _Function]:
     """Every function of an image, by its readable name; several of one name are one."""
     file = open_elf(path)
-    symbols, image = _Symbols.of(file), _extent(file)
+    with reading(path):
+        symbols, image = _Symbols.of(file), _extent(file)
     found: dict[str, _Body] = defaultdict(_Body)
     for section in code_sections(file):
         decoder, data, at = Decoder(64, section.data(), ip=section["sh_addr"]), section.data(), 0

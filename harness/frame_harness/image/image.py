@@ -96,8 +96,10 @@ class Image:
         Args:
             records: names of types beside the slot's, as `dtype` takes them.
         """
+        entry, _ = self.symbol("kernel_main")
+        dwarf = self._dwarf  # made once, here: both threads go on with it
         with ThreadPoolExecutor(max_workers=1) as beside:  # symbolic reads the lines without Python's lock
-            lines = beside.submit(self.places, self.symbol("kernel_main")[0])
+            lines = beside.submit(dwarf.places_of, entry)
             for name in (self.slot_type, *records):
                 self.dtype(name)
             lines.result()

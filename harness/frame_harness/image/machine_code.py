@@ -54,7 +54,10 @@ def functions_code(path: Path, names: Collection[str]) -> dict[str, bytes]:
     file = open_elf(path)
     with reading(path):
         functions = [one for one in symbols_of(file) if one.kind == STT_FUNC and one.name in names]
-        found = {one.name: _code(file, one, one.section) for one in functions if one.section is not None}
+        # Of several of one name the first counts.
+        found = {
+            one.name: _code(file, one, one.section) for one in reversed(functions) if one.section is not None
+        }
     if missing := sorted(set(names) - found.keys()):
         raise ImageError(f"{path}", "function", expected=missing[0], actual="none of that name")
     return found

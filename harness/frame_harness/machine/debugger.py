@@ -10,7 +10,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,6 +79,7 @@ class Debugger:
         self._breakpoints: set[Vaddr] = set()
         self._marks: dict[Vaddr, Vaddr] = {}
         self._ordered: list[str] = []
+        self._at_watched = False
         self._selected = -1
         self._at: dict[int, Vaddr] = {}
         if runs:
@@ -183,8 +184,8 @@ class Debugger:
         Raises:
             NoStop: it halts, or the debugger's limit came first.
         """
-        until = WaitLimit(self._limit_s, lambda: self._halted(cpu))
-        if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
+        until, began = WaitLimit(self._limit_s, lambda: self._halted(cpu)), self.rip(cpu)
+        if began in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
             # A CPU that stands on a breakpoint would stop again at once, therefore the step.
             return at
         while True:
@@ -196,7 +197,10 @@ class Debugger:
                 self._write(INTERRUPT)
                 self._stopped()  # it names any CPU
             # It may have come to a breakpoint just when it was stopped.
-            if (at := self.rip(cpu)) in self._breakpoints or at in self._marks:
+            if (at := self.rip(cpu)) in self._breakpoints:
+                return at
+            # One that begins at a mark and executes nothing does not come there.
+            if at in self._marks and (self._at_watched if in_time else at != began):
                 return at
             if until.is_over():
                 raise NoStop("debugger", f"cpu {cpu}", detail=until.why)
@@ -230,7 +234,7 @@ class Debugger:
         return int.from_bytes(bytes.fromhex(self.ask(f"p{RFLAGS:x}").decode("ascii")), "little")
 
     def memory(self, vaddr: Vaddr, n_bytes: int) -> bytes:
-        """What the CPU that stopped last finds at an address; nothing where no memory is mapped."""
+        """What the CPU that was asked last finds at an address; nothing where no memory is mapped."""
         answer = self.ask(f"m{vaddr:x},{n_bytes:x}")
         return b"" if answer.startswith(b"E") else bytes.fromhex(answer.decode("ascii"))
 
@@ -285,18 +289,16 @@ class Debugger:
         """Let something run that stops where it was ordered to.
 
         Raises:
-            DebuggerError: QEMU refuses one of these places; nothing runs.
+            DebuggerError: QEMU refuses one of these places; what ran without it is stopped.
         """
         ordered, self._ordered = self._ordered, []
         self._write(b"".join(map(_framed, (*ordered, packet))))
-        try:
-            self._require_ok(ordered)
-        except GuestEnded:
-            raise
-        except DebuggerError:
-            self._write(INTERRUPT)
-            self._stopped()
-            raise
+        answers = [(each, self._packet()) for each in ordered]
+        for each, answer in answers:
+            if answer != b"OK":
+                self._write(INTERRUPT)
+                self._stopped()
+                raise _refused(each, answer)
 
     def _expect_stopped(self, cpu: int, packet: str) -> None:
         stopped = self._stopped()
@@ -313,13 +315,8 @@ class Debugger:
 
     def _expect_ok(self, packet: str) -> None:
         """Send a packet, and require that it is carried out."""
-        self._send(packet)
-        self._require_ok([packet])
-
-    def _require_ok(self, packets: Sequence[str]) -> None:
-        for packet in packets:
-            if (answer := self._packet()) != b"OK":
-                raise DebuggerError("debugger", packet, expected="OK", actual=repr(answer))
+        if (answer := self.ask(packet)) != b"OK":
+            raise _refused(packet, answer)
 
     def _stopped(self) -> int:
         return self._stop_of(self._packet())
@@ -327,7 +324,7 @@ class Debugger:
     def _stop_of(self, answer: bytes) -> int:
         if answer.startswith(_ENDED):
             raise GuestEnded("debugger", "guest", detail="QEMU ended")
-        match = _STOP.match(answer)
+        match, self._at_watched = _STOP.match(answer), _WATCHED.search(answer) is not None
         if match is None and not answer.startswith(b"T"):
             raise DebuggerError("debugger", "stop reply", expected="T…thread:…", actual=repr(answer))
         # Before multiprocess was agreed on there is only "thread:01". The stub selects the CPU that stopped.
@@ -385,6 +382,10 @@ class Debugger:
         if not piece:
             raise GuestEnded("debugger", "connection", detail="it ended")
         self._buffer += piece
+
+
+def _refused(packet: str, answer: bytes) -> DebuggerError:
+    return DebuggerError("debugger", packet, expected="OK", actual=repr(answer))
 
 
 def _framed(packet: str) -> bytes:

@@ -197,7 +197,7 @@ class Playing:
         for zone in range(len(state.zones) if self.first is not None else 0):
             apart = sum(1 << one.order for one in self.quarantine if state.zone_of(one.pfn) == zone)
             missing = judging.unlisted(state, zone) - apart
-            if missing and self.first is not None and not judging.unlisted(self.first, zone):
+            if missing > 0 and self.first is not None and not judging.unlisted(self.first, zone):
                 what, expected = (
                     f"frames of zone {ZONES[zone]} that nobody holds",
                     "all are on its free lists",

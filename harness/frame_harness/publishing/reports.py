@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -40,11 +39,12 @@ def _text(archive: Archive, verdict: Verdict, contract: Contract) -> str:
 
 def prepare() -> None:
     """Read what the page is made with, which takes longest of all: there may be time for it now."""
-    # What is wrong with it is told where the page is written.
-    with contextlib.suppress(ImportError, LookupError, OSError):
+    try:
         from frame_harness.html_report import page  # noqa: PLC0415  most commands write no page
 
         page.prepare()
+    except Exception:
+        return  # it is met again, and told, where the page is written; it must not cost the checks
 
 
 def _page(archive: Archive, verdict: Verdict, contract: Contract) -> str:

@@ -170,7 +170,8 @@ extern "C" fn handle(frame: &mut TrapFrame) {
         }
         13 | 14 if apply_fixup(frame) => {}
         _ => {
-            let name = NAMES.get(vector as usize).copied().unwrap_or("interrupt");
+            let other = if vector == interrupts::STRAY_VECTOR { "stray" } else { "interrupt" };
+            let name = NAMES.get(vector as usize).copied().unwrap_or(other);
             match REPORT.get() {
                 Some(report) => report(frame, name),
                 // `init` sets it before it loads the table.

@@ -49,10 +49,12 @@ pub fn disable() {
     }
 }
 
-/// Whether this CPU's local APIC holds back what is pending, which the 8259's interrupts do not mind.
+/// Whether this CPU's local APIC holds back what is pending. The 8259's interrupts come through it whatever their priority.
 pub fn hold_stray_back(holds: bool) {
-    let class = if holds { STRAY_VECTOR / 16 } else { 0 }; // of a vector, and of those below (Intel SDM vol. 3A, 11.8.3)
-                                                           // SAFETY: CR8 says which interrupts the local APIC holds back (SDM vol. 3A, 11.8.6). It changes no memory.
+    // Of a vector, and of those below (Intel SDM vol. 3A, 11.8.3).
+    let class = if holds { STRAY_VECTOR / 16 } else { 0 };
+    // SAFETY: CR8 says which interrupts the local APIC holds back (SDM vol. 3A, 11.8.6), and changes no memory. What it lets
+    // in is handled on a stack of its own by a handler that ends the guest.
     unsafe { asm!("mov cr8, {}", in(reg) class, options(nostack)) }
 }
 

@@ -6,6 +6,7 @@ use crate::frame_module;
 use crate::memory_core::{address, MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
+use shim_parts::MAX_CPUS;
 
 /// The commands for the core `C`.
 pub const fn commands<C: MemoryCore>() -> [Command; 10] {
@@ -51,9 +52,11 @@ fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
 }
 
 fn cpu(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let cpu = args.u8("cpu")?;
-    args.end()?;
-    ASKS_AS.store(cpu.into(), Relaxed);
+    let cpu = usize::from(args.only(|args| args.u8("cpu"))?);
+    if cpu >= MAX_CPUS {
+        return Err(refused(Code::Range, format_args!("cpu: expected a number below {MAX_CPUS}, got {cpu}")));
+    }
+    ASKS_AS.store(cpu, Relaxed);
     Ok(())
 }
 

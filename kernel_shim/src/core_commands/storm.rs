@@ -93,7 +93,7 @@ fn request_and_release<C: MemoryCore>(me: &'static Cpu) {
         }
         let rises = RISES.contains(&(turn % TIDE)) && tide != ended;
         let mixes = turn % TIDE < RISES.start && count_of_held < 24 && random.below(2) == 0;
-        if count_of_held == 0 || rises || mixes {
+        if count_of_held == 0 || (count_of_held < HELD && (rises || mixes)) {
             let sort = rises.then(|| (tide as u8 % 2, Migratetype::ALL[((seed ^ seed >> 8) % 2) as usize]));
             if let Some(block) = allocate::<C>(me, &mut random, sort) {
                 held[count_of_held] = block;

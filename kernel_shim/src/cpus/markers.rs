@@ -12,7 +12,7 @@ use core::sync::atomic::AtomicU8;
 struct Marks(#[expect(dead_code, reason = "assembly stores to it")] [AtomicU8; 2]);
 
 /// What `smp_step_comes` and `smp_call_comes` store to, in this order.
-#[no_mangle]
+#[unsafe(no_mangle)]
 static SMP_MARKS: Marks = Marks([AtomicU8::new(0), AtomicU8::new(0)]);
 
 global_asm!(

@@ -14,7 +14,7 @@ import pytest
 
 from frame_harness.base import held_folder as folders
 from frame_harness.base.disk import scratch
-from frame_harness.base.held_folder import held_folder, sweep
+from frame_harness.base.held_folder import held_folder, suffix, sweep
 from tests.support.doors import SOURCES
 
 HOLD = """
@@ -69,17 +69,17 @@ def test_folder_that_a_process_or_what_it_forked_uses_stays(words: tuple[str, ..
 def test_only_folders_of_the_harness_are_swept(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "kept").mkdir(parents=True)
-    for name in ("frame-harness-task-1", "else.tmp"):
+    for name in ("frame-harness-task-1", "frame-harness-task-2.0badcafe.tmp", f"else{suffix()}"):
         (tmp_path / name).mkdir()
-    (tmp_path / "frame-harness-file.tmp").write_text("x")
-    (tmp_path / "frame-harness-link.tmp").symlink_to(elsewhere)
+    (tmp_path / f"frame-harness-file{suffix()}").write_text("x")
+    (tmp_path / f"frame-harness-link{suffix()}").symlink_to(elsewhere)
     before = sorted(tmp_path.iterdir())
     sweep(tmp_path)
     assert sorted(tmp_path.iterdir()) == before and (elsewhere / "kept").is_dir()
 
 
 def test_folder_of_another_user_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "frame-harness-task-1.tmp"
+    folder = tmp_path / f"frame-harness-task-1{suffix()}"
     folder.mkdir()
     monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
     sweep(tmp_path)

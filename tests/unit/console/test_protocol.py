@@ -162,7 +162,7 @@ def test_stack_that_a_report_does_not_name_is_none(detail: str) -> None:
 
 
 def test_an_interrupt_that_a_call_let_in_is_told_in_words() -> None:
-    report = parse_crash(["exception vector=49 name=interrupt rip=0x10"])
+    report = parse_crash(["exception vector=49 name=stray rip=0x10"])
     assert report.describe().startswith(
         "interrupts were enabled in a call that is made with interrupts disabled"
     )

@@ -14,6 +14,7 @@ from frame_harness.machine.debugger import Debugger, DebuggerError
 
 # QEMU 7.2, gdbstub.c: what it says of CPU 0.
 STOPPED = b"T05thread:p01.01;"
+MARKED = b"T05thread:p01.01;watch:2000;"
 PLACE, STORED = Vaddr(0x1000), Vaddr(0x2000)
 
 
@@ -24,6 +25,8 @@ class Stub:
         self._sock, self._refuses = sock, refuses
         self.heard: list[str] = []
         self._rip = Vaddr(0x500)
+        self.stops: list[bytes] = []
+        """What is answered to the next packets that let a CPU run, before `STOPPED`."""
         self.writes: list[int] = []
         """How many packets came at once."""
 
@@ -40,7 +43,7 @@ class Stub:
         if packet.startswith("vCont"):
             if not self._refuses:
                 self._rip = PLACE
-                yield STOPPED
+                yield self.stops.pop(0) if self.stops else STOPPED
         elif packet == "interrupt":
             yield STOPPED
         elif packet == "p10":
@@ -80,6 +83,7 @@ def test_what_is_taken_back_is_told_before_anything_runs_on(
     attached: Callable[[str], tuple[Debugger, Stub]],
 ) -> None:
     debugger, stub = attached("")
+    stub.stops = [MARKED]
     debugger.mark(STORED, PLACE)
     debugger.run(0)
     debugger.unmark(PLACE)
@@ -90,11 +94,23 @@ def test_what_is_taken_back_is_told_before_anything_runs_on(
     assert [one for one in behind if one[0] in "Zzv"] == ["z2,2000,1", "Z2,3000,1", "z2,3000,1", "vCont;c"]
 
 
+def test_a_cpu_that_stops_at_a_mark_without_a_store_has_not_come_there(
+    attached: Callable[[str], tuple[Debugger, Stub]],
+) -> None:
+    """A CPU begins its next command where the last one ended: the answer of that one would be taken."""
+    debugger, stub = attached("")
+    stub.stops = [STOPPED, STOPPED, MARKED]
+    debugger.mark(STORED, PLACE)
+    assert debugger.run(0) == PLACE
+    assert stub.heard.count("vCont;c:p1.1") == 3
+
+
 def test_a_place_that_is_refused_is_named_and_nothing_runs_on(
     attached: Callable[[str], tuple[Debugger, Stub]],
 ) -> None:
     debugger, stub = attached("Z2")
     debugger.mark(STORED, PLACE)
+    debugger.breakpoint(PLACE)
     with pytest.raises(DebuggerError, match="Z2,2000,1"):
         debugger.run(0)
     assert stub.heard[-2:] == ["vCont;c:p1.1", "interrupt"]
