@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 PREFIX: Final = "frame-harness-"
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # random(4)
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # another one each time that the host starts
 _SWEPT: Final[set[Path]] = set()
 
 

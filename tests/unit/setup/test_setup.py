@@ -123,7 +123,9 @@ def test_wheel_carries_what_a_user_needs_and_nothing_else(wheel: Path) -> None:
     assert any(name.startswith("frame_harness/_data/suite/test_") for name in names)
     assert [name for name in names if "target/" in name or "__pycache__" in name] == []
     roots = {name.partition("/")[0] for name in names}
-    assert roots == {"frame_harness_start.py", "frame_harness", wheel_info(wheel)}
+    scripts = wheel_info(wheel).replace(".dist-info", ".data")
+    assert roots == {"frame_harness_start.py", "frame_harness", wheel_info(wheel), scripts}
+    assert [name for name in names if name.startswith(scripts)] == [f"{scripts}/scripts/frame-harness"]
 
 
 @pytest.fixture(scope="module")
