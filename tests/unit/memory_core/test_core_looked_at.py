@@ -16,7 +16,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.design import TREE
-from frame_harness.memory_core.judging import Accepted, CoreViolation
+from frame_harness.memory_core.judging import ALLOCATED, Accepted, CoreViolation
 from frame_harness.memory_core.maps import MapRegion, MemoryMap, length
 from frame_harness.memory_core.operations import OPERATIONS
 from frame_harness.memory_core.owning_steps import CopyOnWrite
@@ -232,6 +232,12 @@ def test_frames_that_no_list_has_any_more_are_lost_unless_they_were_missing_at_t
     play = Playing(core, MAP, frozenset(), first=STATE)
     assert [one.got for one in play.lost(replace(STATE, blocks=()))] == ["256 are not, as its counters show"]
     play.first = replace(STATE, blocks=())
+    assert not [*play.lost(replace(STATE, blocks=()))]
+
+
+def test_no_frame_is_lost_by_a_counter_that_is_known_to_be_wrong() -> None:
+    core: Any = Core({})
+    play = Playing(core, MAP, frozenset({("CORE-18", ALLOCATED)}), first=STATE)
     assert not [*play.lost(replace(STATE, blocks=()))]
 
 
