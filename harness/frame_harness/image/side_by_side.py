@@ -77,7 +77,7 @@ def building_ahead(subject: Subject, profiles: Sequence[str]) -> Iterator[BuildE
     if _n_cpus() == 1:
         yield build_each
         return
-    with _building(partial(_build_missing, subject, profiles), profiles) as ahead:
+    with _process_for(partial(_build_first_missing, subject, profiles), profiles) as ahead:
         yield partial(build_each, ahead=ahead)
 
 
@@ -99,7 +99,7 @@ def build_each(
     """
     missing = [profile for profile in profiles if not is_built(subject, profile, toolchain)]
     others = missing[1:] if _n_cpus() > 1 else []
-    with _building(partial(_build_all, subject, others, toolchain), others) as beside:
+    with _process_for(partial(_build_all, subject, others, toolchain), others) as beside:
         for profile in profiles:
             began = time.monotonic()
             builder = ahead if profile in missing[:1] else beside
@@ -113,13 +113,13 @@ def _n_cpus() -> int:
 
 
 @contextlib.contextmanager
-def _building(work: Callable[[Connection], None], profiles: Sequence[str]) -> Iterator[_Builder]:
+def _process_for(work: Callable[[Connection], None], profiles: Sequence[str]) -> Iterator[_Builder]:
     """Let a process of its own build profiles one after the other; it ends with the context."""
     if not profiles:
         yield _NOBODY
         return
     with unstopped() as blocked:
-        ours, process = forked(partial(_build, work), blocked)
+        ours, process = forked(partial(_process_main, work), blocked)
     try:
         yield _Builder(profiles, ours)
     finally:
@@ -131,8 +131,8 @@ def _building(work: Callable[[Connection], None], profiles: Sequence[str]) -> It
         ours.close()
 
 
-def _build(work: Callable[[Connection], None], told: Connection, blocked: Blocked) -> None:
-    """What the other process does. It says nothing: its parent asks for the same images, and says it all."""
+def _process_main(work: Callable[[Connection], None], told: Connection, blocked: Blocked) -> None:
+    """Begin in the new process. It says nothing: its parent asks for the same images, and says it all."""
     tell_through(lambda _: None)
 
     def quietly() -> None:
@@ -150,7 +150,7 @@ def _build_all(subject: Subject, profiles: Sequence[str], toolchain: Toolchain, 
         told.send((profile, time.monotonic() - began))
 
 
-def _build_missing(subject: Subject, profiles: Sequence[str], told: Connection) -> None:
+def _build_first_missing(subject: Subject, profiles: Sequence[str], told: Connection) -> None:
     toolchain = find_toolchain()
     missing = [profile for profile in profiles if not is_built(subject, profile, toolchain)]
     _build_all(subject, missing[:1], toolchain, told)

@@ -30,6 +30,16 @@ def refused(profile: str) -> CompileError:
     return CompileError(subject="a module", profile=profile, first="error: no", rendered="error: no")
 
 
+def noting(folder: Path) -> Build:
+    """Note in a file for each profile which processes were asked for it."""
+
+    def build(profile: str) -> None:
+        with (folder / profile).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    return build
+
+
 @pytest.fixture
 def building(monkeypatch: pytest.MonkeyPatch) -> Callable[[Build, set[str]], None]:
     """Put something in the place of the compiler, and say what is built already."""
@@ -51,11 +61,7 @@ def building(monkeypatch: pytest.MonkeyPatch) -> Callable[[Build, set[str]], Non
 def test_two_processes_build_what_is_not_there(
     building: Callable[[Build, set[str]], None], tmp_path: Path
 ) -> None:
-    def build(profile: str) -> None:
-        with (tmp_path / profile).open("a") as file:
-            file.write(f"{os.getpid()}\n")
-
-    building(build, set())
+    building(noting(tmp_path), set())
     assert [each.image.profile for each in build_each(SUBJECT, ["dev", "release"], TOOLCHAIN)] == [
         "dev", "release",
     ]  # fmt: skip
@@ -111,11 +117,7 @@ def test_nobody_goes_on_when_nobody_wants_the_rest(building: Callable[[Build, se
 def test_what_was_begun_ahead_is_waited_for_while_another_process_builds_the_rest(
     building: Callable[[Build, set[str]], None], tmp_path: Path
 ) -> None:
-    def build(profile: str) -> None:
-        with (tmp_path / profile).open("a") as file:
-            file.write(f"{os.getpid()}\n")
-
-    building(build, set())
+    building(noting(tmp_path), set())
     with building_ahead(SUBJECT, ["dev", "release"]) as build_rest:
         images = [each.image.profile for each in build_rest(SUBJECT, ["dev", "release"], TOOLCHAIN)]
     assert images == ["dev", "release"]
