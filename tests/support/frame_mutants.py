@@ -109,7 +109,7 @@ ARRAY = [
         "the last slot stays garbage",
         "ARRAY-03",
         ("while done < count {", "while done < count - 1 {"),
-        ("let step = done.min(count - done);", "let step = done.min(count - 1 - done);"),
+        ("(SLOTS_A_PAGE).min(count - done);", "(SLOTS_A_PAGE).min(count - 1 - done);"),
     ),
     mutant(
         "zero RAM leaves the table",

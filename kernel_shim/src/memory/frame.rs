@@ -533,19 +533,21 @@ pub fn init_metadata_array(total_ram: u64, boot_alloc: &mut BootAllocator) {
     METADATA_BASE_VIRT.store(base, Release);
 }
 
-/// Makes `count` new slots: writes one, then doubles what there is until it suffices.
+/// Makes `count` new slots: writes one, doubles what there is until it is a page, then copies that page.
 ///
 /// # Safety
 /// * `table` is aligned.
 /// * It leads to writable room for `count` slots, in one allocation, which nobody else looks at meanwhile.
 /// * `count` is at least 1.
 unsafe fn fill_table(table: *mut MetaSlot, count: usize) {
+    // A longer source would fall out of the caches and, at a distance of a power of two, out of the TLB.
+    const SLOTS_A_PAGE: usize = PAGE_SIZE as usize / FRAME_META_SIZE;
     // SAFETY: the first of `count` slots: aligned and writable, as the caller promises. `write` drops nothing,
     // so it does not matter what the memory held.
     unsafe { table.write(MetaSlot::new()) };
     let mut done = 1;
     while done < count {
-        let step = done.min(count - done);
+        let step = done.min(SLOTS_A_PAGE).min(count - done);
         // SAFETY: `done < count`, so the pointer stays inside of the room, which is one allocation.
         let rest = unsafe { table.add(done) };
         // SAFETY: `step <= done`, so the source is initialized and ends before the destination begins, and
