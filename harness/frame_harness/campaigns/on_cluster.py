@@ -58,7 +58,8 @@ class OnCluster:
         finally:
             if self._client.status == "running":
                 self._client.cancel(list(self._open.values()), force=True)
-                self._client.unregister_worker_plugin(self._name)
+                with contextlib.suppress(OSError):  # of a worker that died meanwhile: nothing is left there
+                    self._client.unregister_worker_plugin(self._name)
 
     @property
     def room(self) -> int:
