@@ -14,7 +14,7 @@ from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.boot_memory import judge_boot
 from frame_harness.memory_core.clauses import STATE_CLAUSES, UNSURE
-from frame_harness.memory_core.functions import START
+from frame_harness.memory_core.functions import RETURNS, START
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
 from frame_harness.memory_core.judging import Accepted, CoreViolation, Key, Owned
 from frame_harness.memory_core.maps import MemoryMap, common, length, merged, without
@@ -100,6 +100,9 @@ class Playing:
             )
             return
         self.core.looked_at |= STATE_CLAUSES
+        for lock in self.state.locked:
+            clause, what = RETURNS.get(self.function, "CORE-15"), f"`{self.core.last_request}` came back"
+            yield CoreViolation(clause, what, "no lock is held", f"the lock of {lock} is", None, "a lock")
         yield from self.of(self.state)
 
     def of(self, state: CoreState) -> Iterator[CoreViolation]:

@@ -70,7 +70,7 @@ class CoreReader:
                 "buddy::BUDDY_ALLOCATOR", "size", expected="an Option<BuddyAllocator> in a SpinLock",
                 actual=f"{size} bytes, of which a BuddyAllocator has {self._buddy.itemsize}",
             )  # fmt: skip
-        self._allocator = Vaddr(at + _BEHIND_OWNER + before)
+        self._lock, self._allocator = at, Vaddr(at + _BEHIND_OWNER + before)
         self._caches, self._caches_bytes = image.static(f"{_CORE}buddy::LOCAL_FRAME_CACHES")
         self._boot = BootMemory(guest, _CORE, _BEHIND_OWNER)
         self._table_base = image.static(f"{_CORE}frame::METADATA_BASE_VIRT")[0]
@@ -118,6 +118,7 @@ class CoreReader:
             quarantined=self._number_if_any(_QUARANTINED),
             cached_in_all=self._number_if_any(_CACHED),
             boot=tuple(self._boot.left()) if structures is None else (),
+            locked=tuple(self._locked()),
         )
 
     def slots(self) -> NDArray[Any]:
@@ -155,10 +156,20 @@ class CoreReader:
             for kind, order in zip(kinds.tolist(), orders.tolist(), strict=True)
         ]
 
-    def _cached(self, n_frames: int) -> Iterator[tuple[Pfn, int, int]]:
+    def _locked(self) -> Iterator[str]:
+        if self._number(self._lock):
+            yield "BUDDY_ALLOCATOR"
+        if self._cache_bytes()[:, :_BEHIND_OWNER].any():
+            yield "one of LOCAL_FRAME_CACHES"
+
+    def _cache_bytes(self) -> NDArray[np.uint8]:
+        """A row for each cache, with its lock."""
         stride = _BEHIND_OWNER + self._cache.itemsize
-        count = self._caches_bytes // stride
-        raw = self._guest.bytes_at(self._caches, self._caches_bytes).reshape(count, stride)
+        return self._guest.bytes_at(self._caches, self._caches_bytes).reshape(-1, stride)
+
+    def _cached(self, n_frames: int) -> Iterator[tuple[Pfn, int, int]]:
+        raw = self._cache_bytes()
+        count = len(raw)
         caches = np.ascontiguousarray(raw[:, _BEHIND_OWNER:]).view(self._cache).reshape(count)
         kinds = 2 if self._segment["free_lists"].ndim == 2 else 1
         cpus = count // kinds

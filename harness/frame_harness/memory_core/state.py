@@ -92,6 +92,7 @@ class CoreState:
         quarantined: frames that the core counts as quarantined; None where it does not count them.
         cached_in_all: frames that the core counts in all caches together; None likewise.
         boot: what the boot allocator can still give; told of the first state alone.
+        locked: which locks somebody holds.
     """
 
     segments: tuple[Segment, ...]
@@ -104,6 +105,7 @@ class CoreState:
     quarantined: int | None = None
     cached_in_all: int | None = None
     boot: tuple[Span, ...] = ()
+    locked: tuple[str, ...] = ()
 
     def zone_of(self, pfn: Pfn) -> int | None:
         """The zone of the segment that a frame lies in."""
@@ -131,13 +133,19 @@ def spans_of(structures: Sequence[Structure]) -> list[Span]:
 
 
 def free_frame(state: CoreState, where: str) -> Pfn | None:
-    """A free frame: `listed`, `inside` are the smallest block's ends, `largest` that of the largest."""
+    """A free frame: `listed`, `inside` are the smallest block's ends, `largest` is inside of the largest."""
     if where == "cached":
         return state.cached[-1][0] if state.cached else None
     blocks = [block for block in state.blocks if where == "listed" or block.order]
     if where == "largest":
-        return max((Pfn(block.end - 1) for block in blocks if block.order == state.largest), default=None)
+        most = (Pfn(block.pfn + inner(block.order)) for block in blocks if block.order == state.largest)
+        return max(most, default=None)
     smallest = min(blocks, key=lambda block: (block.order, block.pfn), default=None)
     if smallest is None:
         return None
     return smallest.pfn if where == "listed" else Pfn(smallest.end - 1)
+
+
+def inner(order: int) -> int:
+    """Which frame of a block is at none of its ends, nor of those of its halves, where it has such a one."""
+    return (1 << order) * 5 // 16
