@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,15 @@ _SLOT_TYPES: Final = ("frame::MetaSlot", "frame::FrameMeta")
 
 Head = tuple[int, int, int, Paddr]
 """Segment, kind, order, physical address of the first block."""
+
+
+class HasFrames(Protocol):
+    """A block, whoever has it."""
+
+    @property
+    def pfn(self) -> Pfn: ...
+    @property
+    def end(self) -> Pfn: ...
 
 
 def walked(lists: Iterable[Head], slots: NDArray[Any]) -> tuple[list[FreeBlock], list[ListFault]]:
@@ -55,6 +64,13 @@ def walked(lists: Iterable[Head], slots: NDArray[Any]) -> tuple[list[FreeBlock],
             blocks.append(FreeBlock(pfn, order, kind, segment))
             at, previous = Paddr(int(following[pfn])), pfn
     return blocks, faults
+
+
+def are_in(blocks: Iterable[HasFrames], pfns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which frames, shape (k,), lie in some blocks that do not overlap."""
+    spans = np.array(sorted((one.pfn, one.end) for one in blocks), dtype=np.int64).reshape(-1, 2)
+    at = np.searchsorted(spans[:, 0], pfns, side="right") - 1
+    return (at >= 0) & (pfns < np.append(spans[:, 1], 0)[at])
 
 
 def slot_type(image: Image) -> np.dtype[np.void]:

@@ -15,6 +15,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.held_slots import HeldSlots
 from frame_harness.memory_core.judging import CoreViolation, Owned
+from frame_harness.memory_core.lists import are_in
 from frame_harness.memory_core.maps import rounded_out, without
 from frame_harness.memory_core.state import CoreState, FreeBlock, spans_of
 
@@ -22,7 +23,9 @@ PURPOSES: Final = ("kernel", "user", "pagetable")
 FEW_SLOTS: Final = 1 << 16
 """Of tables up to this size every free slot is judged after each step; of larger ones those of new blocks."""
 MOST_FILLED_BYTES: Final = 4 << 20
-"""Free frames are filled where all of them together have no more bytes."""
+"""Free frames are filled where all have no more bytes."""
+PART_FILLED, MOST_FILLED_PARTS = 16, 512
+"""Else owners fill so many first frames of a block, so many in all."""
 _WORDS: Final = PAGE_SIZE // 8
 _SPREAD: Final = np.uint64(0x9E37_79B9_7F4A_7C15)  # ours: any odd number with bits all over
 _LINKS: Final = ("next", "prev")
@@ -84,7 +87,7 @@ class SlotWatch:
         apart = {"generation"} if self._few else set()
         self._held_slots = HeldSlots(tuple(name for name in words_of if name not in apart))
         self._filled = np.zeros(len(slots), dtype=np.bool_)
-        self._fills = False
+        self._most_filled = 0
         self._given_back: CorePfns = np.empty(0, np.int64)
         """Frames that were filled before they were freed in this step: a core may wipe what it takes back."""
         self._judged: frozenset[FreeBlock] = frozenset()
@@ -101,27 +104,33 @@ class SlotWatch:
         spans = [
             span for span in without(state.population(), own) if self._ram.holds(span[0], span[1] - span[0])
         ]
+        self._most_filled = MOST_FILLED_PARTS
         if sum(end - first for first, end in spans) > MOST_FILLED_BYTES:
             return
-        self._fills = True
+        self._most_filled = 4 * len(self._slots)  # some are filled again
         for first, end in spans:
             pfns = np.arange(paddr_to_pfn(first), min(paddr_to_pfn(end), len(self._slots)))
             self._payload(first, Paddr(first + len(pfns) * PAGE_SIZE))[:] = _fill_of(pfns)[:, None]
             self._filled[pfns] = True
 
     def fill_owned(self, blocks: Sequence[Owned], *, before_free: bool = False) -> None:
-        """Let their owner write to blocks, where what is free is filled, too.
+        """Let their owner write to blocks.
 
         Args:
             before_free: he is about to free them.
         """
-        for block in blocks if self._fills else ():
-            first, end = pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)
-            if block.end <= len(self._slots) and self._ram.holds(first, end - first):
-                pfns = np.arange(block.pfn, block.end)
-                self._payload(first, end)[:] = _fill_of(pfns)[:, None]
-                self._filled[pfns] = True
-                self._given_back = np.append(self._given_back, pfns[: len(pfns) * before_free])
+        room = self._most_filled - int(np.count_nonzero(self._filled))
+        part = PART_FILLED if self._most_filled == MOST_FILLED_PARTS else room
+        for block in blocks:
+            self._filled[block.pfn : block.end] = False
+            pfns = np.arange(block.pfn, min(block.end, block.pfn + part))
+            first, end = pfn_to_paddr(block.pfn), pfn_to_paddr(Pfn(block.pfn + len(pfns)))
+            room -= len(pfns)
+            if room < 0 or block.end > len(self._slots) or not self._ram.holds(first, end - first):
+                continue
+            self._payload(first, end)[:] = _fill_of(pfns)[:, None]
+            self._filled[pfns] = True
+            self._given_back = np.append(self._given_back, pfns[: len(pfns) * before_free])
 
     def is_claimed(self, block: Owned) -> bool:
         """Whether the frame module gave this frame."""
@@ -286,23 +295,20 @@ class SlotWatch:
             yield CoreViolation("CORE-35", what, expected, got, pfn_to_paddr(pfn))
 
     def _judge_filled(self, blocks: Iterable[FreeBlock], held: Sequence[Owned]) -> Iterator[CoreViolation]:
-        if not self._filled.any():
-            return
-        free = self._orders != _IN_USE
-        if not self._few:
-            free = np.zeros(len(self._slots), dtype=np.bool_)
-            free[_frames_of(blocks, len(self._slots))] = True
-        owned = np.zeros(len(self._slots), dtype=np.bool_)
-        owned[_frames_of([FreeBlock(one.pfn, one.order, 0, -1) for one in held], len(owned))] = True
-        self._filled &= free | owned
-        self._forget_wiped()
         pfns = np.flatnonzero(self._filled)
-        self.looked_at |= {"CORE-36"} if free[pfns].any() else set()
+        if not pfns.size:
+            return
+        is_free = self._orders[pfns] != _IN_USE if self._few else are_in(blocks, pfns)
+        free = frozenset(pfns[is_free].tolist())
+        self._filled[pfns[~is_free & ~are_in(held, pfns)]] = False
+        self._forget_wiped()
+        self.looked_at |= {"CORE-36"} if free else set()
+        pfns = np.flatnonzero(self._filled)
         for run in np.split(pfns, self._ends_of_pieces(pfns)):
             if run.size and (found := self._first_wrong(run)) is not None:
                 paddr, expected, got = found
                 clause, whose, cause = "CORE-36", "is free all the time", ""
-                if not free[paddr_to_pfn(paddr)]:
+                if paddr_to_pfn(paddr) not in free:
                     clause, whose, cause = "CORE-14", "a caller has", "bytes"
                 what = f"8 bytes of a frame that {whose}"
                 yield CoreViolation(clause, what, f"{expected:#018x}", f"{got:#018x}", paddr, cause)
