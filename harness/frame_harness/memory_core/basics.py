@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from frame_harness.memory_core.state import ZONES
+from frame_harness.memory_core.owning_steps import Own
+from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     Alloc,
@@ -16,6 +17,7 @@ from frame_harness.memory_core.steps import (
     FreeHalf,
     FreeOne,
     Poison,
+    PoisonFree,
     WrongFree,
 )
 from frame_harness.memory_core.wrong_frees import FREED_BEFORE, WRONG_FREES
@@ -23,6 +25,8 @@ from frame_harness.memory_core.wrong_frees import FREED_BEFORE, WRONG_FREES
 BORDER_MAPS: Final = ("across a zone border", "across the last zone border", "a frame in another zone")
 CACHE_MAPS: Final = ("low memory alone", "little of the second zone alone")
 """So little memory that single frames take all of it; a core may cache frames of some zones alone."""
+ISLAND_MAPS: Final = ("200 islands of a frame",)
+"""Of which every frame is asked for: each lies in a segment of its own."""
 WRONG_ORDERS: Final = {"one piece": (2, 5, 9), "reserved inside of free": (1,)}
 """By map the orders of blocks that are freed in wrong ways."""
 FREE_MAPS: Final = tuple(WRONG_ORDERS)
@@ -40,35 +44,63 @@ NO_ORDERS: Final = (MAX_ORDER + 1, 63, 64, 255)
 """Orders that hardly any core has: one that has no list of them returns an error."""
 
 
-def basics(
-    map_name: str, kinds: Sequence[str], *, poison: bool = False
-) -> Iterator[tuple[CaseOperation, ...]]:
+def basics(map_name: str, offers: Mapping[str, bool]) -> Iterator[tuple[CaseOperation, ...]]:
     """What is done on a map of that name.
 
     Args:
-        kinds: that the core knows.
-        poison: whether it knows poisoned frames.
+        offers: what the core knows, of kinds, poison and owners.
     """
+    kinds = KINDS[: 1 + offers["kinds"]]
     if map_name in WHOLE_MAPS:
-        yield from _of_each_order(kinds, poison=poison)
+        yield from _of_each_order(kinds, poison=offers["poison"])
     if map_name in BORDER_MAPS:  # every block of a zone, so those at its ends, too, taken and given back
-        yield from (tuple(_apart(range(MAX_ORDER + 1), kinds[-1], zone)) for zone in ZONES)
+        apart = (_apart(range(MAX_ORDER + 1), kinds[-1], zone) for zone in ZONES)
+        yield from ((*steps, AsCpu(1), WrongFree("again", "b1")) for steps in apart)
     if map_name in (*WHOLE_MAPS, *CACHE_MAPS):
         yield from (tuple(_on_other_cpus(kind)) for kind in kinds)
     if map_name in CACHE_MAPS:  # frames in a cache of one kind, and a request of another one
         for kind in kinds:
             for other in kinds:
                 yield Fill("b1", 0, kind), FreeOne("b1"), FreeOne("b1"), Fill("b2", 0, other)
+    if map_name in ISLAND_MAPS:
+        yield Fill("b3", 3, kinds[-1]), *_apart([0], kinds[-1]), Alloc("b1", MAX_ORDER)  # caches are emptied
     if map_name in FREE_MAPS:
-        for how, order in ((how, order) for how in WRONG_FREES for order in WRONG_ORDERS[map_name]):
-            again = (Free("b1"),) if how in FREED_BEFORE else ()
-            yield Alloc("b1", order, kinds[0]), *again, WrongFree(how, "b1")
-        yield Alloc("b1", 0, kinds[0]), Free("b1"), AsCpu(1), WrongFree("again", "b1")
+        yield from _wrong_frees(WRONG_ORDERS[map_name], kinds)
         yield tuple(Alloc(f"b{order}", order, kinds[-1]) for order in NO_ORDERS)
-    if map_name in HIGH_MAPS:  # more of one order than ends of the map leave: a largest block is split
-        names = [f"b{at}" for at in range(HIGH_BLOCKS)]
-        yield *(Alloc(name, 9, kinds[-1], ZONES[-1]) for name in names), *map(Free, names)
-        yield Fill("b1", MAX_ORDER, kinds[-1], ZONES[-1]), Free("b1")
+    if map_name in HIGH_MAPS:
+        yield from _high_blocks(kinds[-1])
+        yield from [tuple(_owned(kinds[-1]))] * offers["ownership"]
+
+
+def _wrong_frees(orders: Sequence[int], kinds: Sequence[str]) -> Iterator[tuple[CaseOperation, ...]]:
+    """Of a block of each order, of a frame in a cache, of what lies inside of a larger free block."""
+    for how, order in ((how, order) for how in WRONG_FREES for order in orders):
+        again = (Free("b1"),) if how in FREED_BEFORE else ()
+        yield Alloc("b1", order, kinds[0]), *again, WrongFree(how, "b1")
+    yield Alloc("b1", 0, kinds[0]), Free("b1"), AsCpu(1), WrongFree("again", "b1")
+    for half in PAIRS[-2:]:  # one of them is the upper half of what both became
+        taken = (Alloc(name, orders[0], kinds[0]) for name in PAIRS)
+        yield *taken, *map(Free, PAIRS), WrongFree("again", half)
+
+
+def _high_blocks(kind: str) -> Iterator[tuple[CaseOperation, ...]]:
+    """More of one order than ends of the map leave: a largest block is split. Then all of the largest."""
+    names = [f"b{at}" for at in range(HIGH_BLOCKS)]
+    taken = (Alloc(name, 9, kind, ZONES[-1]) for name in names)
+    # Every second one first: buddies are merged that stand in the middle of a list.
+    yield *taken, *map(Free, (*names[::2], *names[3::2], names[1]))
+    yield Fill("b1", MAX_ORDER, kind, ZONES[-1]), Free("b1"), WrongFree("again", "b1")
+
+
+def _owned(kind: str) -> Iterator[CaseOperation]:
+    """Large blocks at high addresses: claims of frames far from the owned ones; many capabilities."""
+    yield from (Alloc(name, MAX_ORDER - 1, kind, ZONES[-1]) for name in PAIRS)
+    for name in PAIRS[-2:]:
+        caps = range(2, 7 if name == PAIRS[-1] else 3)
+        yield from (Own("claim", name, 1), Own("claim", name, 2, "around"), Own("ensure", name, 2, "page"))
+        yield from (*(Own("add", name, cap) for cap in caps), Own("inc", name, part="page"))
+        yield from (Own("remove", name, 1), Own("dec", name, part="tail"))
+        yield from (Own("remove", name, cap) for cap in caps)
 
 
 def _apart(orders: Iterable[int], kind: str, zone: str = ANY_ZONE) -> Iterator[CaseOperation]:
@@ -89,6 +121,8 @@ def _of_each_order(kinds: Sequence[str], *, poison: bool) -> Iterator[tuple[Case
     yield tuple(_apart([*orders, *OFTEN], kinds[0]))
     if poison:
         yield tuple(step for order in orders for step in _poisoned(order, kinds[0]))
+        for where in ("inside", "largest"):  # then every free block is asked for as a whole
+            yield PoisonFree(where), *(Fill(f"b{order}", order, kinds[0]) for order in reversed(orders))
 
 
 def _split_and_merged(order: int, kind: str) -> Iterator[CaseOperation]:
@@ -99,5 +133,7 @@ def _split_and_merged(order: int, kind: str) -> Iterator[CaseOperation]:
 
 
 def _poisoned(order: int, kind: str) -> Iterator[CaseOperation]:
-    """A block whose last frame is poisoned alone."""
-    yield from (Alloc(f"b{order}", order, kind), Poison(f"b{order}", last=True), Free(f"b{order}"))
+    """One of two halves has a poisoned frame, the last one or one in the middle; it comes back first."""
+    yield from (Alloc(name, order, kind) for name in PAIRS)
+    for sick, buddy, last in (("b1", "b2", False), ("b4", "b3", True)):
+        yield from (Poison(sick, last=last), Free(sick), Free(buddy))

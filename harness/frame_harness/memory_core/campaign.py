@@ -224,7 +224,7 @@ def _basics(sites: Sequence[Site], offers: Offers) -> Iterator[NamedCase]:
     """What every core is asked for, on maps of some names."""
     for site in sites:
         for memory in site.maps:
-            for steps in basics(memory.name, KINDS[: 1 + offers["kinds"]], poison=offers["poison"]):
+            for steps in basics(memory.name, offers):
                 yield site, memory.name, (*steps_of(memory), *steps)
 
 

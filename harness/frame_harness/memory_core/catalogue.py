@@ -78,8 +78,12 @@ def _strange(start: int, end: int) -> Iterator[MemoryMap]:
     low = free(PAGE_SIZE, LOW_END - 4 * KIB)
     yield MemoryMap("reserved inside of free", (free(start, end), reserved(start + 8 * MIB, start + 9 * MIB)))
     yield MemoryMap(
-        "reserved across a border of free", (free(start, end - MIB), reserved(end - 2 * MIB, end))
-    )
+        "reserved across borders of free, and around it",
+        (
+            reserved(start - MIB, start + MIB), free(start, end - 4 * MIB),
+            reserved(end - 5 * MIB, end - MIB), free(end - 3 * MIB, end - 2 * MIB),
+        ),
+    )  # fmt: skip
     yield MemoryMap("free regions that overlap", (free(start, end - 8 * MIB), free(start + 8 * MIB, end)))
     yield MemoryMap("the same region twice", (free(start, end), free(start, end)))
     yield MemoryMap(
@@ -105,8 +109,13 @@ def _protected(start: int, end: int) -> Iterator[MemoryMap]:
         "protected inside of frames", (free(start, end),), (Protected(start + 8 * MIB + 0x800, PAGE_SIZE),)
     )
     yield MemoryMap(
-        "protected at both ends", (free(start, end),), (Protected(start, 64 * KIB), Protected(end - MIB, MIB))
-    )
+        "protected across both ends, and around a region",
+        (free(start, end - 4 * MIB), free(end - 2 * MIB, end - MIB)),
+        (
+            Protected(start - 64 * KIB, 128 * KIB), Protected(end - 5 * MIB, 2 * MIB),
+            Protected(end - 3 * MIB, 3 * MIB),
+        ),
+    )  # fmt: skip
     yield MemoryMap(
         "many protected ranges", (free(start, end),),
         tuple(Protected(start + 8 * MIB + at * 256 * KIB, 12 * KIB) for at in range(MANY_PROTECTED)),

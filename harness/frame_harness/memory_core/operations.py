@@ -20,7 +20,7 @@ from frame_harness.memory_core.page_tables import Tables
 from frame_harness.memory_core.playing import Perform, Playing
 from frame_harness.memory_core.sharing import share
 from frame_harness.memory_core.slots import Claim
-from frame_harness.memory_core.state import CoreState, free_frame, spans_of
+from frame_harness.memory_core.state import CoreState, free_frame, inner, spans_of
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     MOST_FILLED,
@@ -240,7 +240,7 @@ def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[CoreVio
     if not blocks:
         return
     block = blocks[-1]
-    pfn = Pfn(block.end - 1) if step.last else block.pfn
+    pfn = Pfn(block.end - 1) if step.last else Pfn(block.pfn + inner(block.order))
     reply = play.ask(f"core.poison {pfn_to_paddr(pfn):#x}")
     if reply.status == "panic":
         yield play.panicked("CORE-19", "a frame that is poisoned", "a return", reply)

@@ -21,8 +21,8 @@ from frame_harness.memory_core.wrong_frees import WRONG_FREES
 ANY_ZONE: Final = "any"
 MOST_FILLED: Final = 600
 FREE_PLACES: Final = ("listed", "inside", "largest", "cached")
-"""Where a free frame is: the first of the smallest block on a list, the last of that or of the largest one,
-or in a CPU's cache."""
+"""Where a free frame is: the first of the smallest block on a list, its last, one inside of the largest one,
+or in a cache."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +168,13 @@ class PoisonFree(PlainStep):
 
 @dataclass(frozen=True)
 class Poison(PlainStep):
-    """Poison the first frame of a block, or the `last` one; of several blocks the last one."""
+    """Poison a frame in the middle of a block, or the `last` one; of several blocks the last one."""
 
     name: str
     last: bool = False
 
     def simpler(self) -> Iterator[Poison]:
-        """Yield the first frame in the place of the last one."""
+        """Yield the frame in the middle in the place of the last one."""
         if self.last:
             yield replace(self, last=False)
 

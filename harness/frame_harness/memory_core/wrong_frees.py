@@ -136,8 +136,9 @@ def _odd(near: Target) -> WrongRequest | None:
     return WrongRequest(Paddr(pfn_to_paddr(block.pfn) + 16), block.order) if block else None
 
 
-NO_ORDER: Final = 128
-"""Added to an order it is one that no core has; whoever looks at a few of its bits takes it for the same."""
+NO_ORDER: Final = 3 << 6
+"""Added to an order it is one that no core has; whoever looks at six of its bits, or takes it modulo the
+number of orders, takes it for the same."""
 NO_MEMORY: Final = 1 << 51
 """Added to an address there is no memory, but who looks at fewer of its bits finds the same."""
 _WAYS: Final[Mapping[str, Callable[[Target], WrongRequest | None]]] = {
