@@ -1,4 +1,4 @@
-"""Bugs of a memory core that show on another CPU, at a border of zones, or in one kind of wrong free."""
+"""Bugs of a memory core that show on another CPU, at a border, inside of a block, behind a refusal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,24 @@ from tests.support.hidden_core_mutants import GIVEN
 _FREED = "        if order > 0 || !cache(paddr) {\n"
 _PUT_BACK = '        found.expect("the block was given from a segment").put(paddr, order);\n'
 _FREE = "    core.free(frame.start_address.as_u64(), order);"
+_POISONED = "let poisoned = frame::block_phys_has_poison_guard(paddr, order);"
+_IS_SOUND = "            if !frame::block_phys_has_poison_guard(paddr, order)"
+_AT_ENDS = (
+    "(paddr, 0)\n"
+    "            || frame::block_phys_has_poison_guard(paddr + (PAGE_SIZE << order) - PAGE_SIZE, 0)"
+)
+_PIECES = "        for &(first, end) in &pieces[..count] {\n            self.add((first, end.min(hole)));\n"
+_FOUND = "        let found = zone.segments_mut().iter_mut().find(|segment| segment.contains(paddr, order));"
+_BLOCKS = "static QUARANTINED: AtomicUsize = AtomicUsize::new(0)"
+
+
+def _keeping(where: str) -> tuple[tuple[str, str]]:
+    """Leave a piece of memory as it is where it should be cut."""
+    kept = (
+        f"if {where} {{\n                self.add((first, end));\n                continue;\n            }}\n"
+    )
+    return ((_PIECES, _PIECES.replace("            self", f"            {kept}            self", 1)),)
+
 
 RARE_MUTANTS = (
     CoreMutant(
@@ -135,6 +153,158 @@ RARE_MUTANTS = (
                 "        zone.allocated -= 1 << order;\n"
                 "    }\n\n"
                 "    /// Checks that the block was given,",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-17", "takes the upper half of a larger free block back", "buddy.rs",
+        (
+            (
+                GIVEN,
+                f"{GIVEN}\n            || segment.as_ref().is_some_and(|one| {{\n"
+                "                (order + 1..12).any(|larger| {\n"
+                "                    let whole = paddr & !((PAGE_SIZE << larger) - 1);\n"
+                "                    let free = one.contains(whole, larger) && one.is_free(whole, larger);\n"
+                "                    free && whole != paddr\n"
+                "                })\n"
+                "            })",
+            ),
+        ),
+    ),
+    *(
+        CoreMutant(
+            "CORE-17", f"believes every free {where}", "buddy.rs",
+            ((GIVEN, f"{GIVEN} || segment.is_some() && {condition}"),),
+        )
+        for where, condition in (
+            ("above 4 GiB", "paddr >> 32 != 0"),
+            ("of another CPU", "order > 0 && current_cpu_index() == 1"),
+        )
+    ),
+    CoreMutant(
+        "CORE-19", "looks for poison at both ends of a block", "buddy.rs",
+        ((_POISONED, _POISONED.replace("(paddr, order)", _AT_ENDS)),),
+    ),
+    CoreMutant(
+        "CORE-37", "looks for poison at both ends of a free block", "buddy.rs",
+        ((_IS_SOUND, _IS_SOUND.replace("(paddr, order)", _AT_ENDS).replace("!", "!(") + ")"),),
+    ),
+    CoreMutant(
+        "CORE-19", "has room for sixteen blocks in quarantine", "buddy.rs",
+        (
+            ("static POISON_QUARANTINE_PAGES", f"{_BLOCKS};\nstatic POISON_QUARANTINE_PAGES"),
+            (
+                _POISONED,
+                f"{_POISONED}\n        let poisoned = poisoned && QUARANTINED.fetch_add(1, Relaxed) < 16;",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-19", "a block in quarantine still looks free", "buddy.rs",
+        (
+            (
+                "        POISON_QUARANTINE_PAGES.fetch_add(1 << order, Relaxed);\n",
+                "        POISON_QUARANTINE_PAGES.fetch_add(1 << order, Relaxed);\n"
+                "        let (byte, bit) = self.bit(paddr, order);\n"
+                "        byte.fetch_or(bit, Relaxed);\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-09", "a refusal keeps the lock", "buddy.rs",
+        (
+            (
+                "    core.alloc(order, kind, &zones)\n}",
+                "    let given = core.alloc(order, kind, &zones);\n"
+                "    if given.is_err() {\n        core::mem::forget(guard);\n    }\n    given\n}",
+            ),
+            (
+                "    let mut core = BUDDY_ALLOCATOR.lock();\n"
+                "    let core = core.as_mut().ok_or(AllocError::OutOfMemory)?;\n    if order == 0",
+                "    let mut guard = BUDDY_ALLOCATOR.lock();\n"
+                "    let core = guard.as_mut().ok_or(AllocError::OutOfMemory)?;\n    if order == 0",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-15", "a poisoned block keeps the lock", "buddy.rs",
+        (
+            (
+                "    let mut core = BUDDY_ALLOCATOR.lock();\n"
+                f"    let core = core.as_mut().expect(\"a block was given\");\n{_FREE}",
+                "    let mut guard = BUDDY_ALLOCATOR.lock();\n"
+                "    let core = guard.as_mut().expect(\"a block was given\");\n"
+                "    let quarantined = POISON_QUARANTINE_PAGES.load(Relaxed);\n"
+                f"{_FREE}\n"
+                "    if quarantined != POISON_QUARANTINE_PAGES.load(Relaxed) {\n"
+                "        core::mem::forget(guard);\n    }",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-03", "keeps a region that protected memory goes beyond at both ends", "boot_alloc.rs",
+        _keeping("hole < first && end < hole_end"),
+    ),
+    CoreMutant(
+        "CORE-02", "keeps a region whose begin is reserved", "boot_alloc.rs",
+        _keeping("hole < first && first < hole_end && hole_end < end"),
+    ),
+    CoreMutant(
+        "CORE-10", "looks for memory in thirty-two segments", "buddy.rs",
+        ((".iter_mut().find_map(|segment| {", ".iter_mut().take(32).find_map(|segment| {"),),
+    ),
+    CoreMutant(
+        "CORE-09", "does not find the last of many segments", "buddy.rs",
+        (
+            (
+                f"{_FOUND}\n{_PUT_BACK}",
+                "        let most = zone.segment_count - usize::from(zone.segment_count > 50);\n"
+                "        let mut segments = zone.segments_mut()[..most].iter_mut();\n"
+                f"        let found = segments.find(|segment| segment.contains(paddr, order));\n{_PUT_BACK}",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-36", "notes itself in what it takes back of the last zone", "buddy.rs",
+        (
+            (
+                _PUT_BACK,
+                f"{_PUT_BACK}        if zone_of(paddr) == ZoneType::HighMem {{\n"
+                "            // SAFETY: the page is there, and nobody has it any more.\n"
+                "            unsafe { ptr::write((phys_to_virt(paddr) + 8) as *mut u64, paddr) };\n"
+                "        }\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-07", "above 4 GiB only the second block of a list gets another link", "buddy.rs",
+        (
+            (
+                "        if next != frame::FRAME_META_LINK_NONE {\n",
+                "        let is_head = prev == frame::FRAME_META_LINK_NONE;\n"
+                "        if next != frame::FRAME_META_LINK_NONE && (paddr >> 32 == 0 || is_head) {\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-17", "takes an order modulo the number of orders", "buddy.rs",
+        ((_FREE, _FREE.replace("order)", "order % 12)")),),
+    ),
+    CoreMutant(
+        "CORE-26", "looks at 2 MiB of what is claimed", "ownership.rs",
+        (
+            (
+                "reaching(blocks, base, base + handle.size_bytes()).is_some()",
+                "reaching(blocks, base, base + handle.size_bytes().min(2 << 20)).is_some()",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-27", "has room for four capabilities", "ownership.rs",
+        (
+            (
+                "        self.caps.push(cap);\n",
+                "        if self.caps.len() < 4 {\n            self.caps.push(cap);\n        }\n",
             ),
         ),
     ),
