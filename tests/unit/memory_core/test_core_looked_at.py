@@ -16,6 +16,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.design import TREE
+from frame_harness.memory_core.functions import ALLOC, FREE, START
 from frame_harness.memory_core.judging import ALLOCATED, Accepted, CoreViolation
 from frame_harness.memory_core.maps import MapRegion, MemoryMap, length
 from frame_harness.memory_core.operations import OPERATIONS
@@ -88,6 +89,17 @@ class Core:
 
     def slots(self) -> Any:
         return np.zeros(512, [("flags", "<u4")])
+
+
+@pytest.mark.parametrize(("function", "clause"), [(START, "CORE-01"), (ALLOC, "CORE-09"), (FREE, "CORE-15")])
+def test_a_lock_that_a_call_leaves_locked_is_its_own(function: str, clause: str) -> None:
+    core: Any = Core({})
+    core.state, core.last_request = (
+        lambda _: replace(STATE, locked=("BUDDY_ALLOCATOR",)),
+        "core.free 0x1000 0",
+    )
+    playing = Playing(core, MAP, frozenset(), function=function)
+    assert next(playing.judged()).key == (clause, "a lock")
 
 
 class FilledCore(Core):

@@ -136,6 +136,19 @@ def test_core_that_wipes_what_it_takes_back_breaks_nothing_and_may_not_wipe_it_l
     assert (found.clause, found.paddr) == ("CORE-36", 42 * PAGE)
 
 
+def test_where_memory_is_ample_what_owners_filled_alone_is_watched(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frame_harness.memory_core.slots.MOST_FILLED_BYTES", 0)
+    memory.watch = SlotWatch(WORDS, memory.slots, memory.ram)
+    memory.watch.fill(STATE)
+    memory.ram.view(Paddr(20 * PAGE), 8)[:] = 1
+    memory.watch.fill_owned(HELD)
+    assert memory.broken() == []
+    memory.ram.view(Paddr(41 * PAGE + 8), 8)[:] = 1
+    assert memory.broken() == [("CORE-14", "bytes")]
+
+
 def test_movable_free_slot_breaks_nothing(memory: Memory) -> None:
     memory.slots["flags"][16:32] |= MOVABLE
     assert memory.broken() == []
