@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Final
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.memory_core.maps import MemoryMap, Span, common, length, merged, rounded_out, without
 from frame_harness.memory_core.state import KINDS, ZONES, CoreState, FreeBlock, spans_of
 
 Key = tuple[str, str]
-ALLOCATED: Final = "allocated frames"  # a counter of each zone
 """The clause and the cause of a fault."""
 
 
@@ -298,7 +296,7 @@ def _of_zone(state: CoreState, zone: int, given: int, apart: int) -> Iterator[Co
         "cached frames": (cached, counters.cached),
         **{f"cached {KINDS[at]} frames": (kinds[at], n) for at, n in enumerate(counters.cached_of_kind)},
         "free frames": (_listed(state, zone), counters.free),
-        ALLOCATED: (given + cached, counters.allocated),
+        "allocated frames": (given + cached, counters.allocated),
         "managed frames": (_managed(state, zone, given + cached + apart), counters.managed),
     }
     for counter, (there, n) in counted.items():
@@ -316,11 +314,6 @@ def _managed(state: CoreState, zone: int, elsewhere: int) -> int:
     if not any(one.holes for one in segments):
         return sum(one.end - one.first for one in segments)
     return _listed(state, zone) + elsewhere
-
-
-def unlisted(state: CoreState, zone: int) -> int:
-    """How many frames of a zone its counters leave that are not on its free lists."""
-    return state.zones[zone].managed - state.zones[zone].allocated - _listed(state, zone)
 
 
 def _listed(state: CoreState, zone: int) -> int:

@@ -20,7 +20,7 @@ from frame_harness.memory_core.judging import Accepted, CoreViolation, Key, Owne
 from frame_harness.memory_core.maps import MemoryMap, common, length, merged, without
 from frame_harness.memory_core.ownership import BlockReferences, Handle
 from frame_harness.memory_core.slots import SlotWatch
-from frame_harness.memory_core.state import ZONES, CoreState, spans_of
+from frame_harness.memory_core.state import CoreState, spans_of
 from frame_harness.memory_core.untouched import Untouched
 
 ASIDE: Final = "blocks set aside"
@@ -196,21 +196,14 @@ class Playing:
                 )
 
     def lost(self, state: CoreState) -> Iterator[CoreViolation]:
-        """Look for frames that nobody holds and no list has (CORE-16), unless some were missing before.
-
-        They show by what the core counts as given; where that is known to be wrong, nothing is said.
-        """
-        if ("CORE-18", judging.ALLOCATED) in self.known:
-            return
-        for zone in range(len(state.zones) if self.first is not None else 0):
-            apart = sum(1 << one.order for one in self.quarantine if state.zone_of(one.pfn) == zone)
-            missing = judging.unlisted(state, zone) - apart
-            if missing > 0 and self.first is not None and not judging.unlisted(self.first, zone):
-                what, expected = (
-                    f"frames of zone {ZONES[zone]} that nobody holds",
-                    "all are on its free lists",
-                )
-                yield CoreViolation("CORE-16", what, expected, f"{missing} are not, as its counters show")
+        """Look for frames of the start that are neither free nor held (CORE-16)."""
+        kept = [*self.held(), *self.quarantine]
+        missing = (self.first or state).n_free - state.n_free - sum(1 << one.order for one in kept)
+        if self.first is not None and missing > 0:
+            spans = [(pfn_to_paddr(one.pfn), pfn_to_paddr(one.end)) for one in kept]
+            [(paddr, _), *_] = without(self.first.population(), [*state.population(), *spans])
+            what, got = "frames that nobody holds", f"{missing} are not, such as that at {paddr:#x}"
+            yield CoreViolation("CORE-16", what, "all are on free lists, or in caches", got, paddr)
 
     def all_freed(self) -> Iterator[CoreViolation]:
         """Look for frames of the start that are not free (CORE-16), once nobody holds any."""

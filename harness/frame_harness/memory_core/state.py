@@ -116,6 +116,11 @@ class CoreState:
         """The order of the largest block on a list; 0 without any."""
         return max((block.order for block in self.blocks), default=0)
 
+    @property
+    def n_free(self) -> int:
+        """How many frames are in lists and caches."""
+        return sum(1 << block.order for block in self.blocks) + len(self.cached)
+
     def population(self) -> list[Span]:
         """Where free frames are, in lists and caches."""
         return self._population

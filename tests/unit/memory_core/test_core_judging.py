@@ -16,7 +16,6 @@ from frame_harness.memory_core.judging import (
     judge_population,
     judge_state,
     judge_structures,
-    unlisted,
     why_not,
 )
 from frame_harness.memory_core.maps import MapRegion, MemoryMap, Protected, Span
@@ -132,11 +131,6 @@ def test_a_block_in_two_hands_is_told_by_who_has_it() -> None:
     assert "CORE-14" in broken(STATE, Owned(Pfn(20), 0, "unmovable"))
     assert "CORE-14" in broken(STATE, Owned(Pfn(48), 0, "unmovable"), Owned(Pfn(48), 0, "unmovable"))
     assert "CORE-19" in broken(STATE, quarantine=(Owned(Pfn(20), 2, "unmovable"),))
-
-
-def test_frames_that_are_on_no_list_any_more_are_counted() -> None:
-    assert unlisted(STATE, 0) == 0
-    assert unlisted(replace(STATE, blocks=STATE.blocks[1:]), 0) == 2
 
 
 def test_zone_that_covers_holes_counts_what_it_has() -> None:
