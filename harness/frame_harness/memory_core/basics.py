@@ -88,8 +88,9 @@ def _high_blocks(kind: str) -> Iterator[tuple[CaseOperation, ...]]:
     names = [f"b{at}" for at in range(HIGH_BLOCKS)]
     taken = (Alloc(name, 9, kind, ZONES[-1]) for name in names)
     # Every second one first: buddies are merged that stand in the middle of a list.
-    yield *taken, *map(Free, (*names[::2], *names[3::2], names[1]))
-    yield Fill("b1", MAX_ORDER, kind, ZONES[-1]), Free("b1"), WrongFree("again", "b1")
+    frees = map(Free, (*names[::2], *names[3::2], names[1]))
+    yield *taken, *frees, WrongFree("again", names[1])
+    yield Fill("b1", MAX_ORDER, kind, ZONES[-1]), Free("b1")
 
 
 def _owned(kind: str) -> Iterator[CaseOperation]:
@@ -110,9 +111,10 @@ def _apart(orders: Iterable[int], kind: str, zone: str = ANY_ZONE) -> Iterator[C
 
 
 def _on_other_cpus(kind: str) -> Iterator[CaseOperation]:
-    """Caches of other CPUs run over, are emptied by requests there, and by one that needs all of them."""
+    """Caches of other CPUs run over, are emptied by requests there, and by one that needs all, or one."""
     yield from (AsCpu(1), Fill("b1", 0, kind), Free("b1"), Fill("b2", 0, kind), FreeHalf("b2"))
     yield from (AsCpu(2), Free("b2"), AsCpu(0), Alloc("b3", 0, kind), Fill("b4", MAX_ORDER, kind))
+    yield from (AsCpu(2), Fill("b5", 0, kind), Free("b5"), AsCpu(0), Fill("b6", 1, kind))
 
 
 def _of_each_order(kinds: Sequence[str], *, poison: bool) -> Iterator[tuple[CaseOperation, ...]]:
