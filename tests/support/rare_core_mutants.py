@@ -16,7 +16,6 @@ _AT_ENDS = (
 )
 _PIECES = "        for &(first, end) in &pieces[..count] {\n            self.add((first, end.min(hole)));\n"
 _FOUND = "        let found = zone.segments_mut().iter_mut().find(|segment| segment.contains(paddr, order));"
-_BLOCKS = "static QUARANTINED: AtomicUsize = AtomicUsize::new(0)"
 
 
 def _keeping(where: str) -> tuple[tuple[str, str]]:
@@ -188,16 +187,6 @@ RARE_MUTANTS = (
     CoreMutant(
         "CORE-37", "looks for poison at both ends of a free block", "buddy.rs",
         ((_IS_SOUND, _IS_SOUND.replace("(paddr, order)", _AT_ENDS).replace("!", "!(") + ")"),),
-    ),
-    CoreMutant(
-        "CORE-19", "has room for sixteen blocks in quarantine", "buddy.rs",
-        (
-            ("static POISON_QUARANTINE_PAGES", f"{_BLOCKS};\nstatic POISON_QUARANTINE_PAGES"),
-            (
-                _POISONED,
-                f"{_POISONED}\n        let poisoned = poisoned && QUARANTINED.fetch_add(1, Relaxed) < 16;",
-            ),
-        ),
     ),
     CoreMutant(
         "CORE-19", "a block in quarantine still looks free", "buddy.rs",
