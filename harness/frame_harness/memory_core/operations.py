@@ -188,7 +188,7 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Core
     play.function = FREE
     # What somebody owns is freed by its last owner.
     blocks = [block for block in held if (block.pfn, block.order) not in play.owners]
-    _fill_owned(play, blocks, before_free=True)
+    _fill_owned(play, blocks)
     lines = [_line_of_free(play, block) for block in reversed(blocks)]
     for block, reply in zip(reversed(blocks), play.ask_all(lines), strict=False):
         play.core.looked_at.add("CORE-15")
@@ -210,14 +210,14 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Core
         yield from play.all_freed()
 
 
-def _fill_owned(play: Playing, blocks: Sequence[Owned], *, before_free: bool = False) -> None:
+def _fill_owned(play: Playing, blocks: Sequence[Owned]) -> None:
     """Let an owner fill what he has; not where that may be memory that somebody else still needs."""
     if play.watch is not None and not play.accepted.given_up:
         usable = play.memory.usable
         ours = [
             one for one in blocks if not without([(pfn_to_paddr(one.pfn), pfn_to_paddr(one.end))], usable)
         ]
-        play.watch.fill_owned(ours, before_free=before_free)
+        play.watch.fill_owned(ours)
 
 
 def _forget(owned: list[Owned], block: Owned) -> None:

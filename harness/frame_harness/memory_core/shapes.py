@@ -28,8 +28,24 @@ _NUMBERS: Final = {
     "buddy::LocalFrameCache": ("len",),
     "frame::MetaSlot": ("next", "prev"),
 }
-_RING: Final = frozenset({"first", "front", "head", "start", "tail"})
-"""Members of a cache whose frames need not begin at its first place."""
+_RING: Final = frozenset(
+    {
+        "begin",
+        "cursor",
+        "end",
+        "first",
+        "front",
+        "head",
+        "in",
+        "newest",
+        "next",
+        "oldest",
+        "out",
+        "start",
+        "tail",
+    }
+)
+"""Words in members of a cache whose frames need not begin at its first place."""
 _ANOTHER: Final = "a core that keeps its state so can be judged as soon as the harness knows how to read it"
 
 
@@ -57,7 +73,7 @@ def require_members(structures: dict[str, np.dtype[Any]]) -> None:
 def _require_addresses(cache: np.dtype[Any]) -> None:
     """Refuse a cache that does not hold the addresses of its frames from its first place on."""
     name = "buddy::LocalFrameCache"
-    if ring := _RING.intersection(cache.names or ()):
+    if ring := [member for member in cache.names or () if _RING.intersection(member.split("_"))]:
         raise _refused(name, f"frames from the first place of {name} on", f"a member {min(ring)}, too")
     if len(_shape(cache, "frames")) != 1 or not is_address(_base(cache, "frames")):
         raise _refused(name, f"an address for each of frames of {name}", f"{cache['frames']}")

@@ -113,12 +113,8 @@ class SlotWatch:
             self._payload(first, Paddr(first + len(pfns) * PAGE_SIZE))[:] = _fill_of(pfns)[:, None]
             self._filled[pfns] = True
 
-    def fill_owned(self, blocks: Sequence[Owned], *, before_free: bool = False) -> None:
-        """Let their owner write to blocks.
-
-        Args:
-            before_free: he is about to free them.
-        """
+    def fill_owned(self, blocks: Sequence[Owned]) -> None:
+        """Let their owner write to blocks."""
         room = self._most_filled - int(np.count_nonzero(self._filled))
         part = PART_FILLED if self._most_filled == MOST_FILLED_PARTS else room
         for block in blocks:
@@ -130,15 +126,16 @@ class SlotWatch:
                 continue
             self._payload(first, end)[:] = _fill_of(pfns)[:, None]
             self._filled[pfns] = True
-            self._given_back = np.append(self._given_back, pfns[: len(pfns) * before_free])
 
     def is_claimed(self, block: Owned) -> bool:
         """Whether the frame module gave this frame."""
         return block.order == 0 and block.pfn in self._claimed
 
     def released(self, block: Owned) -> None:
-        """Its owner gave a frame back."""
+        """Its owner gave a block back."""
         self._claimed.discard(block.pfn)
+        pfns = np.arange(block.pfn, min(block.end, len(self._slots)))
+        self._given_back = np.append(self._given_back, pfns[self._filled[pfns]])
 
     def was_changed(self, first: Pfn, count: int = 1) -> None:
         """The harness, or an owner, changed the slot of a frame."""

@@ -48,7 +48,7 @@ class Watch:
 
     looked_at: frozenset[str] = frozenset()
 
-    def fill_owned(self, blocks: object, *, before_free: bool = False) -> None:
+    def fill_owned(self, blocks: object) -> None:
         pass
 
     def judge(self, *_: object) -> Iterator[CoreViolation]:

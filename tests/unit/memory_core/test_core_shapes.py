@@ -65,6 +65,7 @@ def test_a_cache_of_addresses_in_structures_of_their_own_is_read() -> None:
         ({"LocalFrameCache": [("len", "<u8"), ("frames", "<u4", (256,))]}, "an address for each of frames"),
         ({"LocalFrameCache": [("len", "<u8"), ("frames", "u1", (256, 16))]}, "an address for each of frames"),
         ({"LocalFrameCache": [*CACHE, ("head", "<u8")]}, "a member head, too"),
+        ({"LocalFrameCache": [*CACHE, ("next_out", "<u8")]}, "a member next_out, too"),
         ({"LocalFrameCache": [("len", BITMAP), CACHE[1]]}, "a number as len of buddy::LocalFrameCache"),
         (
             {"Zone": [*without("allocated", ZONE), ("allocated", BITMAP)]},

@@ -103,7 +103,8 @@ def test_each_word_of_each_free_slot_is_looked_at(memory: Memory, pfn: Pfn, fiel
 
 def freed(memory: Memory) -> CoreState:
     """What a caller held was filled by him and taken back by the core."""
-    memory.watch.fill_owned(HELD, before_free=True)
+    memory.watch.fill_owned(HELD)
+    memory.watch.released(HELD[0])
     memory.slots["refcount"][40:44], memory.slots["flags"][40:44], memory.slots["order"][40:44] = (
         UNUSED,
         FREE,
