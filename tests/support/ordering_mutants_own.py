@@ -12,6 +12,7 @@ STRINGS = (
 )
 MARKED = "if self.is_guard_poisoned() && self.get_flags() & frame_flags::POISONED != 0 { return }\n"
 WORDS = "for at in 0..512 { payload.cast::<u64>().add(at).write_volatile(0) }"
+BY_A_LOOK = "self.refcount.fetch_update(if self.refcount.load(Relaxed) == 1 { AcqRel } else { Release },"
 LOOK_FIRST = "let found = self.refcount.load({}); if found != expect {{ return Err(found) }} self."
 # The built-in module alone: its own names.
 BUILTIN = (
@@ -22,6 +23,12 @@ BUILTIN = (
         swap("dec_ref", "fence(Acquire);", "core::sync::atomic::compiler_fence(Acquire);"),
     ),
     weak("last-reference-fence-on-the-wrong-way", "REF-09", swap("dec_ref", "Ok(1)", "Ok(2)")),
+    weak(
+        "last-reference-told-by-a-look-before",
+        "REF-09",
+        swap("dec_ref", "self.refcount.fetch_update(Release,", BY_A_LOOK),
+        swap("dec_ref", "fence(Acquire);", ""),
+    ),
     weak("bump-relaxed", "GEN-04 ALLOC-12", swap("advance_generation", "Release", "Relaxed")),
     weak(
         "bump-before-the-claim",
@@ -135,6 +142,9 @@ BUILTIN_HARMLESS = (
     harmless(
         "last-reference-by-an-acquire-load",
         swap("dec_ref", "fence(Acquire);", "let _ = self.refcount.load(Acquire);"),
+    ),
+    harmless(
+        "last-reference-looked-at-before", swap("dec_ref", "self.refcount.fetch_update(Release,", BY_A_LOOK)
     ),
     harmless("inc_ref-seq_cst", swap("inc_ref", "Relaxed", f"{HOW}::SeqCst")),
     harmless("epoch-out-of-line", insert("fn begin_epoch_unless_poisoned", "#[inline(never)] ")),

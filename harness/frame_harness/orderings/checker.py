@@ -90,7 +90,7 @@ def read_compiled(
         walks[name] = ()
         if walk.function in functions:
             try:
-                walks[name] = walker.function(walk.function, owned=walk.owned).paths
+                walks[name] = walker.function(walk.function, owned=walk.owned, outdated=walk.outdated).paths
             except (PathError, ImageError) as error:
                 unwalked[walk.function] = str(error).splitlines()[0]
     return Compiled(

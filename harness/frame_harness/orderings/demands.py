@@ -43,10 +43,15 @@ class Need:
 
 @dataclass(frozen=True)
 class Walk:
-    """A function that is also walked with known values of fields, which no other CPU writes to meanwhile."""
+    """A function that is also walked with known values of fields, which no other CPU writes to meanwhile.
+
+    Attributes:
+        outdated: of such fields what the first plain load of each still finds: another CPU wrote behind it.
+    """
 
     function: str
     owned: Mapping[str, int]
+    outdated: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

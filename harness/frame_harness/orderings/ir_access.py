@@ -85,7 +85,8 @@ class Accesses:
         if where.local:
             state.define(self.local(state, where))
             return []
-        value = self.shared(state, where)
+        outdated = state.outdated.pop(where.item, None) if where.space is Space.SLOT else None
+        value = self.shared(state, where) if outdated is None else outdated
         order = MemoryOrder(instruction.order)
         if where.space is not Space.MEMORY or order.atomic:
             state.note(self._access(state, AccessOp.LOAD, where, instruction, read=show(value)), value)

@@ -81,20 +81,24 @@ class Walker:
         """Return the names of the subject's functions that were compiled."""
         return tuple(self._module.defined(self._subject))
 
-    def function(self, name: str, *, owned: Mapping[str, int] | None = None) -> Function:
+    def function(
+        self, name: str, *, owned: Mapping[str, int] | None = None, outdated: Mapping[str, int] | None = None
+    ) -> Function:
         """Return a function of the subject with every path through it.
 
         Args:
             owned: what fields of the slot hold at the start, when no other CPU writes to them.
+            outdated: what the first plain load of such a field finds in place of that.
         Raises:
             KeyError: no such function was compiled.
             PathError: there are too many paths.
         """
         function = self._module.defined(self._subject)[name]
         program = self._module.subprograms[function.symbol]
-        return Function(name, program.file, program.line, self._walk(function, name, dict(owned or {})))
+        first = State([], dict(owned or {}), dict(outdated or {}))
+        return Function(name, program.file, program.line, self._walk(function, name, first))
 
-    def _walk(self, function: CompiledFunction, name: str, owned: dict[str, int]) -> tuple[Path, ...]:
+    def _walk(self, function: CompiledFunction, name: str, first: State) -> tuple[Path, ...]:
         is_method = name.startswith(self._methods)
         arguments: dict[str, Value] = {
             parameter: unknown(
@@ -103,7 +107,7 @@ class Walker:
             for parameter, _ in function.parameters
         }
         entry = next(iter(function.blocks.values()))
-        pending = [State([Frame(function, entry, arguments)], dict(owned))]
+        pending = [replace(first, frames=[Frame(function, entry, arguments)])]
         paths: dict[Path, None] = {}
         seen: set[tuple[str, str]] = set()
         cut: dict[tuple[str, str], CompiledFunction] = {}
@@ -124,7 +128,7 @@ class Walker:
                 paths.setdefault(_path(state))
             if len(paths) > MAX_PATHS:
                 raise _too_many(name, MAX_PATHS, "paths")
-        if not owned and (behind := _not_seen(cut, seen)):
+        if not first.owned and (behind := _not_seen(cut, seen)):
             raise self._behind_a_loop(name, behind)
         return distinct(list(paths))
 

@@ -41,6 +41,7 @@ class State:
     Attributes:
         local: memory that no other CPU sees, by the address's unknown part and offset.
         owned: fields of the slot that no other CPU writes in this walk, by name.
+        outdated: what the next plain load of such a field finds in place of that.
         facts: truth values that were decided on the way.
         equal: values that were found to be a number.
         objects: number of each slot or other object, by the unknown part of its address.
@@ -50,6 +51,7 @@ class State:
 
     frames: list[Frame]
     owned: dict[str, Value]
+    outdated: dict[str, Value] = field(default_factory=dict)
     local: dict[tuple[object, int], Value] = field(default_factory=dict)
     facts: dict[Symbol, bool] = field(default_factory=dict)
     equal: dict[Value, int] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class State:
             self,
             frames=frames,
             owned=dict(self.owned),
+            outdated=dict(self.outdated),
             local=dict(self.local),
             facts=dict(self.facts),
             equal=dict(self.equal),

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from frame_harness.frame_metadata.orderings import last_reference, new_life
-from frame_harness.frame_metadata.orderings.last_reference import EARLIER, LAST, last_reference_is_blind
+from frame_harness.frame_metadata.orderings.last_reference import (
+    EARLIER,
+    LAST,
+    OVERTAKEN,
+    last_reference_is_blind,
+)
 from frame_harness.frame_metadata.orderings.table import DEC_REF, NEW_EPOCH
 from frame_harness.orderings.events import (
     AccessOp,
@@ -50,7 +55,9 @@ def dropping(count: int, order: MemoryOrder, *behind: MemoryAccess, end: str = "
 
 def compiled(earlier: Sequence[Path], last: Sequence[Path]) -> Compiled:
     function = Function(DEC_REF, FILE, 5, (*earlier, *last))
-    return Compiled({DEC_REF: function}, {EARLIER: tuple(earlier), LAST: tuple(last)}, FILE, {})
+    return Compiled(
+        {DEC_REF: function}, {EARLIER: tuple(earlier), LAST: tuple(last), OVERTAKEN: ()}, FILE, {}
+    )
 
 
 @pytest.mark.parametrize(

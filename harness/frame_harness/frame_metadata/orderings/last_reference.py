@@ -16,8 +16,12 @@ BLIND = (
     "the CPU that drops the last reference may reuse the frame while an earlier holder's writes to it "
     "are still to become visible"
 )
-EARLIER, LAST = "earlier drop", "last drop"
-WALKS = {EARLIER: Walk(DEC_REF, {"refcount": 2}), LAST: Walk(DEC_REF, {"refcount": 1})}
+EARLIER, LAST, OVERTAKEN = "earlier drop", "last drop", "last drop that looked before the earlier one"
+WALKS = {
+    EARLIER: Walk(DEC_REF, {"refcount": 2}),
+    LAST: Walk(DEC_REF, {"refcount": 1}),
+    OVERTAKEN: Walk(DEC_REF, {"refcount": 1}, outdated={"refcount": 2}),
+}
 
 
 def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
@@ -25,27 +29,35 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     function = compiled.functions.get(DEC_REF)
     if function is None or DEC_REF in compiled.unwalked:
         return  # REF-08, or the report, says so already, and nothing is known about this clause
-    blind = last_reference_is_blind(compiled.walks[EARLIER], compiled.walks[LAST])
+    earlier, last = compiled.walks[EARLIER], [*compiled.walks[LAST], *compiled.walks[OVERTAKEN]]
+    blind = last_reference_is_blind(earlier, last)
     if blind is False:
         return
-    drop = next((access for path in compiled.walks[LAST] for access in path if access.is_update), None)
+    scene = _scene(earlier, last) if blind else None
+    ways = last if scene is None else [scene.path]
+    drop = scene.weak if scene is not None else next(map(_drop_of, ways), None)
     got = drop.describe() if drop is not None else "no update of refcount"
     expected = "Release on each drop, Acquire on the way on which the previous value was 1"
     if blind and drop is not None:
-        alone = all(_acquires_after_drop(path) for path in compiled.walks[LAST] if path.returns)
+        alone = all(_acquires_after_drop(path) for path in ways if path.returns)
         got += ": the Acquire after it has no Release to pair with" if alone else ", no Acquire after it"
-    scene = _scene(compiled, drop) if blind else None
     consequence = BLIND if blind else UNKNOWN
     yield violation_at("REF-09", function, drop, "refcount", expected, got, consequence, scene)
 
 
-def _scene(compiled: Compiled, drop: MemoryAccess | None) -> OrderingScene | None:
+def _scene(earlier: Sequence[Path], last: Sequence[Path]) -> OrderingScene | None:
     """The first two ways through both drops that are blind for each other."""
-    for one, two in _ways(compiled.walks[EARLIER], compiled.walks[LAST]):
+    for one, two in _ways(earlier, last):
         trial = _meeting(one, two)
         if trial.shows:
-            return OrderingScene(two, drop, trial)
+            return OrderingScene(two, _drop_of(two), trial)
     return None
+
+
+def _drop_of(path: Path) -> MemoryAccess | None:
+    """The update that takes the reference away, else one that was refused."""
+    updates = [access for access in path if access.is_update]
+    return next((access for access in updates if access.done), updates[0] if updates else None)
 
 
 def _acquires_after_drop(path: Path) -> bool:
