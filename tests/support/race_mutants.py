@@ -341,6 +341,26 @@ PASSED_THROUGH_A_STATIC: dict[str, tuple[tuple[Edit, ...], set[str]]] = {
         ),
         {"ALLOC-02", "ALLOC-04", "ALLOC-09", "ARRAY-06", "ARRAY-08", "GEN-01", "GEN-02", "VT-04"},
     ),
+    "computing": (
+        (
+            (
+                "pub const fn metadata_size_for(ram_size: u64) -> u64 {\n    frames_covering(ram_size) *",
+                "pub fn metadata_size_for(ram_size: u64) -> u64 {\n"
+                f"    let frames = {_through_a_static('FRAMES', 'U64', 'frames_covering(ram_size)')};\n    frames *",
+            ),
+            (
+                "        self == Self::PageTable\n",
+                f"        let so = {_through_a_static('SO', 'U32', 'u32::from(self == Self::PageTable)')};\n"
+                "        so != 0\n",
+            ),
+            (
+                "{ start_address: addr.align_down(PAGE_SIZE) }",
+                "{\n            start_address: PhysAddr::new("
+                f"{_through_a_static('FIRST', 'U64', 'addr.align_down(PAGE_SIZE).as_u64()')}),\n        }}",
+            ),
+        ),
+        {"ARRAY-01", "ALLOC-03", "FRAME-01"},
+    ),
 }
 """By name: the edits, the clauses that are broken then."""
 

@@ -62,7 +62,9 @@ def _slot_commands() -> dict[str, ConsoleCommand]:
     return found
 
 
-NO_SLOT = "computes a value of its operands alone; no slot is near"
+OF_MANY_CALLS = (
+    "compares frames, or walks them, by many calls of functions that have a command each or no name"
+)
 OWN_WALK = (
     "is a walk of the shim's own under the buddy's lock; what it calls of the subject has a command each"
 )
@@ -71,7 +73,7 @@ COMMANDS: dict[str, ConsoleCommand] = {
     **_slot_commands(),
     "slot.vtable_ref": ConsoleCommand({"paddr": ANY_SLOT}, ("vtable_ref",)),
     "slot.try_vtable_ref": ConsoleCommand({"paddr": ANY_SLOT}, ("try_vtable_ref",)),
-    "array.size": ConsoleCommand({"ram": _numbers(around(64))}, ("metadata_size_for",), NO_SLOT),
+    "array.size": ConsoleCommand({"ram": _numbers(around(64))}, ("metadata_size_for",)),
     "array.init": ConsoleCommand(
         {"total_ram": TABLE_SIZES}, ("init_metadata_array",), "fills the table before there is a second CPU"
     ),
@@ -88,7 +90,7 @@ COMMANDS: dict[str, ConsoleCommand] = {
         {"zeroed": frozenset({"0", "1"}), "purpose": PURPOSES}, ("new", "zeroed", "purpose", "allocate")
     ),
     "purpose.zero": ConsoleCommand(
-        {"purpose": PURPOSES | frozenset({"pagetable", "kernel", "user"})}, ("requires_zero",), NO_SLOT
+        {"purpose": PURPOSES | frozenset({"pagetable", "kernel", "user"})}, ("requires_zero",)
     ),
     "release": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}, alone=OWN_WALK),
     "trait.alloc": ConsoleCommand({"order": ORDERS_ASKED_FOR}, alone=OWN_WALK),
@@ -98,8 +100,8 @@ COMMANDS: dict[str, ConsoleCommand] = {
         alone=OWN_WALK,
     ),
     "buddy.free": ConsoleCommand({"paddr": ANY_SLOT, "order": ORDERS}, alone=OWN_WALK),
-    "frame.containing": ConsoleCommand({"addr": ADDRESSES}, ("containing_address",), NO_SLOT),
-    "frame.from_start": ConsoleCommand({"addr": ADDRESSES}, ("from_start_address",), NO_SLOT),
+    "frame.containing": ConsoleCommand({"addr": ADDRESSES}, ("containing_address",)),
+    "frame.from_start": ConsoleCommand({"addr": ADDRESSES}, ("from_start_address",)),
     "frame.range": ConsoleCommand(
         {
             "start": _numbers(start for start, _ in (*frames.ranges(), *frames.last_ranges())),
@@ -107,14 +109,14 @@ COMMANDS: dict[str, ConsoleCommand] = {
             "limit": frozenset(),
         },
         ("range_inclusive",),
-        NO_SLOT,
+        OF_MANY_CALLS,
     ),
     "frame.cmp": ConsoleCommand(
         {
             "a": _numbers(a for a, _ in frames.pairs_of_frames()),
             "b": _numbers(b for _, b in frames.pairs_of_frames()),
         },
-        alone=NO_SLOT,
+        alone=OF_MANY_CALLS,
     ),
 }
 """Every command with an operand that the subject sees."""

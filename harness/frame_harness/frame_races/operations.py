@@ -19,6 +19,7 @@ ALLOCATES: Final = "alloc"
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     # Through the builder; not zeroed, as the zeros are the payload's, not the slot's.
     ALLOCATES: ("new zeroed=0",),
+    "purpose.zero": ("pagetable", "kernel"),
 }
 """Of commands whose usage is no list of numbers."""
 
@@ -43,6 +44,8 @@ VALUES: Final[Mapping[str, tuple[int | str, ...]]] = {
     "gen": (GENERATION, GENERATION + 1),
     "value": (0xA5A5_5A5A, 0),
     "next": (0xA5A5_0000_5A5A_0000, 0),
+    "ram": (0xA5A5_5A5A_1000, 0x5A5A_0000_3001),
+    "addr": (0xA_5A5A_0123, 0x5_A5A5_A000),
     "prev": (0xA5A5_0000_5A5A_0000, 0),
 }
 """By operand, or command and operand; ours: each half of a value differs from what the scenes begin with."""

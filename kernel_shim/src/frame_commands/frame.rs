@@ -2,6 +2,7 @@
 
 use super::operand;
 use crate::memory::subject::PhysFrame;
+use crate::smp::call::subject;
 use shim_parts::command::{failed, Args, Command, CommandError, CommandResult, Reply};
 use shim_parts::PAGE_SIZE;
 
@@ -24,13 +25,13 @@ fn frame(args: &mut Args<'_>) -> Result<PhysFrame, CommandError> {
 
 fn containing(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let address = args.only(operand::paddr)?;
-    reply.hex("paddr", PhysFrame::containing_address(address).start_address);
+    reply.hex("paddr", subject(|| PhysFrame::containing_address(address)).start_address);
     Ok(())
 }
 
 fn from_start(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let address = args.only(operand::paddr)?;
-    let frame = PhysFrame::from_start_address(address).map_err(|()| failed("Err"))?;
+    let frame = subject(|| PhysFrame::from_start_address(address)).map_err(|()| failed("Err"))?;
     reply.hex("paddr", frame.start_address);
     Ok(())
 }
