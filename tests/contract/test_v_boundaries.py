@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ SLOTS = 96
 FRAMES = 1 << 12
 """As many as the record of hooks has room for (kernel_shim/src/memory/hooks.rs): each number of 12 bits."""
 ROOM_ORDER = 7
+PAYLOAD = 0xA5
 HOOKS = {"array.lastref": ("on_last_ref",), "array.unmap": ("on_unmap",)}
 Asked = tuple[str, dict[str, int]]
 """A command with room for the address, and what it must reply."""
@@ -86,9 +88,8 @@ def test_slot_method_on_slots_in_use(bare_kernel: Kernel, method: SlotMethod) ->
 
 @METHODS
 def test_slot_method_on_another_cpu(second_cpu: Kernel, method: SlotMethod) -> None:
-    block = second_cpu.buddy_alloc(ROOM_ORDER, "unmovable")
-    play(second_cpu, method, first_pfn=paddr_to_pfn(block), cases=used_slots(method))
-    second_cpu.buddy_free(block, ROOM_ORDER)
+    with block_of_frames(second_cpu, FRAME_METADATA.path_of(method)) as block:
+        play(second_cpu, method, first_pfn=paddr_to_pfn(block), cases=used_slots(method))
 
 
 @pytest.fixture
@@ -98,12 +99,35 @@ def second_cpu(shared_boot: Boot) -> Iterator[Kernel]:
         yield kernel
 
 
-def used_frames(kernel: Kernel) -> list[tuple[Paddr, SlotValues]]:
-    """Frames whose slots are written, as if a kernel used them; hooks may be called."""
+@contextmanager
+def block_of_frames(kernel: Kernel, function: str) -> Iterator[Paddr]:
+    """Frames that nobody else has; what a function that is given their slots writes into them is its fault."""
+    block = kernel.buddy_alloc(ROOM_ORDER, "unmovable")
+    payload = kernel.payload(block, frames=1 << ROOM_ORDER)
+    payload[:] = PAYLOAD
+    yield block
+    spoilt = np.flatnonzero(payload != PAYLOAD)
+    if spoilt.size:
+        raise OtherClauseViolated(
+            "FREE-01", f"bytes of the frame after {function}, which is about its slot",
+            expected=f"{PAYLOAD:#x}", got=f"{int(payload[spoilt[0]]):#x}", field="payload", function=function,
+            frame=Paddr(block + int(spoilt[0]) // C.page_size * C.page_size),
+        )  # fmt: skip
+    kernel.buddy_free(block, ROOM_ORDER)
+
+
+def used_frames(kernel: Kernel, first_pfn: int, n_frames: int) -> list[tuple[Paddr, SlotValues]]:
+    """Frames whose slots are written, as if a kernel used them; hooks may be called.
+
+    Half of them have a vtable, each the number of another CPU.
+    """
     rng, vtable = random.Random(SLOTS), kernel.vtable("both")
-    slots = [used_slot(rng) | {"vtable": vtable if rng.randrange(8) else 0} for _ in range(FRAMES)]
-    write_slots(kernel.slots()[:FRAMES], [Case(slot, (), ()) for slot in slots], META_SLOT)
-    return [(Paddr(pfn * C.page_size), slot) for pfn, slot in enumerate(slots)]
+    slots = [used_slot(rng) | {"vtable": vtable if rng.randrange(8) else 0} for _ in range(n_frames)]
+    for cpu, slot in enumerate(slots[: n_frames // 2]):
+        slot |= {"vtable": vtable, "meta_aux": slot["meta_aux"] & 0xFFFF_0000 | cpu}
+    table = kernel.slots()[first_pfn : first_pfn + n_frames]
+    write_slots(table, [Case(slot, (), ()) for slot in slots], META_SLOT)
+    return [(Paddr((first_pfn + index) * C.page_size), slot) for index, slot in enumerate(slots)]
 
 
 def snapshots(slot: SlotValues) -> Iterator[Asked]:
@@ -128,23 +152,24 @@ def unmapped(_: SlotValues) -> Iterator[Asked]:
 
 
 def changed_slot(
-    before: np.ndarray, after: np.ndarray, asked: Sequence[tuple[str, Paddr]]
+    before: np.ndarray, after: np.ndarray, asked: Sequence[tuple[str, Paddr]], first_pfn: int
 ) -> OtherClauseViolated:
     """The first field that changed, where nothing may; of several functions none can be named."""
-    pfn = int(np.flatnonzero(before != after)[0])
-    commands = {line.split()[0] for line, paddr in asked if paddr // C.page_size == pfn}
-    names = [name for name in META_SLOT.widths if before[name][pfn] != after[name][pfn]]
+    index = int(np.flatnonzero(before != after)[0])
+    frame = Paddr((first_pfn + index) * C.page_size)
+    commands = {line.split()[0] for line, paddr in asked if paddr == frame}
+    names = [name for name in META_SLOT.widths if before[name][index] != after[name][index]]
     field = names[0] if names else ""
-    expected, got = ((f"{int(table[field][pfn]):#x}" if field else "others") for table in (before, after))
+    expected, got = ((f"{int(table[field][index]):#x}" if field else "others") for table in (before, after))
     what = f"{field or 'reserved bytes'} of a slot after {' and '.join(sorted(commands))}, which only ask"
     function = FUNCTIONS.named_by(*commands) if len(commands) == 1 else ""
     return OtherClauseViolated(
-        "LAYOUT-07", what, expected=expected, got=got, frame=Paddr(pfn * C.page_size), field=field,
+        "LAYOUT-07", what, expected=expected, got=got, frame=frame, field=field,
         function=function,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+QUESTIONS = pytest.mark.parametrize(
     "questions",
     [
         pytest.param(questions, id=questions.__name__, marks=pytest.mark.clause(clause, at=at))
@@ -157,31 +182,45 @@ def changed_slot(
         )
     ],
 )
-def test_functions_of_an_address_on_slots_in_use(
-    bare_kernel: Kernel, questions: Callable[[SlotValues], Iterator[Asked]]
-) -> None:
+Questions = Callable[[SlotValues], Iterator[Asked]]
+
+
+@QUESTIONS
+def test_functions_of_an_address_on_slots_in_use(bare_kernel: Kernel, questions: Questions) -> None:
     """Each looks at its own field alone, and leaves the slot as it is."""
-    kept = bare_kernel.slots()[:FRAMES].copy()
-    bare_kernel.call("vt.clear")
+    expect_answers(bare_kernel, questions, 0, FRAMES)
+
+
+@QUESTIONS
+def test_functions_of_an_address_on_another_cpu(second_cpu: Kernel, questions: Questions) -> None:
+    line, _ = next(questions(used_slot(random.Random(0))))
+    with block_of_frames(second_cpu, FUNCTIONS.named_by(line.split()[0])) as block:
+        expect_answers(second_cpu, questions, paddr_to_pfn(block), 1 << ROOM_ORDER)
+
+
+def expect_answers(kernel: Kernel, questions: Questions, first_pfn: int, n_frames: int) -> None:
+    table = kernel.slots()[first_pfn : first_pfn + n_frames]
+    kept = table.copy()
+    kernel.call("vt.clear")
     try:
         asked = [
             (line.format(f"{paddr:#x}"), paddr, slot, wanted)
-            for paddr, slot in used_frames(bare_kernel)
+            for paddr, slot in used_frames(kernel, first_pfn, n_frames)
             for line, wanted in questions(slot)
         ]
-        before = bare_kernel.slots()[:FRAMES].copy()
-        replies = outcomes(bare_kernel, [line for line, *_ in asked])
-        after = bare_kernel.slots()[:FRAMES].copy()
+        before = table.copy()
+        replies = outcomes(kernel, [line for line, *_ in asked])
+        after = table.copy()
     finally:
-        bare_kernel.slots()[:FRAMES] = kept
+        table[:] = kept
     for index, ((line, paddr, slot, wanted), reply) in enumerate(zip(asked, replies, strict=True)):
         got = {key: reply[key] for key in wanted} if reply.status == "ok" else reply.shown
         if got != wanted:
-            tell(bare_kernel, replies, index)
+            tell(kernel, replies, index)
         expect(f"`{line}` on a slot with {slot}", got, wanted, frame=paddr)
     if (before != after).any():
-        raise changed_slot(before, after, [(line, paddr) for line, paddr, *_ in asked])
+        raise changed_slot(before, after, [(line, paddr) for line, paddr, *_ in asked], first_pfn)
     due = [
         (hook, at) for line, at, slot, _ in asked if slot["vtable"] for hook in HOOKS.get(line.split()[0], ())
     ]
-    expect_hooks(bare_kernel, "hooks that were called", due)
+    expect_hooks(kernel, "hooks that were called", due)
