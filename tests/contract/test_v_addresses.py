@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
+from frame_harness.concurrency.elsewhere import programs_on
 from frame_harness.contract.boundaries import around, one_bit_off
 from frame_harness.frame_guest.hooks import expect_hooks
-from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata import frame_values as values
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import FUNCTIONS
@@ -395,15 +396,14 @@ def frames_between(start: int, end: int) -> dict[str, int]:
     return {"count": count, "one_by_one": 1, "then_none": 1, "alike": 1, **edges}
 
 
+def expect_ranges(kernel: Kernel, tried: Sequence[tuple[int, int]]) -> None:
+    wanted = [frames_between(*ends) for ends in tried]
+    expect_each(kernel, ask(kernel, "frame.range", tried), wanted, ranges=tried)
+
+
 @pytest.mark.clause("FRAME-02", at="PhysFrame::range_inclusive")
 def test_range_at_each_boundary(bare_kernel: Kernel) -> None:
-    tried = list(values.ranges())
-    expect_each(
-        bare_kernel,
-        ask(bare_kernel, "frame.range", tried),
-        [frames_between(*ends) for ends in tried],
-        ranges=tried,
-    )
+    expect_ranges(bare_kernel, list(values.ranges()))
 
 
 @pytest.mark.clause("FRAME-02", at="PhysFrame::range_inclusive")
@@ -416,13 +416,7 @@ def test_range_that_is_long_in_any_number_of_bits_goes_on(bare_kernel: Kernel) -
 
 @pytest.mark.clause("FRAME-03", at="FrameRangeInclusive::next")
 def test_range_up_to_the_last_frame_of_all(bare_kernel: Kernel) -> None:
-    tried = values.last_ranges()
-    expect_each(
-        bare_kernel,
-        ask(bare_kernel, "frame.range", tried),
-        [frames_between(*ends) for ends in tried],
-        ranges=tried,
-    )
+    expect_ranges(bare_kernel, values.last_ranges())
 
 
 @pytest.mark.clause("FRAME-04")
@@ -430,3 +424,24 @@ def test_frames_that_differ_in_one_bit_are_told_apart(bare_kernel: Kernel) -> No
     pairs = values.pairs_of_frames()
     wanted = [{"ord": (a > b) - (a < b), "eq": int(a == b), "alike": 1} for a, b in pairs]
     expect_each(bare_kernel, ask(bare_kernel, "frame.cmp", pairs), wanted)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=at, marks=pytest.mark.clause(clause, at=at))
+        for check, clause, at in (
+            (test_size_of_the_table_at_the_boundaries, "ARRAY-01", "metadata_size_for"),
+            (test_no_address_behind_the_table_has_a_slot, "ARRAY-07", "get_meta_slot"),
+            (test_frame_that_contains_each_boundary_address, "FRAME-01", "PhysFrame::containing_address"),
+            (test_frame_that_starts_at_each_boundary_address, "FRAME-01", "PhysFrame::from_start_address"),
+            (test_range_at_each_boundary, "FRAME-02", "PhysFrame::range_inclusive"),
+            (test_frames_that_differ_in_one_bit_are_told_apart, "FRAME-04", "PhysFrame"),
+        )
+    ],
+)
+def test_functions_of_their_operands_alone_on_another_cpu(
+    shared_boot: Boot, check: Callable[[Kernel], None]
+) -> None:
+    with programs_on(shared_boot(cpus=2), 1) as kernel:
+        check(kernel)
