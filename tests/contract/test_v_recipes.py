@@ -33,6 +33,8 @@ pytestmark = pytest.mark.one_machine
 ROOM_ORDER = 8
 """Of the block whose frames are offered; the buddy's log holds as many requests."""
 ROOM = 1 << ROOM_ORDER
+WIDE_ORDER = 10
+"""Of a block whose frames are all offered: where a frame lies decides nothing, at a border or at none."""
 HIGH = 4 << 30
 FLAGS = (
     *(C.flag_cow, C.flag_dll, C.flag_anonymous, C.flag_allocated, C.flag_free, C.flag_kernel, C.flag_user),
@@ -290,12 +292,18 @@ def test_each_purpose_begins_its_life_on_another_cpu(second_cpu: Kernel, promise
 
 
 def expect_refusals(kernel: Kernel, clause: str, *, high: bool) -> None:
-    """Offer frames in use, one to each recipe: refused by name, and left to their holders."""
-    rng, block, recipes = random.Random(clause), block_of(kernel, high=high), list(builder_calls())
+    """Offer frames in use, one to each recipe."""
+    block = block_of(kernel, high=high)
+    expect_refused(kernel, clause, block, list(builder_calls()))
+    give_back(kernel, block, high=high)
+
+
+def expect_refused(kernel: Kernel, clause: str, block: Paddr, recipes: Sequence[Recipe]) -> None:
+    """Each frame is refused by name, and left to its holder."""
+    rng = random.Random(f"{clause} {block}")
     counts = list(itertools.islice(itertools.cycle(COUNTS_IN_USE), len(recipes)))
     lives = [earlier_life(rng, refcount=count) for count in counts]
     seen = offered(kernel, block, recipes, lives)
-    give_back(kernel, block, high=high)
     for index, life in enumerate(lives):
         frame, after = seen.frame(index), seen.slots[index]
         about = f"`{seen.replies[index].request}` of a frame in use with {shown(life)}"
@@ -313,7 +321,11 @@ def expect_refusals(kernel: Kernel, clause: str, *, high: bool) -> None:
 
 @of_clauses("ALLOC-10", "ALLOC-15")
 def test_no_recipe_gets_or_spoils_a_frame_in_use(shared_kernel: Kernel, promise: str) -> None:
-    expect_refusals(shared_kernel, promise, high=False)
+    block, recipes = shared_kernel.buddy_alloc(WIDE_ORDER, "unmovable"), itertools.cycle(builder_calls())
+    for first in range(0, 1 << WIDE_ORDER, ROOM):
+        part = Paddr(block + first * PAGE_SIZE)
+        expect_refused(shared_kernel, promise, part, list(itertools.islice(recipes, ROOM)))
+    shared_kernel.buddy_free(block, WIDE_ORDER)
 
 
 @of_clauses("ALLOC-10", "ALLOC-15")
