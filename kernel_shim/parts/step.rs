@@ -36,6 +36,7 @@ operations! {
     Alloc "alloc" "allocate for the kernel, not zeroed",
     AllocUser "alloc.user" "allocate for a user, not zeroed",
     AllocZeroed "alloc.zeroed" "allocate for the kernel, zeroed",
+    AllocTable "alloc.table" "allocate for a page table, zeroed",
     AllocCustom "alloc.custom" "allocate with these flags, not zeroed",
     Hook "hook" "register hooks for the frame allocated last",
     Clean "clean" "expect the last word of the frame allocated last to be zero, then make it ones",

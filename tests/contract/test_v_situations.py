@@ -236,25 +236,27 @@ def test_each_of_many_lives_is_like_the_first(shared_kernel: Kernel) -> None:
 
 
 @pytest.mark.level("sequence")
-@pytest.mark.clause("VT-05")
-def test_each_of_many_lives_ends_with_its_hooks(shared_kernel: Kernel) -> None:
+@pytest.mark.clause("VT-05", "ALLOC-02")
+def test_each_of_many_lives_of_users_ends_with_its_hooks(shared_kernel: Kernel) -> None:
     memory = FrameMemory(shared_kernel)
     frames = memory.take(1)
-    done = many_lives(shared_kernel, frames, ("alloc", "hook", "drop"))
+    flagged = f"flagged={USER | ALLOCATED | MOVABLE:#x}"
+    done = many_lives(shared_kernel, frames, ("alloc.user", flagged, "hook", "drop"))
     for hook in ("on_last_ref", "on_unmap"):
-        expect(f"calls of {hook}", done[hook], done["allocated"], function=f"invoke_vtable_{hook}")
+        what, function = f"calls of {hook}", f"invoke_vtable_{hook}"
+        expect(what, done[hook], done["allocated"], function=function, clause="VT-05")
     memory.give_back(frames)
 
 
 @pytest.mark.level("sequence")
-@pytest.mark.clause("GEN-02", at=ALLOCATE)
-def test_each_of_many_lives_has_a_generation_of_its_own(shared_kernel: Kernel) -> None:
+@pytest.mark.clause("GEN-02", "ALLOC-04", at=ALLOCATE)
+def test_each_of_many_lives_of_page_tables_has_a_generation_of_its_own(shared_kernel: Kernel) -> None:
     memory = FrameMemory(shared_kernel)
     frames = memory.take(1)
     before = shared_kernel.slots()["generation"].copy()
-    begun = many_lives(shared_kernel, frames, ("alloc", "drop"))["allocated"]
+    begun = many_lives(shared_kernel, frames, ("alloc.table", "clean", "drop"))["allocated"]
     growth = growth_of(before, shared_kernel.slots()["generation"])
-    expect("generations that began", growth, begun, field="generation")
+    expect("generations that began", growth, begun, field="generation", clause="GEN-02")
     memory.give_back(frames)
 
 
@@ -273,7 +275,7 @@ def many_lives(kernel: Kernel, frames: Sequence[Paddr], life: tuple[str, ...]) -
 def wrong_life(first: OpViolation, number: int) -> OtherClauseViolated:
     """A step of a life that found a wrong payload, a wrong reference, or what another owner left."""
     clause, function = {
-        "clean": ("ALLOC-04", ALLOCATE), "drop": ("REF-01", "MetaSlot::dec_ref")
+        "clean": ("ALLOC-04", ALLOCATE), "flagged": ("ALLOC-02", ALLOCATE), "drop": ("REF-01", "MetaSlot::dec_ref")
     }.get(first.op, ("ALLOC-09", ALLOCATE))  # fmt: skip
     if first.op == "drop" and first.expected == HOOKS_CALLED:
         calls = {"on_last_ref": first.got >> 32, "on_unmap": first.got & 0xFFFF_FFFF}

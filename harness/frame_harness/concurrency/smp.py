@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from frame_harness.guest.booted import BootedGuest
 
 OPERATIONS: Final = (
-    "inc", "dec", "claim", "own", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.custom", "hook",
+    "inc", "dec", "claim", "own", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.table", "alloc.custom", "hook",
     "clean", "flagged", "drop", "churn", "poison", "or", "andnot", "has", "hasnot", "heal", "look", "life",
     "barrier", "tally", "nothing", "panic", "fault", "call",
 )  # fmt: skip

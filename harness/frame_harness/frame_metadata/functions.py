@@ -91,6 +91,7 @@ _OF_STEP: Final[Mapping[str, tuple[str, ...]]] = {
     "alloc": _ALLOCATION,
     "alloc.user": _ALLOCATION,
     "alloc.zeroed": _ALLOCATION,
+    "alloc.table": _ALLOCATION,
     "alloc.custom": _ALLOCATION,
     "hook": ("MetaSlot::set_vtable_bits",),
     "flagged": ("MetaSlot::get_flags",),

@@ -171,6 +171,7 @@ _BY_STEP: Final[Mapping[str, tuple[str, ...]]] = {
     "alloc": ("MetaSlot.meta_aux",),
     "alloc.user": ("MetaSlot.meta_aux",),
     "alloc.zeroed": ("MetaSlot.meta_aux",),
+    "alloc.table": ("MetaSlot.meta_aux",),
     "alloc.custom": ("MetaSlot.meta_aux",),
     "hook": ("MetaSlot::set_vtable_bits",),
     "drop": ("MetaSlot.meta_aux",),

@@ -50,6 +50,7 @@ impl Context {
             Op::Alloc => self.allocate(FramePurpose::KernelData, false),
             Op::AllocUser => self.allocate(FramePurpose::UserData, false),
             Op::AllocZeroed => self.allocate(FramePurpose::KernelData, true),
+            Op::AllocTable => self.allocate(FramePurpose::PageTable, true),
             Op::AllocCustom => self.allocate(FramePurpose::Custom(value as u32), false),
             Op::Hook => {
                 self.held.hook_if_frame(hooks_address());
