@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
-from frame_harness.concurrency.elsewhere import programs_on
+from frame_harness.concurrency.elsewhere import OTHERS, WITH_OTHERS, programs_on
 from frame_harness.contract.boundaries import around, one_bit_off
 from frame_harness.frame_guest.hooks import expect_hooks
 from frame_harness.frame_guest.kernel import Boot, Kernel
@@ -443,5 +443,5 @@ def test_frames_that_differ_in_one_bit_are_told_apart(bare_kernel: Kernel) -> No
 def test_functions_of_their_operands_alone_on_another_cpu(
     shared_boot: Boot, check: Callable[[Kernel], None]
 ) -> None:
-    with programs_on(shared_boot(cpus=2), 1) as kernel:
+    with programs_on(shared_boot(cpus=WITH_OTHERS), *OTHERS) as kernel:
         check(kernel)

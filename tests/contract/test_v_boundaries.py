@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr, paddr_to_pfn
-from frame_harness.concurrency.elsewhere import programs_on
+from frame_harness.concurrency.elsewhere import OTHERS, WITH_OTHERS, programs_on
 from frame_harness.contract.methods import Case, SlotMethod, SlotValues
 from frame_harness.frame_guest.hooks import expect_hooks
 from frame_harness.frame_guest.kernel import Boot, Kernel
@@ -87,15 +87,15 @@ def test_slot_method_on_slots_in_use(bare_kernel: Kernel, method: SlotMethod) ->
 
 
 @METHODS
-def test_slot_method_on_another_cpu(second_cpu: Kernel, method: SlotMethod) -> None:
-    with block_of_frames(second_cpu, FRAME_METADATA.path_of(method)) as block:
-        play(second_cpu, method, first_pfn=paddr_to_pfn(block), cases=used_slots(method))
+def test_slot_method_on_another_cpu(other_cpus: Kernel, method: SlotMethod) -> None:
+    with block_of_frames(other_cpus, FRAME_METADATA.path_of(method)) as block:
+        play(other_cpus, method, first_pfn=paddr_to_pfn(block), cases=used_slots(method))
 
 
 @pytest.fixture
-def second_cpu(shared_boot: Boot) -> Iterator[Kernel]:
-    """A guest whose programs run on its second CPU, which has no part in anything else."""
-    with programs_on(shared_boot(cpus=2), 1) as kernel:
+def other_cpus(shared_boot: Boot) -> Iterator[Kernel]:
+    """A guest whose programs run on its other CPUs, which have no part in anything else."""
+    with programs_on(shared_boot(cpus=WITH_OTHERS), *OTHERS) as kernel:
         yield kernel
 
 
@@ -192,10 +192,10 @@ def test_functions_of_an_address_on_slots_in_use(bare_kernel: Kernel, questions:
 
 
 @QUESTIONS
-def test_functions_of_an_address_on_another_cpu(second_cpu: Kernel, questions: Questions) -> None:
+def test_functions_of_an_address_on_another_cpu(other_cpus: Kernel, questions: Questions) -> None:
     line, _ = next(questions(used_slot(random.Random(0))))
-    with block_of_frames(second_cpu, FUNCTIONS.named_by(line.split()[0])) as block:
-        expect_answers(second_cpu, questions, paddr_to_pfn(block), 1 << ROOM_ORDER)
+    with block_of_frames(other_cpus, FUNCTIONS.named_by(line.split()[0])) as block:
+        expect_answers(other_cpus, questions, paddr_to_pfn(block), 1 << ROOM_ORDER)
 
 
 def expect_answers(kernel: Kernel, questions: Questions, first_pfn: int, n_frames: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import PAGE_SIZE, Paddr, paddr_to_pfn
-from frame_harness.concurrency.elsewhere import programs_on
+from frame_harness.concurrency.elsewhere import OTHERS, WITH_OTHERS, programs_on
 from frame_harness.contract.methods import Case, SlotValues
 from frame_harness.frame_guest.expecting import expect_refusal
 from frame_harness.frame_guest.kernel import Boot, Kernel
@@ -280,15 +280,15 @@ def test_each_purpose_begins_its_life_behind_the_pci_hole(shared_kernel: Kernel,
 
 
 @pytest.fixture
-def second_cpu(shared_boot: Boot) -> Iterator[Kernel]:
-    """A guest whose programs run on its second CPU, which has no part in anything else."""
-    with programs_on(shared_boot(cpus=2), 1) as kernel:
+def other_cpus(shared_boot: Boot) -> Iterator[Kernel]:
+    """A guest whose programs run on its other CPUs, which have no part in anything else."""
+    with programs_on(shared_boot(cpus=WITH_OTHERS), *OTHERS) as kernel:
         yield kernel
 
 
 @of_clauses(*FIELDS, *PAYLOADS, "ALLOC-08")
-def test_each_purpose_begins_its_life_on_another_cpu(second_cpu: Kernel, promise: str) -> None:
-    expect_each_new_life(second_cpu, promise, plain_recipes(), high=False)
+def test_each_purpose_begins_its_life_on_another_cpu(other_cpus: Kernel, promise: str) -> None:
+    expect_each_new_life(other_cpus, promise, plain_recipes(), high=False)
 
 
 def expect_refusals(kernel: Kernel, clause: str, *, high: bool) -> None:
@@ -329,8 +329,8 @@ def test_no_recipe_gets_or_spoils_a_frame_in_use(shared_kernel: Kernel, promise:
 
 
 @of_clauses("ALLOC-10", "ALLOC-15")
-def test_no_recipe_gets_or_spoils_a_frame_in_use_on_another_cpu(second_cpu: Kernel, promise: str) -> None:
-    expect_refusals(second_cpu, promise, high=False)
+def test_no_recipe_gets_or_spoils_a_frame_in_use_on_another_cpu(other_cpus: Kernel, promise: str) -> None:
+    expect_refusals(other_cpus, promise, high=False)
 
 
 @of_clauses("ALLOC-10", "ALLOC-15")
@@ -380,7 +380,7 @@ def test_no_recipe_heals_a_frame(kernel: Kernel) -> None:
 
 @pytest.mark.clause("GUARD-08", at=ALLOCATE)
 def test_no_recipe_heals_a_frame_on_another_cpu(boot: Boot) -> None:
-    with programs_on(boot(cpus=2), 1) as kernel:
+    with programs_on(boot(cpus=WITH_OTHERS), *OTHERS) as kernel:
         expect_passed_over(kernel, high=False)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from frame_harness.base.errors import ProtocolError
 from frame_harness.base.units import Paddr
-from frame_harness.concurrency.elsewhere import ProgramElsewhere, programs_on
+from frame_harness.concurrency.elsewhere import OTHERS, WITH_OTHERS, ProgramElsewhere, programs_on
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
@@ -54,13 +54,21 @@ def test_a_reply_says_on_which_cpu_its_command_ran(kernel: Kernel) -> None:
     assert drained.request == "buddy.drain"
 
 
+def test_each_of_several_cpus_carries_out_a_part_that_keeps_pairs_together() -> None:
+    image = build(frame_module(), "release")
+    with Kernel.boot(image, load_machine("microvm"), cpus=WITH_OTHERS) as kernel:
+        program = ProgramElsewhere(kernel, *OTHERS)
+        requests = [one.request for one in program.run([Ask("buddy.drain")] * 5).replies]
+    assert requests == [f"buddy.drain (on CPU {cpu})" for cpu in (1, 1, 2, 2, 3)]
+
+
 def test_an_end_of_a_program_that_is_no_success_is_never_its_replies(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = ProgramElsewhere(kernel, 1)
     # What the CPU answered last stays there.
     monkeypatch.setattr(Cpus, "run", lambda *_: kernel.commands.extend(["smp.job", "smp.run"]))
-    program._answer[:5] = np.frombuffer(b"panic", np.uint8)
+    Cpus(kernel).table["cpus"][1]["answer"][:5] = np.frombuffer(b"panic", np.uint8)
     with pytest.raises(ProtocolError, match="its end on CPU 1"):
         program.run([Ask("buddy.drain")])
 
