@@ -1,4 +1,4 @@
-"""Bugs at frames that lie at no border, values kept of an earlier table, refusals without their reason."""
+"""Bugs at frames at no border, of values kept of a table, of refusals, of some CPUs, of bytes that are nobody's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ DEFAULTS = "        Self { zeroed: true, purpose: FramePurpose::KernelData }\n"
 IS_IN_USE = 'refcount is {found:#x}: in use", frame.start_address)'
 GET_META = "pub fn get_meta(phys: PhysAddr) -> &'static MetaSlot {\n    get_meta_slot(phys)\n"
 BASE = "METADATA_BASE_VIRT.load(Acquire)"
+CPU = "(core::arch::x86_64::__cpuid(1).ebx >> 24)"
+ZEROES = "if self.zeroed || self.purpose.requires_zero() {"
 
 SCATTERED = [
     mutant(
@@ -128,7 +130,110 @@ SAID = [
     ),
 ]
 
-HIDDEN = [*SCATTERED, *REMEMBERED, *SAID]
+OF_SOME_CPUS = [
+    mutant(
+        "the third CPU zeroes nothing",
+        "ALLOC-04",
+        (ZEROES, f"if {CPU} != 2 && (self.zeroed || self.purpose.requires_zero()) {{"),
+        where="another_cpu",
+    ),
+    mutant(
+        "the fourth CPU begins two lives at once",
+        "GEN-01",
+        (
+            "        self.generation.fetch_add(1, Release);\n",
+            f"        self.generation.fetch_add(1 + u32::from({CPU} == 3), Release);\n",
+        ),
+        where="another_cpu",
+    ),
+    mutant(
+        "the second CPU finds no poison in a block",
+        "GUARD-06",
+        (f"{BASE} == 0 {{\n        return false;", f"{BASE} == 0 || {CPU} == 1 {{\n        return false;"),
+        where="another_cpu",
+    ),
+    mutant(
+        "the second CPU takes any address for that of a frame",
+        "FRAME-01",
+        (
+            "{ start_address: addr.align_down(PAGE_SIZE) }",
+            f"{{ start_address: if {CPU} == 1 {{ addr }} else {{ addr.align_down(PAGE_SIZE) }} }}",
+        ),
+        where="another_cpu",
+    ),
+    mutant(
+        "frames of the sixth CPU go without their hook",
+        "VT-04",
+        (
+            "get_meta(phys).vtable_ref().on_last_ref {\n",
+            "get_meta(phys)\n        .vtable_ref()\n        .on_last_ref\n"
+            "        .filter(|_| get_meta(phys).meta_aux_load() & 0xffff != 5)\n    {\n",
+        ),
+        where="slots_in_use",
+    ),
+]
+
+# Bytes that are nobody's to write, and what only the 65536th user or page table brings to light.
+WRITTEN = [
+    mutant(
+        "a mark writes into its frame",
+        "FREE-01",
+        (
+            "        self.flags.fetch_or(frame_flags::POISONED, AcqRel);\n",
+            "        self.flags.fetch_or(frame_flags::POISONED, AcqRel);\n"
+            "        let at = (ptr::from_ref(self).addr() as u64).wrapping_sub(METADATA_BASE_VIRT.load(Acquire));\n"
+            "        if at >> 18 != 0 && at / 64 < METADATA_FRAME_COUNT.load(Acquire) {\n"
+            "            unsafe { (phys_to_virt(at / 64 * PAGE_SIZE) as *mut u64).write(at) }\n        }\n",
+        ),
+        where="heals or mark_poisoned and another_cpu",
+    ),
+    mutant(
+        "poisoned frames are zeroed, too",
+        "FREE-01",
+        (
+            "the guard alone remembers.\n",
+            "the guard alone remembers.\n            zero_payload(frame);\n",
+        ),
+        where="heals or no_recipe_heals",
+    ),
+    mutant(
+        "some frames are zeroed though they are in use",
+        "ALLOC-15",
+        (
+            "            refuse_claim(frame, found)\n        }\n        if slot",
+            "            if frame.start_address.as_u64() / PAGE_SIZE & 0x3ff == 0x2aa {\n"
+            "                zero_payload(frame)\n            }\n"
+            "            refuse_claim(frame, found)\n        }\n        if slot",
+        ),
+        where="no_recipe_gets",
+    ),
+    mutant(
+        "one of 65536 page tables is not zeroed",
+        "ALLOC-04",
+        (
+            ZEROES,
+            "static TABLES: atomic::AtomicU16 = atomic::AtomicU16::new(0);\n"
+            "        let is_table = self.purpose.requires_zero();\n"
+            "        let skipped = is_table && TABLES.fetch_add(1, Relaxed) == u16::MAX;\n"
+            "        if !skipped && (self.zeroed || is_table) {",
+        ),
+        where="many_lives",
+    ),
+    mutant(
+        "one of 65536 users' frames may not move",
+        "ALLOC-02",
+        (
+            "        slot.set_flags(self.purpose.flags());\n",
+            "        static USERS: atomic::AtomicU16 = atomic::AtomicU16::new(0);\n"
+            "        let is_user = self.purpose == FramePurpose::UserData;\n"
+            "        let stays = is_user && USERS.fetch_add(1, Relaxed) == u16::MAX;\n"
+            "        slot.set_flags(self.purpose.flags() & !(u32::from(stays) << 13));\n",
+        ),
+        where="many_lives",
+    ),
+]
+
+HIDDEN = [*SCATTERED, *REMEMBERED, *SAID, *OF_SOME_CPUS, *WRITTEN]
 
 # Poison that comes between look and claim: the frame goes back, and no other one is asked for.
 GIVES_UP_BEHIND_POISON: tuple[Edit, ...] = (
