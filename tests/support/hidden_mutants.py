@@ -217,7 +217,7 @@ WRITTEN = [
             "        let skipped = is_table && TABLES.fetch_add(1, Relaxed) == u16::MAX;\n"
             "        if !skipped && (self.zeroed || is_table) {",
         ),
-        where="many_lives",
+        where="many_lives or each_of_many_lives",
     ),
     mutant(
         "one of 65536 users' frames may not move",
@@ -229,7 +229,7 @@ WRITTEN = [
             "        let stays = is_user && USERS.fetch_add(1, Relaxed) == u16::MAX;\n"
             "        slot.set_flags(self.purpose.flags() & !(u32::from(stays) << 13));\n",
         ),
-        where="many_lives",
+        where="many_lives or each_of_many_lives",
     ),
 ]
 
