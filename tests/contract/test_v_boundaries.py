@@ -101,7 +101,7 @@ def other_cpus(shared_boot: Boot) -> Iterator[Kernel]:
 
 @contextmanager
 def block_of_frames(kernel: Kernel, function: str) -> Iterator[Paddr]:
-    """Frames that nobody else has; what a function that is given their slots writes into them is its fault."""
+    """Frames that nobody else has: what is written into them is the fault of who is given their slots."""
     block = kernel.buddy_alloc(ROOM_ORDER, "unmovable")
     payload = kernel.payload(block, frames=1 << ROOM_ORDER)
     payload[:] = PAYLOAD

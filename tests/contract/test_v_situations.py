@@ -274,7 +274,8 @@ def many_lives(kernel: Kernel, frames: Sequence[Paddr], life: tuple[str, ...]) -
 def wrong_life(first: OpViolation, number: int) -> OtherClauseViolated:
     """A step of a life that found a wrong payload, a wrong reference, or what another owner left."""
     clause, function = {
-        "clean": ("ALLOC-04", ALLOCATE), "flagged": ("ALLOC-02", ALLOCATE), "drop": ("REF-01", "MetaSlot::dec_ref")
+        "clean": ("ALLOC-04", ALLOCATE), "flagged": ("ALLOC-02", ALLOCATE),
+        "drop": ("REF-01", "MetaSlot::dec_ref"),
     }.get(first.op, ("ALLOC-09", ALLOCATE))  # fmt: skip
     if first.op == "drop" and first.expected == HOOKS_CALLED:
         calls = {"on_last_ref": first.got >> 32, "on_unmap": first.got & 0xFFFF_FFFF}

@@ -1,4 +1,4 @@
-"""Bugs at frames at no border, of values kept of a table, of refusals, of some CPUs, of bytes that are nobody's."""
+"""Bugs of frames at no border, of kept values, of refusals, of some CPUs, of bytes that are nobody's."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ WRITTEN = [
         (
             "        self.flags.fetch_or(frame_flags::POISONED, AcqRel);\n",
             "        self.flags.fetch_or(frame_flags::POISONED, AcqRel);\n"
-            "        let at = (ptr::from_ref(self).addr() as u64).wrapping_sub(METADATA_BASE_VIRT.load(Acquire));\n"
+            f"        let at = (ptr::from_ref(self).addr() as u64).wrapping_sub({BASE});\n"
             "        if at >> 18 != 0 && at / 64 < METADATA_FRAME_COUNT.load(Acquire) {\n"
             "            unsafe { (phys_to_virt(at / 64 * PAGE_SIZE) as *mut u64).write(at) }\n        }\n",
         ),

@@ -346,7 +346,8 @@ PASSED_THROUGH_A_STATIC: dict[str, tuple[tuple[Edit, ...], set[str]]] = {
             (
                 "pub const fn metadata_size_for(ram_size: u64) -> u64 {\n    frames_covering(ram_size) *",
                 "pub fn metadata_size_for(ram_size: u64) -> u64 {\n"
-                f"    let frames = {_through_a_static('FRAMES', 'U64', 'frames_covering(ram_size)')};\n    frames *",
+                f"    let frames = {_through_a_static('FRAMES', 'U64', 'frames_covering(ram_size)')};\n"
+                "    frames *",
             ),
             (
                 "        self == Self::PageTable\n",

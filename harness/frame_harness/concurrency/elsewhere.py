@@ -20,7 +20,7 @@ from frame_harness.guest.reply import Reply
 
 G = TypeVar("G", bound=ProgrammedGuest)
 OTHERS: Final = (1, 2, 3)
-"""CPUs that a check takes part by part: what one of them alone does wrong is seen with few CPUs in a guest."""
+"""CPUs that a check takes part by part, so that what one of them alone does wrong is seen."""
 WITH_OTHERS: Final = len(OTHERS) + 1
 _SHOWN = 80
 
@@ -28,7 +28,7 @@ _SHOWN = 80
 class ProgramElsewhere(Program):
     """The room for programs in a guest's RAM, whose commands other CPUs run; the first one waits for them.
 
-    Each CPU has a part of the commands, of an even number: they come in pairs, such as an offer and what is offered.
+    Each CPU has an even number of commands: they may come in pairs, such as an offer and an allocation.
     """
 
     def __init__(self, kernel: BootedGuest, *cpus: int) -> None:
@@ -44,9 +44,10 @@ class ProgramElsewhere(Program):
         """Do as any program does; each reply says on which CPU its command ran."""
         size = max(2 * -(-len(asks) // (2 * len(self._on))), 2)
         replies, seen = list[Reply](), b""
-        for self._cpu, self._earlier in zip(self._on, range(0, len(asks), size), strict=False):
-            ran = super().run(asks[self._earlier : self._earlier + size])
-            where = f" (on CPU {self._cpu})"
+        for cpu, earlier in zip(self._on, range(0, len(asks), size), strict=False):
+            self._cpu, self._earlier = cpu, earlier
+            ran = super().run(asks[earlier : earlier + size])
+            where = f" (on CPU {cpu})"
             replies += [replace(one, request=one.request + where) for one in ran.replies]
             seen += ran.seen
         self._earlier = 0

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from frame_harness.guest.booted import BootedGuest
 
 OPERATIONS: Final = (
-    "inc", "dec", "claim", "own", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.table", "alloc.custom", "hook",
-    "clean", "flagged", "drop", "churn", "poison", "or", "andnot", "has", "hasnot", "heal", "look", "life",
-    "barrier", "tally", "nothing", "panic", "fault", "call",
+    "inc", "dec", "claim", "own", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.table",
+    "alloc.custom", "hook", "clean", "flagged", "drop", "churn", "poison", "or", "andnot", "has", "hasnot",
+    "heal", "look", "life", "barrier", "tally", "nothing", "panic", "fault", "call",
 )  # fmt: skip
 """By number, as in the guest's tables; `smp.ops` explains them."""
 

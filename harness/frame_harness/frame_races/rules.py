@@ -98,7 +98,8 @@ OF_THE_REST: Final = "LAYOUT-02"
 """Of bytes that the contract reserves."""
 CLAUSES: Final = (
     "ALLOC-02", "ALLOC-03", "ALLOC-04", "ALLOC-05", "ALLOC-09", "ALLOC-10", "ALLOC-14", "ALLOC-16",
-    "ARRAY-01", "ARRAY-06", "ARRAY-08", "CONST-04", "FRAME-01", "FRAME-07", "FRAME-08", "FREE-07", "GEN-01", "GEN-02", "GUARD-01", "GUARD-03",
+    "ARRAY-01", "ARRAY-06", "ARRAY-08", "CONST-04", "FRAME-01",
+    "FRAME-07", "FRAME-08", "FREE-07", "GEN-01", "GEN-02", "GUARD-01", "GUARD-03",
     "GUARD-04", "GUARD-05", "GUARD-06", "GUARD-08", "GUARD-09", "LAYOUT-02", "REF-01", "REF-03", "REF-04",
     "REF-05", "VT-02", "VT-04",
 )  # fmt: skip

@@ -103,7 +103,7 @@ def test_too_many_ways_from_known_values_are_no_error(monkeypatch: pytest.Monkey
         def functions(self) -> tuple[str, ...]:
             return (DEC_REF,)
 
-        def function(self, name: str, *, owned: object = None, outdated: object = None) -> Function:
+        def function(self, name: str, *, owned: object = None, **_: object) -> Function:
             if owned is not None:
                 raise PathError("function", name, detail="too many paths")
             return Function(name, FILE, 10, (Path((), "return"),))
