@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,8 +91,7 @@ def _markers() -> Iterator[str]:
 
 def _class(node: Node) -> Iterator[str]:
     yield f"{_doc(node)}\n"
-    fields = [member for member in node.body if isinstance(member, ast.AnnAssign)]
-    shown = [f"- `{ast.unparse(field)}`" for field in fields if not ast.unparse(field).startswith("_")]
+    shown = list(_fields(node))
     if shown:
         yield from (*shown, "")
     for member in node.body:
@@ -98,6 +99,15 @@ def _class(node: Node) -> Iterator[str]:
             yield _entry(member)
     if not shown:
         yield ""
+
+
+def _fields(node: Node) -> Iterator[str]:
+    """The fields, each with the string below it."""
+    for field, below in zip_longest(node.body, node.body[1:]):
+        if isinstance(field, ast.AnnAssign) and not ast.unparse(field).startswith("_"):
+            said = below.value if isinstance(below, ast.Expr) else None
+            text = f": {' '.join(str(said.value).split())}" if isinstance(said, ast.Constant) else ""
+            yield textwrap.fill(f"- `{ast.unparse(field)}`{text}", 110, subsequent_indent="  ")
 
 
 def _entry(node: Node) -> str:

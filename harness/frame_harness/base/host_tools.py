@@ -15,19 +15,16 @@ _QEMU: Final = "qemu-system-x86_64"
 
 @dataclass(frozen=True)
 class HostTool:
-    """A program that must be there.
-
-    Attributes:
-        packages: of Debian, that bring it.
-        try_out: shows whether it works; one that is there may lack its libraries.
-        stands_alone: whether it works where its packages are unpacked, too.
-    """
+    """A program that must be there."""
 
     program: str
     packages: tuple[str, ...]
+    """Of Debian, that bring it."""
     purpose: str
     try_out: Callable[[], Finished]
+    """Shows whether it works; one that is there may lack its libraries."""
     stands_alone: bool = False
+    """Whether it works where its packages are unpacked, too."""
 
     def works(self) -> bool:
         """Tell whether it is there and does what it is needed for."""

@@ -7,17 +7,14 @@ from typing import Final, NamedTuple
 
 
 class Use(NamedTuple):
-    """What a profile is for.
-
-    Attributes:
-        words: what code it makes.
-        judges: a subject is judged in it, in whatever way.
-        may_be_named: by who judges a subject, and by what is saved of that.
-    """
+    """What a profile is for."""
 
     words: str
+    """What code it makes."""
     judges: bool = False
+    """A subject is judged in it, in whatever way."""
     may_be_named: bool = False
+    """By who judges a subject, and by what is saved of that."""
 
 
 COVERAGE: Final = "cov"

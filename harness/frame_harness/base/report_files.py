@@ -20,12 +20,7 @@ from frame_harness.base.paths import real
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where reports go; None for none.
-
-    Attributes:
-        upstream: a folder.
-        out: the folder for the evidence; None for one among those of the last runs.
-    """
+    """Where reports go; None for none."""
 
     json: Path | None = None
     junit: Path | None = None
@@ -33,7 +28,9 @@ class ReportFiles:
     code_quality: Path | None = None
     html: Path | None = None
     upstream: Path | None = None
+    """A folder."""
     out: Path | None = None
+    """The folder for the evidence; None for one among those of the last runs."""
 
     @property
     def of_one_file(self) -> tuple[Path | None, ...]:

@@ -31,16 +31,13 @@ _PROLOGUE: Final = bytes.fromhex("554889e5")  # push rbp; mov rbp, rsp
 
 @dataclass(frozen=True)
 class Recording:
-    """What two CPUs did to a slot.
-
-    Attributes:
-        held_after: how many accesses the first one made before it was held.
-        meanwhile: how many of those behind are the second one's.
-    """
+    """What two CPUs did to a slot."""
 
     accesses: tuple[SlotAccess, ...]
     held_after: int
+    """How many accesses the first one made before it was held."""
     meanwhile: int
+    """How many of those behind are the second one's."""
 
     def added_to(self, diagram: Interleaving) -> Interleaving:
         """Return a copy of the diagram with these accesses in place of its own."""

@@ -37,19 +37,16 @@ UNTIL_STOPPED: Final = 2**63
 
 @dataclass(frozen=True)
 class Job:
-    """One CPU's program: steps `op[@frame][=value][~delay]`, repeated.
-
-    Attributes:
-        iterations: how often, at most; a run with a limit in seconds may end before.
-        traced: a debugger can stop the CPU before and after each step.
-        logged: each step is written down with the time stamp counter.
-    """
+    """One CPU's program: steps `op[@frame][=value][~delay]`, repeated."""
 
     steps: tuple[str, ...]
     iterations: int = UNTIL_STOPPED
+    """How often, at most; a run with a limit in seconds may end before."""
     seed: int = 1
     traced: bool = False
+    """A debugger can stop the CPU before and after each step."""
     logged: bool = False
+    """Each step is written down with the time stamp counter."""
 
     def command(self, cpu: int) -> str:
         """The request that hands it to a CPU."""
@@ -59,11 +56,7 @@ class Job:
 
 @dataclass(frozen=True)
 class OpViolation:
-    """An expectation of a program that failed.
-
-    Attributes:
-        share: of the CPU's time in the run that had passed, from 0 to 1.
-    """
+    """An expectation of a program that failed."""
 
     cpu: int
     op: str
@@ -72,6 +65,7 @@ class OpViolation:
     got: int
     iteration: int
     share: float = 0.0
+    """Of the CPU's time in the run that had passed, from 0 to 1."""
 
     def describe(self) -> str:
         """Say on which CPU, at which iteration, for which operation; not what was found."""
@@ -91,17 +85,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class ProgramResult:
-    """What a run left behind.
-
-    Attributes:
-        counters: of each CPU that took part, by name.
-        violations: the first one of each CPU.
-        seconds: as the host saw them.
-    """
+    """What a run left behind."""
 
     counters: dict[int, dict[str, int]]
+    """Of each CPU that took part, by name."""
     violations: tuple[OpViolation, ...]
+    """The first one of each CPU."""
     seconds: float
+    """As the host saw them."""
 
     def total(self, name: str) -> int:
         """A counter, added up over the CPUs."""

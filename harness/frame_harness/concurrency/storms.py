@@ -73,24 +73,21 @@ class StormContext(Generic[G]):
 
 @dataclass(frozen=True)
 class Storm(Generic[G]):
-    """One kind of storm.
-
-    Attributes:
-        clauses: what it settles.
-        memory: of a guest, what the storm is about in it.
-        ready: readies the frames; the jobs come from it.
-        frames: how many frames it needs, that all CPUs know.
-        judge: looks at what is left, beside what every storm must leave.
-        in_rounds: the CPUs meet at barriers; `rounds` counts how often.
-    """
+    """One kind of storm."""
 
     name: str
     clauses: tuple[str, ...]
+    """What it settles."""
     memory: Callable[[G], StormMemory]
+    """Of a guest, what the storm is about in it."""
     ready: Callable[[StormContext[G]], Jobs]
+    """Readies the frames; the jobs come from it."""
     frames: int = 0
+    """How many frames it needs, that all CPUs know."""
     judge: Callable[[StormContext[G]], None] | None = None
+    """Looks at what is left, beside what every storm must leave."""
     in_rounds: bool = False
+    """The CPUs meet at barriers; `rounds` counts how often."""
 
 
 def run_storm(

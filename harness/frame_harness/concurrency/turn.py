@@ -16,20 +16,17 @@ class StepPanicked(Exception):
 
 @dataclass(frozen=True)
 class Turn:
-    """Where the first CPU stood while the second one ran.
-
-    Attributes:
-        operations: the steps of the first CPU and of the second one.
-        ended: the first CPU was through with its step.
-        panicked: its step, or that of the second CPU, came to no end: it refused.
-        again: makes the turn once more and writes down the accesses; None where that cannot be.
-    """
+    """Where the first CPU stood while the second one ran."""
 
     hold: Hold
     operations: tuple[str, str]
+    """The steps of the first CPU and of the second one."""
     ended: bool = False
+    """The first CPU was through with its step."""
     panicked: bool = False
+    """Its step, or that of the second CPU, came to no end: it refused."""
     again: Callable[[], Recording] | None = field(default=None, compare=False, repr=False)
+    """Makes the turn once more and writes down the accesses; None where that cannot be."""
 
     def diagram(self, part: str, expected: str, got: str, field: str) -> Interleaving:
         """What the CPUs did, with what came of it: the same is expected of both orders of the steps."""

@@ -31,14 +31,12 @@ PATIENCE_CPU_S: Final = 0.3
 
 @dataclass(frozen=True)
 class LoadedOperand:
-    """What an instruction is about to store to, and what that held when it loaded it.
-
-    Attributes:
-        live, loaded: bytes, shape (width,); the former in the guest's RAM.
-    """
+    """What an instruction is about to store to, and what that held when it loaded it."""
 
     live: NDArray[np.uint8]
+    """Bytes in the guest's RAM, shape (width,)."""
     loaded: NDArray[np.uint8]
+    """Bytes, shape (width,)."""
 
     @classmethod
     def now(cls, live: NDArray[np.uint8] | None) -> LoadedOperand | None:

@@ -50,17 +50,14 @@ _SUMS_END: Final = re.compile(r"end pieces=([0-9]{1,20}) crc=0x([0-9a-f]{8})")
 
 @dataclass(frozen=True)
 class Dump:
-    """Consecutive slots, as runs of equal ones.
-
-    Attributes:
-        first_pfn: number of the first slot's frame.
-        rows: the bytes of a slot of each run, shape (n_runs, slot_bytes).
-        repeats: how many slots each run has.
-    """
+    """Consecutive slots, as runs of equal ones."""
 
     first_pfn: Pfn
+    """Number of the first slot's frame."""
     rows: npt.NDArray[np.uint8]
+    """The bytes of a slot of each run, shape (n_runs, slot_bytes)."""
     repeats: tuple[int, ...]
+    """How many slots each run has."""
 
     @property
     def slots(self) -> npt.NDArray[np.uint8]:

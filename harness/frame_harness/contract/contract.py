@@ -24,57 +24,52 @@ class TablePromise:
 
 @dataclass(frozen=True)
 class FollowedField:
-    """A field of a slot that commands follow, and the clause that one which leads nowhere breaks.
-
-    Attributes:
-        expected: what is promised to be there, for a person.
-    """
+    """A field of a slot that commands follow, and the clause that one which leads nowhere breaks."""
 
     clause: str
     field: str
     expected: str
+    """What is promised to be there, for a person."""
 
 
 @dataclass(frozen=True, eq=False)
 class Contract:
-    """What all modules of one kind promise about their metadata: one slot for each frame of memory.
-
-    Attributes:
-        name: of the kind, for people.
-        reference: path of the module in which every clause holds; relative to the shim's folder.
-        slot: the structure of one slot; it is among `layouts`.
-        methods: of a slot, each with its operands, what it does, and the clauses that a wrong outcome breaks.
-        functions: which of the module's functions answer for a clause, a field, a command.
-        versions: what versions of such a module differ in.
-        invariants: of a whole memory state.
-        table: who is to blame where the table of slots is not in RAM.
-        followed: what the guest follows in a slot; None for nothing.
-        adapter: absolute path of the Rust file that the shim is built with in place of the one for frame
-            metadata: it brings what the module needs around it, and a console command for each method. None
-            for frame metadata.
-        preflight: how a guest is used before its first check; None where a campaign of the contract's own
-            looks at its guests.
-        wide_ram: bytes of RAM that has frames of every kind; None where each machine has them.
-        dumped: the guest prints its slots when asked; what it prints has to be what its RAM holds.
-        explanations: dotted path of the folder whose TOML files explain the clauses; None for none.
-    """
+    """What all modules of one kind promise about their metadata: one slot for each frame of memory."""
 
     name: str
+    """Of the kind, for people."""
     reference: str
+    """Path of the module in which every clause holds; relative to the shim's folder."""
     clauses: Clauses
     layouts: Layouts
     slot: StructLayout
+    """The structure of one slot; it is among `layouts`."""
     methods: tuple[SlotMethod, ...]
+    """Of a slot, each with its operands, what it does, and the clauses that a wrong outcome breaks."""
     functions: Functions
+    """Which of the module's functions answer for a clause, a field, a command."""
     versions: Versions
+    """What versions of such a module differ in."""
     invariants: Invariants[Any, Any, Any]
+    """Of a whole memory state."""
     table: TablePromise
+    """Who is to blame where the table of slots is not in RAM."""
     followed: FollowedField | None = None
+    """What the guest follows in a slot; None for nothing."""
     adapter: str | None = None
+    """Absolute path of the Rust file that the shim is built with in place of the one for frame metadata: it
+    brings what the module needs around it, and a console command for each method. None for frame metadata.
+    """
     preflight: Preflight[Any] | None = None
+    """How a guest is used before its first check; None where a campaign of the contract's own looks at its
+    guests.
+    """
     wide_ram: int | None = None
+    """Bytes of RAM that has frames of every kind; None where each machine has them."""
     dumped: bool = False
+    """The guest prints its slots when asked; what it prints has to be what its RAM holds."""
     explanations: str | None = None
+    """Dotted path of the folder whose TOML files explain the clauses; None for none."""
 
     def path_of(self, method: SlotMethod) -> str:
         """The path of a slot's method, as `MetaSlot::dec_ref`."""

@@ -15,23 +15,20 @@ class ExplanationError(HarnessError):
 
 
 class Explanation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The texts of one clause; its words stand in the contract alone.
-
-    Attributes:
-        why: what relies on the clause.
-        breaks: what goes wrong in a kernel where it does not hold.
-        wrong: Rust that breaks it, a few lines made up for this purpose.
-        right: the same so that the clause holds.
-        concerns: functions of the module to look at, by their paths; constants and types, too.
-        related: ids of other clauses, also of another contract.
-    """
+    """The texts of one clause; its words stand in the contract alone."""
 
     why: str
+    """What relies on the clause."""
     breaks: str
+    """What goes wrong in a kernel where it does not hold."""
     wrong: str
+    """Rust that breaks it, a few lines made up for this purpose."""
     right: str
+    """The same so that the clause holds."""
     concerns: tuple[str, ...]
+    """Functions of the module to look at, by their paths; constants and types, too."""
     related: tuple[str, ...] = ()
+    """Ids of other clauses, also of another contract."""
 
 
 def parsed(text: str, source: str) -> Mapping[str, Explanation]:

@@ -14,31 +14,28 @@ _NONE: Final[frozenset[str]] = frozenset()
 
 @dataclass(frozen=True, eq=False)
 class Functions:
-    """Tables of one contract; functions are named by their paths, as `MetaSlot::dec_ref`.
-
-    Attributes:
-        of_command: by console command the functions that it may call, those that these call included.
-        of_step: the same by the name of a step of a program for one of several CPUs.
-        calls: by function those that it may call in turn.
-        named: by console command the function that it is there to call, where it is one.
-        decides: by constant, type or module of constants the fields that cannot be right unless it is.
-        nested: (inner, outer) types: what is wrong inside is seen in both.
-        keeps: by field the function that has to leave it, in a free frame's slot, as it must be.
-        of_clause: by clause the functions that can break it, for every clause that a history can find broken.
-        must_return: by function the clause that is broken where an allowed call of it never returns.
-        allocates: the function that gives out a frame, with which a life of it begins; empty for none.
-    """
+    """Tables of one contract; functions are named by their paths, as `MetaSlot::dec_ref`."""
 
     of_command: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    """By console command the functions that it may call, those that these call included."""
     of_step: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    """The same by the name of a step of a program for one of several CPUs."""
     calls: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    """By function those that it may call in turn."""
     named: Mapping[str, str] = field(default_factory=dict)
+    """By console command the function that it is there to call, where it is one."""
     decides: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By constant, type or module of constants the fields that cannot be right unless it is."""
     nested: frozenset[tuple[str, str]] = frozenset()
+    """(inner, outer) types: what is wrong inside is seen in both."""
     keeps: Mapping[str, str] = field(default_factory=dict)
+    """By field the function that has to leave it, in a free frame's slot, as it must be."""
     of_clause: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By clause the functions that can break it, for every clause that a history can find broken."""
     must_return: Mapping[str, str] = field(default_factory=dict)
+    """By function the clause that is broken where an allowed call of it never returns."""
     allocates: str = ""
+    """The function that gives out a frame, with which a life of it begins; empty for none."""
 
     def called_by(self, function: str) -> frozenset[str]:
         """The functions that another one may call; none where that is not known."""

@@ -48,17 +48,14 @@ class Violation:
 
 @dataclass(frozen=True)
 class Sighting:
-    """What one evaluation saw, before it carries the invariant's name.
-
-    Args:
-        evaluated: frames, blocks, links or counters that were looked at.
-        total: counterexamples in all.
-        examples: at most `MAX_COUNTEREXAMPLES` of (pfn or None, field, expected, got).
-    """
+    """What one evaluation saw, before it carries the invariant's name."""
 
     evaluated: int
+    """Frames, blocks, links or counters that were looked at."""
     total: int = 0
+    """Counterexamples in all."""
     examples: tuple[tuple[Pfn | None, str, str, str], ...] = ()
+    """At most `MAX_COUNTEREXAMPLES` of (pfn or None, field, expected, got)."""
 
     def __add__(self, other: Sighting) -> Sighting:
         return Sighting(
@@ -104,22 +101,19 @@ class InvariantResult:
 
 @dataclass(frozen=True)
 class Invariant(Generic[C]):
-    """A named property of a whole memory state.
-
-    Args:
-        clauses: ids of the contract that it serves.
-        holds: the formula; p and q range over pfns, s(p) is the slot.
-        blind_to: what breaks the clause yet passes here.
-        evaluate: sees shared columns, never raises on any content of the slots, lists and counters.
-        needs_previous: whether it compares with an earlier state.
-    """
+    """A named property of a whole memory state."""
 
     id: str
     clauses: tuple[str, ...]
+    """Ids of the contract that it serves."""
     holds: str
+    """The formula; p and q range over pfns, s(p) is the slot."""
     blind_to: str
+    """What breaks the clause yet passes here."""
     evaluate: Callable[[C], Sighting]
+    """Sees shared columns, never raises on any content of the slots, lists and counters."""
     needs_previous: bool = False
+    """Whether it compares with an earlier state."""
 
     def judge(self, columns: C) -> InvariantResult:
         """Evaluate on columns that other invariants share."""
@@ -130,14 +124,11 @@ class Invariant(Generic[C]):
 
 @dataclass(frozen=True)
 class InvariantReport(Generic[P]):
-    """Every invariant's answer about one state.
-
-    Args:
-        past: what to hand to `Invariants.check_all` with the next state.
-    """
+    """Every invariant's answer about one state."""
 
     results: Mapping[str, InvariantResult]
     past: P
+    """What to hand to `Invariants.check_all` with the next state."""
 
     def __iter__(self) -> Iterator[InvariantResult]:
         return iter(self.results.values())
@@ -177,14 +168,12 @@ class InvariantReport(Generic[P]):
 
 @dataclass(frozen=True, eq=False)
 class Invariants(Mapping[str, Invariant[C]], Generic[S, C, P]):
-    """The invariants of one contract by id, in the order of reports.
-
-    Args:
-        columns: of a state, and of what an earlier state of the same guest left: that state, or the `past` of
-            its report, which is cheaper.
-    """
+    """The invariants of one contract by id, in the order of reports."""
 
     columns: Callable[[S, S | P | None], C]
+    """Of a state, and of what an earlier state of the same guest left: that state, or the `past` of its
+    report, which is cheaper.
+    """
     each: tuple[Invariant[C], ...]
 
     def __getitem__(self, invariant_id: str) -> Invariant[C]:

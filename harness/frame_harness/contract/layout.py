@@ -91,18 +91,15 @@ class LayoutDifference:
 
 @dataclass(frozen=True, eq=False)
 class Layouts(Mapping[str, StructLayout]):
-    """The structures of one contract by name, with the clauses that speak of them.
-
-    Args:
-        size_clause: by structure the clause about its size and alignment.
-        field_clause: by structure the clause about its fields.
-        general: the clause of every other structure.
-    """
+    """The structures of one contract by name, with the clauses that speak of them."""
 
     each: tuple[StructLayout, ...]
     size_clause: Mapping[str, str]
+    """By structure the clause about its size and alignment."""
     field_clause: Mapping[str, str]
+    """By structure the clause about its fields."""
     general: str
+    """The clause of every other structure."""
 
     def __getitem__(self, name: str) -> StructLayout:
         return self._by_name[name]

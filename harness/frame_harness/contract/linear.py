@@ -11,31 +11,25 @@ State = TypeVar("State")
 
 @dataclass(frozen=True)
 class LinearCall:
-    """One operation of one CPU.
-
-    Attributes:
-        began, ended: on a clock that all CPUs share; the operation took effect somewhere between.
-        result: what it returned.
-    """
+    """One operation of one CPU."""
 
     cpu: int
     name: str
     began: int
     ended: int
+    """`began`, `ended`: on a clock that all CPUs share; the operation took effect somewhere between."""
     result: int
+    """What it returned."""
 
 
 @dataclass(frozen=True)
 class Sequential(Generic[State]):
-    """How one operation after the other would behave.
-
-    Attributes:
-        apply: the state after a call, the result that it must have returned; the state given stays as it is.
-        key: tells states apart.
-    """
+    """How one operation after the other would behave."""
 
     apply: Callable[[State, LinearCall], tuple[State, int]]
+    """The state after a call, the result that it must have returned; the state given stays as it is."""
     key: Callable[[State], Hashable]
+    """Tells states apart."""
 
 
 def linearization(

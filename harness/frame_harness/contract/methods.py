@@ -27,29 +27,23 @@ def _pattern(slot: StructLayout, name: str, *, inverted: bool) -> int:
 
 @dataclass(frozen=True)
 class Operand:
-    """What a command takes, by the name that its usage shows.
-
-    Attributes:
-        values: that a check must send.
-    """
+    """What a command takes, by the name that its usage shows."""
 
     name: str
     values: tuple[int, ...]
+    """That a check must send."""
 
 
 @dataclass(frozen=True)
 class CallEnd:
-    """One way in which a call may end.
-
-    Attributes:
-        after: the slot that it leaves.
-        reply: fields of the reply line.
-        status: `ok`, `fail` (the subject returned an error) or `panic`.
-    """
+    """One way in which a call may end."""
 
     after: Mapping[str, int]
+    """The slot that it leaves."""
     reply: Mapping[str, int] = field(default_factory=dict)
+    """Fields of the reply line."""
     status: str = "ok"
+    """`ok`, `fail` (the subject returned an error) or `panic`."""
 
 
 Effect = Callable[[SlotValues, Sequence[int]], tuple[CallEnd, ...]]
@@ -67,33 +61,32 @@ class Case:
 
 @dataclass(frozen=True)
 class SlotMethod:
-    """A method of a slot with what it does; several may declare one command, each a clause's share.
-
-    Attributes:
-        name: as in Rust; the command is `slot.<name>`.
-        clauses: that a wrong outcome breaks.
-        operands: behind the address of the frame.
-        stored: fields of which every boundary value is tried as what the slot holds before.
-        pairs: (value of `stored[0]`, operands...) that are tried, too, where two values are compared.
-        where: whether a case is this declaration's.
-        by_field: clauses of fields that the method leaves wrong, where each has one of its own; it may be one
-            that another declaration of the method is about.
-        accessor: it reads or writes one field; that it leaves all others alone is for the contract's general
-            clause to say.
-        calls: other methods that it may call, by name.
-    """
+    """A method of a slot with what it does; several may declare one command, each a clause's share."""
 
     name: str
+    """As in Rust; the command is `slot.<name>`."""
     clauses: tuple[str, ...]
+    """That a wrong outcome breaks."""
     effect: Effect
     operands: tuple[Operand, ...] = ()
+    """Behind the address of the frame."""
     stored: tuple[str, ...] = ()
+    """Fields of which every boundary value is tried as what the slot holds before."""
     pairs: tuple[tuple[int, ...], ...] = ()
+    """(value of `stored[0]`, operands...) that are tried, too, where two values are compared."""
     where: Callable[[SlotValues, Sequence[int]], bool] = lambda _before, _arguments: True
+    """Whether a case is this declaration's."""
     part: str = ""
     by_field: Mapping[str, str] = field(default_factory=dict)
+    """Clauses of fields that the method leaves wrong, where each has one of its own; it may be one that
+    another declaration of the method is about.
+    """
     accessor: bool = False
+    """It reads or writes one field; that it leaves all others alone is for the contract's general clause to
+    say.
+    """
     calls: tuple[str, ...] = ()
+    """Other methods that it may call, by name."""
 
     @property
     def id(self) -> str:

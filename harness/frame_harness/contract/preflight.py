@@ -15,21 +15,18 @@ G = TypeVar("G")
 
 @dataclass(frozen=True)
 class AddressPromise:
-    """That the module finds the slot of a frame where the table in RAM has it.
-
-    Attributes:
-        name: under which wrong addresses are reported, beside the invariants.
-        command: of the console, which asks the module; it takes the address of a frame.
-        reply: the field of its reply that has the address of the slot.
-        clauses: broken where an address is wrong.
-        high_clauses: broken instead where only those of frames at 4 GiB or above are wrong.
-    """
+    """That the module finds the slot of a frame where the table in RAM has it."""
 
     name: str
+    """Under which wrong addresses are reported, beside the invariants."""
     command: str
+    """Of the console, which asks the module; it takes the address of a frame."""
     reply: str
+    """The field of its reply that has the address of the slot."""
     clauses: tuple[str, ...]
+    """Broken where an address is wrong."""
     high_clauses: tuple[str, ...]
+    """Broken instead where only those of frames at 4 GiB or above are wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +43,19 @@ class Preflight(Generic[G]):
 
     `G` is what the contract needs of a guest, as a protocol. Whatever the functions call in the guest may
     panic or be refused; preflight knows what to make of that.
-
-    Attributes:
-        moments: uses the module so that every invariant has something to look at; gives the states to judge,
-            each while the guest stands still.
-        lend: gives the address of a frame whose slot may be changed for a while.
-        commands: of the console, those with which boot, `lend` and `moments` call the module.
-        address: None where no command tells the address of a slot.
-        as_booted: judges the slots as boot left them, before anything else is called; None where the
-            contract says nothing of them that no invariant says.
     """
 
     moments: Callable[[G], Iterator[PreflightMoment]]
+    """Uses the module so that every invariant has something to look at; gives the states to judge, each while
+    the guest stands still.
+    """
     lend: Callable[[G], AbstractContextManager[Paddr]]
+    """Gives the address of a frame whose slot may be changed for a while."""
     commands: tuple[str, ...]
+    """Of the console, those with which boot, `lend` and `moments` call the module."""
     address: AddressPromise | None = None
+    """None where no command tells the address of a slot."""
     as_booted: Callable[[G], InvariantResult] | None = None
+    """Judges the slots as boot left them, before anything else is called; None where the contract says
+    nothing of them that no invariant says.
+    """

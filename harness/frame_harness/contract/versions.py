@@ -11,62 +11,54 @@ from frame_harness.contract.requests import commands_of, steps_of
 
 @dataclass(frozen=True)
 class Name:
-    """One public name of a module.
-
-    Attributes:
-        path: as it is written inside of the module; a field has a dot: `MetaSlot.meta_aux`.
-        use: a Rust statement that compiles when the name is there and is of use to the shim. In scope is what
-            `Versions` brings there.
-        needed: without it, nothing can be judged.
-    """
+    """One public name of a module."""
 
     path: str
+    """As it is written inside of the module; a field has a dot: `MetaSlot.meta_aux`."""
     use: str
+    """A Rust statement that compiles when the name is there and is of use to the shim. In scope is what
+    `Versions` brings there.
+    """
     needed: bool = False
+    """Without it, nothing can be judged."""
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """Something that the crate around the module offers in one of two forms.
-
-    Attributes:
-        name: under which its absence is known, beside the names of the module.
-        asked: what a module that needs the other form asks for in vain.
-        flag: of the compiler, for a crate with the first form.
-    """
+    """Something that the crate around the module offers in one of two forms."""
 
     name: str
+    """Under which its absence is known, beside the names of the module."""
     asked: str
+    """What a module that needs the other form asks for in vain."""
     flag: str
+    """Of the compiler, for a crate with the first form."""
 
 
 @dataclass(frozen=True, eq=False)
 class Versions:
-    """What the versions of a module differ in.
-
-    Attributes:
-        names: all that the harness uses.
-        scope: Rust lines in front of the statements that use them.
-        arguments: of the function around each statement, as Rust declares them.
-        slot: names for the type of a slot, today's first; `Slot` stands for the one that is there.
-        alternative: what the crate offers in two forms, if there is such a thing.
-        by_clause: names that a clause speaks of beyond what every version must have.
-        by_section: the same for all clauses of a section, by the letters ahead of the dash.
-        by_command: names that the guest uses for a console command.
-        by_step: the same for a step of a program for one of several CPUs.
-        whole_slot: the type of a slot and those of its fields that not every version has.
-    """
+    """What the versions of a module differ in."""
 
     names: tuple[Name, ...]
+    """All that the harness uses."""
     scope: str
+    """Rust lines in front of the statements that use them."""
     arguments: str
+    """Of the function around each statement, as Rust declares them."""
     slot: tuple[str, ...]
+    """Names for the type of a slot, today's first; `Slot` stands for the one that is there."""
     alternative: Alternative | None = None
+    """What the crate offers in two forms, if there is such a thing."""
     by_clause: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names that a clause speaks of beyond what every version must have."""
     by_section: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same for all clauses of a section, by the letters ahead of the dash."""
     by_command: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names that the guest uses for a console command."""
     by_step: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same for a step of a program for one of several CPUs."""
     whole_slot: tuple[str, ...] = ()
+    """The type of a slot and those of its fields that not every version has."""
 
     def of_clause(self, id_: str) -> tuple[str, ...]:
         """The names that a clause speaks of, but for those that every version has."""

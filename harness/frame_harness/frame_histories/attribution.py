@@ -96,16 +96,13 @@ CLAUSES = _BY_RULE | _BY_INVARIANT | _BY_TABLE
 
 @dataclass(frozen=True)
 class Blame:
-    """What a difference breaks.
-
-    Args:
-        function: path of the function that did it, or that should have prevented it.
-        called: paths of the functions among which the culprit is: those of the last command, or of all.
-    """
+    """What a difference breaks."""
 
     clause: str
     function: str
+    """Path of the function that did it, or that should have prevented it."""
     called: frozenset[str]
+    """Paths of the functions among which the culprit is: those of the last command, or of all."""
 
 
 def blame(

@@ -20,24 +20,21 @@ ORDER = 3
 
 @dataclass(frozen=True)
 class CorruptionScene:
-    """Bookkeeping as numpy rows, a guest's live ones or made up, with one frame of each kind.
-
-    Args:
-        slots: the table, shape (n_frames,).
-        zones: shape (n_zones,), rows with bounds, counters and heads.
-        caches: shape (n_cpus, 2), by CPU and migratetype, rows with `len` and the physical addresses
-            `frames`.
-        payload: of the listed frame, shape (4096,).
-        pfns: by kind: `head` (first block of a list), `listed` (its `middle_of`), `inside` (that one),
-            `last` (its last frame), `elsewhere` (first block of another list of the same order), `cached`
-            (the next one to leave its cache), `held`, `quarantined`, `hole`, `reserved`.
-    """
+    """Bookkeeping as numpy rows, a guest's live ones or made up, with one frame of each kind."""
 
     slots: NDArray[Any]
+    """The table, shape (n_frames,)."""
     zones: NDArray[Any]
+    """Shape (n_zones,), rows with bounds, counters and heads."""
     caches: NDArray[Any]
+    """Shape (n_cpus, 2), by CPU and migratetype, rows with `len` and the physical addresses `frames`."""
     payload: NDArray[np.uint8]
+    """Of the listed frame, shape (4096,)."""
     pfns: Mapping[str, Pfn]
+    """By kind: `head` (first block of a list), `listed` (its `middle_of`), `inside` (that one), `last` (its
+    last frame), `elsewhere` (first block of another list of the same order), `cached` (the next one to leave
+    its cache), `held`, `quarantined`, `hole`, `reserved`.
+    """
 
     def paddr(self, kind: str) -> Paddr:
         """The address of the frame of a kind; raises KeyError where the scene has none."""
@@ -102,19 +99,16 @@ def middle_of(slots: NDArray[Any], head: Paddr) -> Paddr:
 
 @dataclass(frozen=True)
 class Corruption:
-    """One thing about the bookkeeping changed by the host.
-
-    Args:
-        fires: who must notice; nobody else may.
-        may: who notices on some memory maps.
-    """
+    """One thing about the bookkeeping changed by the host."""
 
     kind: str
     field: str
     change: str
     edit: Callable[[CorruptionScene], None]
     fires: frozenset[str]
+    """Who must notice; nobody else may."""
     may: frozenset[str] = frozenset()
+    """Who notices on some memory maps."""
 
     @property
     def name(self) -> str:

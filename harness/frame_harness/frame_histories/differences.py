@@ -31,30 +31,27 @@ class Look(Enum):
 
 @dataclass(frozen=True)
 class HistoryDifference:
-    """One thing that is not as predicted.
-
-    Args:
-        kind: `status`, `value`, `slot`, `payload`, `counter`, `list`, `cache`, `hooks`, `invariant`, `crash`.
-        what: where it shows, in words.
-        field: of a slot or of a reply.
-        served: clauses that an invariant serves.
-        got_status: of the reply: `ok`, `fail`, `panic`.
-        zeroed: whether a payload had to be zero, rather than to stay.
-        values: of a slot's field, as predicted and as found.
-        slot: the bytes of that slot.
-    """
+    """One thing that is not as predicted."""
 
     kind: str
+    """`status`, `value`, `slot`, `payload`, `counter`, `list`, `cache`, `hooks`, `invariant`, `crash`."""
     what: str
+    """Where it shows, in words."""
     expected: str
     got: str
     pfn: Pfn | None = None
     field: str = ""
+    """Of a slot or of a reply."""
     served: tuple[str, ...] = ()
+    """Clauses that an invariant serves."""
     got_status: str = ""
+    """Of the reply: `ok`, `fail`, `panic`."""
     zeroed: bool = False
+    """Whether a payload had to be zero, rather than to stay."""
     values: tuple[int, int] | None = None
+    """Of a slot's field, as predicted and as found."""
     slot: bytes = b""
+    """The bytes of that slot."""
 
     @property
     def frame(self) -> Paddr | None:

@@ -26,19 +26,16 @@ STEPS_AFTER_ABUSE = 24
 
 @dataclass(frozen=True)
 class HistoryFailure:
-    """Where a history left what was predicted.
-
-    Args:
-        steps: those that were carried out, the last one at fault, or all when it showed at the end.
-        commands: the same with the frames that they named.
-        seen: the command after which it showed, or the look that showed it.
-    """
+    """Where a history left what was predicted."""
 
     blame: Blame
     difference: HistoryDifference
     steps: tuple[Step, ...]
+    """Those that were carried out, the last one at fault, or all when it showed at the end."""
     commands: tuple[Command, ...]
+    """The same with the frames that they named."""
     seen: Command | Look
+    """The command after which it showed, or the look that showed it."""
     only_in_batch: bool = False
     """Played again one command at a time the history is as predicted: so no shorter one can be found."""
 

@@ -37,31 +37,28 @@ LAST_GENERATION = 2**32 - 1
 
 
 class Prediction(NamedTuple):
-    """What one command must come to.
-
-    Args:
-        outcome: as the model says.
-        payload: the byte that fills a frame from now on, by pfn; all other frames keep what they hold.
-        frames: pfns that the command is about: named by it, handed out or quarantined.
-        wrapped: pfns on which a life begins whose generation follows the last one.
-        poison_met: pfns that the command had to put into quarantine although nobody freed them.
-        quarantined: pfns of a poisoned block that the command gave back.
-        follows_misaligned: it looks at vtable bits that can be no vtable's address.
-        hooks: what the record of hooks must show, where the command shows it.
-        sound: whether the lists are still in order by the contract's own rules.
-        claim_rejected: whether this command or one before it had to reject a claim.
-    """
+    """What one command must come to."""
 
     outcome: ModelResult
+    """As the model says."""
     payload: Mapping[Pfn, int] = MappingProxyType({})
+    """The byte that fills a frame from now on, by pfn; all other frames keep what they hold."""
     frames: frozenset[Pfn] = frozenset()
+    """Pfns that the command is about: named by it, handed out or quarantined."""
     wrapped: frozenset[Pfn] = frozenset()
+    """Pfns on which a life begins whose generation follows the last one."""
     poison_met: frozenset[Pfn] = frozenset()
+    """Pfns that the command had to put into quarantine although nobody freed them."""
     quarantined: frozenset[Pfn] = frozenset()
+    """Pfns of a poisoned block that the command gave back."""
     follows_misaligned: bool = False
+    """It looks at vtable bits that can be no vtable's address."""
     hooks: tuple[HookCall, ...] | None = None
+    """What the record of hooks must show, where the command shows it."""
     sound: bool = True
+    """Whether the lists are still in order by the contract's own rules."""
     claim_rejected: bool = False
+    """Whether this command or one before it had to reject a claim."""
 
 
 def set_of_vtables(addresses: Mapping[str, int]) -> dict[int, Vtable]:

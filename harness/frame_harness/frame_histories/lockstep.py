@@ -49,14 +49,11 @@ _ABLED = {"0": "disabled", "1": "enabled"}
 
 @dataclass(frozen=True)
 class BootConfig:
-    """How a guest comes up: what a script must say so that its addresses mean the same again.
-
-    Args:
-        options: `ram`, `reserve` and `ramtop` are what a script says.
-    """
+    """How a guest comes up: what a script must say so that its addresses mean the same again."""
 
     name: str
     options: BootOptions
+    """`ram`, `reserve` and `ramtop` are what a script says."""
 
 
 class Host(Protocol):

@@ -24,16 +24,13 @@ BLOCKS = 10  # of one order, every other one given back, so that a list of it ho
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One corruption with all who noticed it.
-
-    Args:
-        panics: the commands that panicked, each on a freshly corrupted guest.
-        invariants: ids of those that were violated.
-    """
+    """One corruption with all who noticed it."""
 
     corruption: Corruption
     panics: tuple[Op, ...]
+    """The commands that panicked, each on a freshly corrupted guest."""
     invariants: tuple[str, ...]
+    """Ids of those that were violated."""
 
     @property
     def noticed(self) -> bool:

@@ -34,29 +34,26 @@ class FoundOn:
 
 @dataclass(frozen=True)
 class Script:
-    """A history that can be played again.
-
-    Args:
-        clause: that it was found to break; empty for one written by hand.
-        seen: the difference that it shows, for readers; so is the seed of the history that it was made of.
-        cause: what goes wrong where, which tells findings of one clause apart.
-        kept: why a history that breaks nothing was kept.
-        layout: of that machine's memory: another one may have its name; empty where it is not kept.
-        remarks: by a command's index what is said beside it.
-    """
+    """A history that can be played again."""
 
     machine: str
     profile: str
     boot_config: BootConfig
     commands: tuple[Command, ...]
     clause: str = ""
+    """That it was found to break; empty for one written by hand."""
     seen: str = ""
+    """The difference that it shows, for readers; so is the seed of the history that it was made of."""
     subject: FoundOn | None = None
     seed: str = ""
     cause: str = ""
+    """What goes wrong where, which tells findings of one clause apart."""
     kept: str = ""
+    """Why a history that breaks nothing was kept."""
     layout: str = ""
+    """Of that machine's memory: another one may have its name; empty where it is not kept."""
     remarks: Mapping[int, str] = field(default_factory=dict)
+    """By a command's index what is said beside it."""
 
     @property
     def title(self) -> str:

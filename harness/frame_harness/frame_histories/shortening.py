@@ -18,15 +18,12 @@ _CLAUSE: Callable[[HistoryFailure], Hashable] = attrgetter("clause")
 
 @dataclass(frozen=True)
 class Shortened:
-    """The shortest history found that shows a fault.
-
-    Attributes:
-        length: commands of the history that found it first.
-    """
+    """The shortest history found that shows a fault."""
 
     failure: HistoryFailure
     script: Script
     length: int
+    """Commands of the history that found it first."""
 
     @property
     def clause(self) -> str:

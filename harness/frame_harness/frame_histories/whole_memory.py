@@ -39,22 +39,19 @@ class JudgedState:
 
 @dataclass
 class WatchedMemory:
-    """One guest with all that was seen of its memory.
-
-    Args:
-        islands: (base, length) in bytes of what the host itself took out of the memory map.
-        quarantined: addresses of all frames that are in quarantine by now.
-        problems: what a history saw at one step, by the clause that it breaks; the first counts.
-        broken: a call that failed and ended the history; what was seen before it still counts.
-    """
+    """One guest with all that was seen of its memory."""
 
     kernel: Kernel
     islands: Sequence[tuple[Paddr, int]] = ()
+    """(base, length) in bytes of what the host itself took out of the memory map."""
     quarantined: list[Paddr] = field(default_factory=list)
+    """Addresses of all frames that are in quarantine by now."""
     payload: PayloadWatch | None = None
     moments: list[JudgedState] = field(default_factory=list)
     problems: dict[str, ClauseViolated] = field(default_factory=dict)
+    """What a history saw at one step, by the clause that it breaks; the first counts."""
     broken: SubjectPanic | AllocFailed | None = None
+    """A call that failed and ended the history; what was seen before it still counts."""
 
     def state(self) -> MemoryState:
         """The guest's state; what is off limits is not the guest's word alone."""

@@ -72,15 +72,12 @@ _CLAIMED: Final = np.uint8(_FREE | _ALLOCATED | _CACHED)
 
 @dataclass(frozen=True, eq=False)
 class FrameRuns:
-    """The states of all frames as runs of equal ones.
-
-    Args:
-        starts: shape (k,), ascending pfns, the first of which is 0.
-        states: shape (k,), uint8.
-    """
+    """The states of all frames as runs of equal ones."""
 
     starts: NDArray[np.int64]
+    """Shape (k,), ascending pfns, the first of which is 0."""
     states: NDArray[np.uint8]
+    """Shape (k,), uint8."""
     n_frames: int
 
     @property

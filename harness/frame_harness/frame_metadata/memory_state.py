@@ -58,16 +58,13 @@ class Migratetype(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Zone:
-    """One zone's free lists and counters (in frames) as the guest publishes them.
-
-    Args:
-        heads: shape (2, max_order + 1), by migratetype and order; the head block's paddr or `link_none`.
-    """
+    """One zone's free lists and counters (in frames) as the guest publishes them."""
 
     name: str
     first_pfn: Pfn
     end_pfn: Pfn
     heads: NDArray[np.uint64]
+    """Shape (2, max_order + 1), by migratetype and order; the head block's paddr or `link_none`."""
     managed: int
     free: int
     cached: int
@@ -92,17 +89,14 @@ class MapRange:
 
 @dataclass(frozen=True, eq=False)
 class Canary:
-    """What the payload of free frames was filled with, against what it holds now.
-
-    Args:
-        pfns: shape (k,), frames that were free when they were filled.
-        expected: shape of `pfns`; `digest_frames` of each frame's fill.
-        found: shape of `pfns`; `digest_frames` of what each frame holds now.
-    """
+    """What the payload of free frames was filled with, against what it holds now."""
 
     pfns: NDArray[np.int64]
+    """Shape (k,), frames that were free when they were filled."""
     expected: NDArray[np.uint64]
+    """Shape of `pfns`; `digest_frames` of each frame's fill."""
     found: NDArray[np.uint64]
+    """Shape of `pfns`; `digest_frames` of what each frame holds now."""
 
 
 def no_pfns() -> NDArray[np.int64]:
@@ -125,30 +119,30 @@ class MemoryState:
     """The slot table with what the host knows about the memory it describes.
 
     `slots` may be a live view of guest RAM: judge it while the guest stands still.
-
-    Args:
-        slots: shape (n_frames,), row i describes pfn i; fields by name, whatever their order.
-        cached: shape (k,), dtype `CACHED_FRAME`, every entry of every CPU cache.
-        ram: ranges of frames that are RAM; the rest of the table is holes.
-        off_limits: ranges of frames that the buddy must never own (slot table, kernel image, boot
-            structures, reserved regions), inside or outside RAM.
-        poisoned_while_free: shape (k,), frames that the caller poisoned while they were free; their POISONED
-            bits are its own doing.
-        quarantined: shape (k,), pfns in quarantine, where somebody knows them; None where nobody does.
-        canary: fills of free frames, when the caller made any.
-        map: the guest's memory map with its kinds, for people; nothing is judged by it.
     """
 
     slots: NDArray[np.void]
+    """Shape (n_frames,), row i describes pfn i; fields by name, whatever their order."""
     zones: tuple[Zone, ...]
     cached: NDArray[np.void]
+    """Shape (k,), dtype `CACHED_FRAME`, every entry of every CPU cache."""
     ram: PfnRanges
+    """Ranges of frames that are RAM; the rest of the table is holes."""
     off_limits: PfnRanges
+    """Ranges of frames that the buddy must never own (slot table, kernel image, boot structures, reserved
+    regions), inside or outside RAM.
+    """
     constants: Constants = C
     poisoned_while_free: NDArray[np.int64] = field(default_factory=no_pfns)
+    """Shape (k,), frames that the caller poisoned while they were free; their POISONED bits are its own
+    doing.
+    """
     quarantined: NDArray[np.int64] | None = None
+    """Shape (k,), pfns in quarantine, where somebody knows them; None where nobody does."""
     canary: Canary | None = None
+    """Fills of free frames, when the caller made any."""
     map: tuple[MapRange, ...] = ()
+    """The guest's memory map with its kinds, for people; nothing is judged by it."""
 
     def __post_init__(self) -> None:
         names = self.slots.dtype.names or ()

@@ -20,17 +20,14 @@ OperandValues = frozenset[int] | frozenset[str]
 
 @dataclass(frozen=True)
 class ConsoleCommand:
-    """One command of the subject's.
-
-    Attributes:
-        operands: by the names in its usage, with all values that must be sent; numbers or words.
-        functions: of the module that it calls, as its text declares them.
-        alone: why two CPUs that meet in it show nothing; empty where they may.
-    """
+    """One command of the subject's."""
 
     operands: dict[str, OperandValues] = field(default_factory=dict)
+    """By the names in its usage, with all values that must be sent; numbers or words."""
     functions: tuple[str, ...] = ()
+    """Of the module that it calls, as its text declares them."""
     alone: str = ""
+    """Why two CPUs that meet in it show nothing; empty where they may."""
 
 
 def _numbers(values: Iterable[int]) -> frozenset[int]:

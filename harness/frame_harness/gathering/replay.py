@@ -48,19 +48,16 @@ class NotReplayed(HarnessError):
 
 @dataclass(frozen=True, eq=False)
 class PlayedAgain:
-    """What a fresh guest showed.
-
-    Attributes:
-        before: memory before the last command that changed a slot, or that the guest did not survive.
-        changed_by: that command; empty where none did: then `before` is memory after boot.
-        end: memory after the last command that the guest survived.
-    """
+    """What a fresh guest showed."""
 
     before: MemoryState
+    """Memory before the last command that changed a slot, or that the guest did not survive."""
     payload: Payload
     """Bytes of the first of the frames at that moment."""
     changed_by: str
+    """That command; empty where none did: then `before` is memory after boot."""
     end: MemoryState
+    """Memory after the last command that the guest survived."""
     life: Life
 
 
@@ -151,16 +148,13 @@ class CommandReplayer:
 
 @dataclass(frozen=True, eq=False)
 class _Change:
-    """What a command changed in the slots.
-
-    Attributes:
-        pfns: shape (k,), of the slots.
-        before: shape (k,), what they were.
-    """
+    """What a command changed in the slots."""
 
     line: str
     pfns: NDArray[np.int64]
+    """Shape (k,), of the slots."""
     before: NDArray[Any]
+    """Shape (k,), what they were."""
 
 
 class _Steps:

@@ -31,36 +31,33 @@ ReadState = Callable[[], MemoryState]
 
 @dataclass
 class Taken:
-    """One guest as it was.
-
-    Attributes:
-        guest: that it was read of; None where nobody has it.
-        pfns: shape (k,), as `frames_concerned` finds them.
-        state: its memory, without ranges, which only a guest can tell; None where it could not be read.
-        left_out: how many commands before `sent` are not known any more.
-        of_others: how many of `sent` other checks sent, that had the guest before.
-        console_bytes: that had come by then, those that are not kept any more included.
-        events: that QEMU's monitor had reported by then.
-        died: it did not survive its last command.
-        notes: what could not be read, and why.
-    """
+    """One guest as it was."""
 
     image: Image
     argv: tuple[str, ...]
     console: tuple[TimedLine, ...]
     guest: BootedGuest | None = None
+    """That it was read of; None where nobody has it."""
     sent: tuple[Sent, ...] = ()
     left_out: int = 0
+    """How many commands before `sent` are not known any more."""
     of_others: int = 0
+    """How many of `sent` other checks sent, that had the guest before."""
     registers: tuple[str, ...] = ()
     backtrace: Backtrace = ()
     console_bytes: int = 0
+    """That had come by then, those that are not kept any more included."""
     events: tuple[MonitorEvent, ...] = ()
+    """That QEMU's monitor had reported by then."""
     pfns: NDArray[np.int64] = field(default_factory=no_pfns)
+    """Shape (k,), as `frames_concerned` finds them."""
     state: MemoryState | None = None
+    """Its memory, without ranges, which only a guest can tell; None where it could not be read."""
     payload: Payload = NO_PAYLOAD
     died: bool = False
+    """It did not survive its last command."""
     notes: list[str] = field(default_factory=list)
+    """What could not be read, and why."""
 
     def tried(self, what: str, work: Callable[[], T]) -> T | None:
         """Do some of the work; what goes wrong with it is noted, and the rest goes on."""

@@ -19,15 +19,12 @@ Read = Callable[[Vaddr], int | None]
 
 @dataclass(frozen=True)
 class BacktraceLine:
-    """One line of a backtrace.
-
-    Attributes:
-        text: for people, with short paths.
-        code: of the call; None of a line that is no call, such as the name of a CPU.
-    """
+    """One line of a backtrace."""
 
     text: str
+    """For people, with short paths."""
     code: CodeAt | None = None
+    """Of the call; None of a line that is no call, such as the name of a CPU."""
 
     def __str__(self) -> str:
         return self.text

@@ -60,39 +60,36 @@ def _wrong(name: str, expected: str, actual: object) -> UsageError:
 
 @dataclass(frozen=True, kw_only=True)
 class BootOptions:
-    """How a guest is started; two with the same plain options begin as the same guest.
-
-    Attributes:
-        init: how far the guest goes by itself: `none`, `array` or `full`.
-        ram: size instead of the machine's, in bytes or as "32 MiB".
-        reserve: (base, length) in bytes of islands cut out of the memory map.
-        ramtop: address at which RAM ends, if lower than the machine's; any alignment.
-        cpus: number of CPUs instead of the machine's, at most 8.
-        seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
-        extra: more words of the kernel's command line.
-        debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
-            Or the path at which a person's debugger finds QEMU: while it is attached, nothing is limited.
-        at_power_on: is called before the guest's first instruction; a debugger lets it run then.
-        counts_instructions: the time stamp counter ticks once for each instruction; one CPU, TCG.
-        logs: where QEMU is to log the code that it translates.
-        records_input: QEMU records what the guest gets from outside; nothing of it may be lost.
-        hung_before: tells of an address of the text whether guests hung there; one that stays there is
-            given less time.
-    """
+    """How a guest is started; two with the same plain options begin as the same guest."""
 
     init: str = "full"
+    """How far the guest goes by itself: `none`, `array` or `full`."""
     ram: int | str | None = None
+    """Size instead of the machine's, in bytes or as "32 MiB"."""
     reserve: Sequence[tuple[int, int]] = ()
+    """(base, length) in bytes of islands cut out of the memory map."""
     ramtop: int | None = None
+    """Address at which RAM ends, if lower than the machine's; any alignment."""
     cpus: int | None = None
+    """Number of CPUs instead of the machine's, at most 8."""
     seed: int | None = 1
+    """Of the garbage that RAM holds before power-on; None leaves zeroes, for measuring."""
     extra: Sequence[str] = ()
+    """More words of the kernel's command line."""
     debugger: int | Path | None = None
+    """Descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`. Or the path at
+    which a person's debugger finds QEMU: while it is attached, nothing is limited.
+    """
     at_power_on: Callable[[Guest], None] | None = None
+    """Is called before the guest's first instruction; a debugger lets it run then."""
     counts_instructions: bool = False
+    """The time stamp counter ticks once for each instruction; one CPU, TCG."""
     logs: TranslationLogs | None = None
+    """Where QEMU is to log the code that it translates."""
     records_input: bool = False
+    """QEMU records what the guest gets from outside; nothing of it may be lost."""
     hung_before: Callable[[CodeAt], bool] | None = None
+    """Tells of an address of the text whether guests hung there; one that stays there is given less time."""
 
     def __post_init__(self) -> None:
         """Make one value of equal options: a caller may give islands and words in any sequence.

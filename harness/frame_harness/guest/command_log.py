@@ -13,17 +13,14 @@ KEPT: Final = 10_000
 
 
 class Sent(NamedTuple):
-    """A command; `reply` is empty where none came.
-
-    Args:
-        at_s: when it was sent, in seconds since the log began.
-        took_s: until the reply; of commands that ran together, all of them.
-    """
+    """A command; `reply` is empty where none came."""
 
     line: str
     reply: str
     at_s: float
+    """When it was sent, in seconds since the log began."""
     took_s: float
+    """Until the reply; of commands that ran together, all of them."""
 
 
 class CommandLog:

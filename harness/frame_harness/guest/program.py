@@ -25,20 +25,19 @@ _MOST_KEPT: Final = 4096
 
 
 class Ask(NamedTuple):
-    """A command with the places to look at once it has run.
-
-    Args:
-        slots: pfns of slots whose bytes are kept.
-        pages: pfns of frames of the buddy's, of which the first word is kept and how many words behind it,
-            each as u64, equal the one before.
-        reports: it changes nothing, so that it can be sent again, to the console, where its reply is longer
-            than the room in RAM.
-    """
+    """A command with the places to look at once it has run."""
 
     line: str
     slots: Sequence[Pfn] = ()
+    """Pfns of slots whose bytes are kept."""
     pages: Sequence[Pfn] = ()
+    """Pfns of frames of the buddy's, of which the first word is kept and how many words behind it, each as
+    u64, equal the one before.
+    """
     reports: bool = False
+    """It changes nothing, so that it can be sent again, to the console, where its reply is longer than the
+    room in RAM.
+    """
 
     @property
     def text(self) -> str:
@@ -50,15 +49,12 @@ class Ask(NamedTuple):
 
 @dataclass(frozen=True)
 class Ran:
-    """What a program came to.
-
-    Args:
-        replies: one for each command; panics are without a backtrace.
-        seen: the bytes of all looks, in order: of each command its slots, then its pages.
-    """
+    """What a program came to."""
 
     replies: list[Reply]
+    """One for each command; panics are without a backtrace."""
     seen: bytes
+    """The bytes of all looks, in order: of each command its slots, then its pages."""
 
 
 def runs_programs(image: Image) -> bool:

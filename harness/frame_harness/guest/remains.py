@@ -17,20 +17,17 @@ from frame_harness.machine.monitor_event import MonitorEvent
 
 @dataclass(frozen=True, eq=False)
 class Remains:
-    """What a guest that is gone said and was sent; its memory is given back.
-
-    Attributes:
-        registers: of every CPU, as QEMU printed them; empty where it could not.
-        log: of its commands; None of one that never came to its prompt.
-        events: that QEMU's monitor reported.
-    """
+    """What a guest that is gone said and was sent; its memory is given back."""
 
     image: Image
     argv: tuple[str, ...]
     transcript: Transcript
     registers: tuple[str, ...]
+    """Of every CPU, as QEMU printed them; empty where it could not."""
     log: CommandLog | None
+    """Of its commands; None of one that never came to its prompt."""
     events: tuple[MonitorEvent, ...] = ()
+    """That QEMU's monitor reported."""
 
 
 _LEFT: Final[WeakKeyDictionary[HarnessError, Remains]] = WeakKeyDictionary()

@@ -32,15 +32,12 @@ Table = NDArray[Any]
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive slots.
-
-    Args:
-        runs: of equal slots in it, when it is to be printed; 0 when its checksums do.
-    """
+    """Consecutive slots."""
 
     first: Pfn
     count: int
     runs: int
+    """Of equal slots in it, when it is to be printed; 0 when its checksums do."""
 
 
 @dataclass(frozen=True)

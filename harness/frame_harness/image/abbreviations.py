@@ -38,19 +38,16 @@ Skip = Callable[[bytes, int], int]
 
 @dataclass
 class Abbreviation:
-    """How the entries of one kind are written.
-
-    Attributes:
-        attributes: name, form, implicit constant of each.
-        fixed: bytes of all attributes together, where that never varies.
-        skips: steps over them otherwise.
-    """
+    """How the entries of one kind are written."""
 
     tag: str
     has_children: bool
     attributes: list[tuple[str, str, int | None]]
+    """Name, form, implicit constant of each."""
     fixed: int | None
+    """Bytes of all attributes together, where that never varies."""
     skips: list[int | Skip] = field(default_factory=list)
+    """Steps over them otherwise."""
 
     def end(self, data: bytes, at: int) -> int:
         """Return where an entry ends whose attributes begin at an offset."""

@@ -26,21 +26,19 @@ _CARGO_DEFAULT_LEVEL: Final = {"dev": "0", "release": "3"}
 
 @dataclass(frozen=True)
 class Asked:
-    """How the crate with the subject in it must be compiled.
-
-    Attributes:
-        checks: whether debug assertions and overflow checks are on.
-        opt_level: `0` to `3`, `s` or `z`.
-        debuginfo: of rustc's levels; unoptimized code is another without it.
-        lto: of rustc's kinds; None leaves the choice to the compiler, which optimizes the pieces of one crate
-            into each other.
-    """
+    """How the crate with the subject in it must be compiled."""
 
     profile: str
     checks: bool
+    """Whether debug assertions and overflow checks are on."""
     opt_level: str
+    """`0` to `3`, `s` or `z`."""
     debuginfo: str = "2"
+    """Of rustc's levels; unoptimized code is another without it."""
     lto: str | None = None
+    """Of rustc's kinds; None leaves the choice to the compiler, which optimizes the pieces of one crate into
+    each other.
+    """
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -22,19 +22,16 @@ _WORDS: Final = 2
 
 @dataclass(frozen=True)
 class Branches:
-    """The counters of one image, a byte each, in the order of the table.
-
-    Attributes:
-        counters: vaddr of the first one.
-        total: of all code.
-        of_subject: indices of those that lie in the subject's functions.
-        addresses: of the code of these.
-    """
+    """The counters of one image, a byte each, in the order of the table."""
 
     counters: Vaddr
+    """Vaddr of the first one."""
     total: int
+    """Of all code."""
     of_subject: tuple[int, ...]
+    """Indices of those that lie in the subject's functions."""
     addresses: tuple[Vaddr, ...]
+    """Of the code of these."""
 
     @classmethod
     def of(cls, image: Image) -> Branches:

@@ -45,19 +45,16 @@ NOT_THE_SUBJECT = "fix what the compiler's tools report above; it is not about t
 
 @dataclass(frozen=True)
 class Invocation:
-    """One run of cargo, with everything that it is told.
-
-    Attributes:
-        settings: the variables that the harness sets; the others only let cargo run.
-        home: with all the configuration that cargo reads.
-        places: folders that cargo works in beside its home.
-    """
+    """One run of cargo, with everything that it is told."""
 
     argv: tuple[str, ...]
     settings: dict[str, str]
+    """The variables that the harness sets; the others only let cargo run."""
     home: CargoHome
+    """With all the configuration that cargo reads."""
     toolchain: Toolchain
     places: tuple[Path, ...] = ()
+    """Folders that cargo works in beside its home."""
 
     @property
     def told(self) -> str:
@@ -165,19 +162,16 @@ def image_invocation(subject: Subject, profile: str, toolchain: Toolchain) -> In
 
 @dataclass(frozen=True)
 class CargoOutput:
-    """What cargo left: the linked file, and everything that went into it.
-
-    Attributes:
-        variables: names of those that the code reads while it is compiled (`env!`).
-        core: the core library, where cargo compiled that, too.
-        told: all that cargo printed for people; with `-vv` the compiler's commands are among it.
-    """
+    """What cargo left: the linked file, and everything that went into it."""
 
     elf: Path
     sources: tuple[Path, ...]
     variables: tuple[str, ...]
+    """Names of those that the code reads while it is compiled (`env!`)."""
     core: Path | None = None
+    """The core library, where cargo compiled that, too."""
     told: str = ""
+    """All that cargo printed for people; with `-vv` the compiler's commands are among it."""
 
 
 def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say | None = None) -> CargoOutput:

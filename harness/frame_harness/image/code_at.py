@@ -9,22 +9,19 @@ from frame_harness.base.units import Vaddr
 
 @dataclass(frozen=True)
 class CodeAt:
-    """An address with the source line that it comes from.
-
-    Attributes:
-        address: virtual.
-        symbol: of the function whose code it is; empty outside of every function.
-        offset: bytes from the beginning of that function.
-        function: that the source line belongs to: the symbol's, or one that was inlined into it.
-        file, line: of the source; empty and 0 where debug information has none.
-    """
+    """An address with the source line that it comes from."""
 
     address: Vaddr
+    """Virtual."""
     symbol: str = ""
+    """Of the function whose code it is; empty outside of every function."""
     offset: int = 0
+    """Bytes from the beginning of that function."""
     function: str = ""
+    """That the source line belongs to: the symbol's, or one that was inlined into it."""
     file: str = ""
     line: int = 0
+    """`file`, `line`: of the source; empty and 0 where debug information has none."""
 
     @property
     def place(self) -> str:

@@ -39,15 +39,12 @@ _KEYS = frozenset({"spots", "rows", "functions", "unknown"})
 
 @dataclass(frozen=True)
 class CodeLines:
-    """The subject's lines in one image; what the compiler wrote by itself (`derive`) is none of them.
-
-    Attributes:
-        spots: every line that has code, in this image or in another kernel, sorted.
-        table: of this image.
-    """
+    """The subject's lines in one image; what the compiler wrote by itself (`derive`) is none of them."""
 
     spots: tuple[Spot, ...]
+    """Every line that has code, in this image or in another kernel, sorted."""
     table: LineTable
+    """Of this image."""
 
 
 def code_lines(image: Image, toolchain: Toolchain, say: Say | None = None) -> CodeLines:

@@ -19,27 +19,24 @@ _BEHIND_RUSTC: Final = (
 
 @dataclass(frozen=True)
 class Toolchain:
-    """One compiler with its cargo, able to build for the bare machine.
-
-    Attributes:
-        choice: one of `CHOICES`.
-        release: of the compiler, such as `1.95.0`.
-        cargo_args: what `cargo build` needs beyond the usual.
-        rustflags: what the compiler needs beyond the crate's own flags.
-        env: variables to set for cargo.
-        sysroot: with the compiler's own libraries.
-        key: differs whenever what it compiles may differ.
-    """
+    """One compiler with its cargo, able to build for the bare machine."""
 
     choice: str
+    """One of `CHOICES`."""
     cargo: Path
     rustc: Path
     release: str
+    """Of the compiler, such as `1.95.0`."""
     cargo_args: tuple[str, ...]
+    """What `cargo build` needs beyond the usual."""
     rustflags: tuple[str, ...]
+    """What the compiler needs beyond the crate's own flags."""
     env: tuple[tuple[str, str], ...]
+    """Variables to set for cargo."""
     sysroot: Path
+    """With the compiler's own libraries."""
     key: str
+    """Differs whenever what it compiles may differ."""
 
     @classmethod
     def restored(cls, fields: dict[str, Any]) -> Toolchain:

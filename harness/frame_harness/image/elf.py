@@ -24,18 +24,15 @@ _KINDS = frozenset({STT_FUNC, STT_OBJECT, STT_NOTYPE})
 
 @dataclass(frozen=True)
 class Elf:
-    """The symbols and the identity of one file.
-
-    Attributes:
-        symbols: name as linked → (vaddr, size in bytes).
-        build_id: of the link editor, in hex.
-        functions: (vaddr, size, readable name), sorted.
-    """
+    """The symbols and the identity of one file."""
 
     path: Path
     symbols: dict[str, tuple[Vaddr, int]]
+    """Name as linked → (vaddr, size in bytes)."""
     functions: list[tuple[Vaddr, int, str]]
+    """(vaddr, size, readable name), sorted."""
     build_id: str
+    """Of the link editor, in hex."""
 
     @classmethod
     def of(cls, path: Path, sha256: str) -> Elf:

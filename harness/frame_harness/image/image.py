@@ -60,27 +60,23 @@ class Static:
 
 @dataclass(frozen=True)
 class Image:
-    """One bootable ELF file that never changes.
-
-    Attributes:
-        elf: the file.
-        sha256: of that file.
-        profile: `dev`, `release`, `cov` or `fuzz`.
-        subject: what was compiled into it, as it was then.
-        lacks: those of the names in the contract's `versions` that this version of the subject lacks.
-        sources: each file that is the user's, with a digest of what was compiled.
-        shim: where the shim lay that it was built of; empty for that of this package.
-        text: a copy of the subject's one file, on a machine where that is not in its place.
-    """
+    """One bootable ELF file that never changes."""
 
     elf: Path
     sha256: str
+    """Of the ELF file."""
     profile: str
+    """`dev`, `release`, `cov` or `fuzz`."""
     subject: Subject
+    """What was compiled into it, as it was then."""
     lacks: tuple[str, ...] = ()
+    """Those of the names in the contract's `versions` that this version of the subject lacks."""
     sources: tuple[tuple[str, str], ...] = ()
+    """Each file that is the user's, with a digest of what was compiled."""
     shim: str = ""
+    """Where the shim lay that it was built of; empty for that of this package."""
     text: Path | None = None
+    """A copy of the subject's one file, on a machine where that is not in its place."""
 
     @cached_property
     def _elf(self) -> Elf:

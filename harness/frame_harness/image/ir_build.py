@@ -50,17 +50,14 @@ FLAGS: Final = (
 
 
 class Dependencies(Record, frozen=True):
-    """The compiled crates that a subject may use.
-
-    Attributes:
-        target: they were compiled for.
-        crates: by name the compiled file of each that the subject may name.
-        folders: of all compiled files.
-    """
+    """The compiled crates that a subject may use."""
 
     target: str
+    """They were compiled for."""
     crates: dict[str, str]
+    """By name the compiled file of each that the subject may name."""
     folders: tuple[str, ...]
+    """Of all compiled files."""
 
     @property
     def arguments(self) -> list[str]:

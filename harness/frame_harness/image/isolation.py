@@ -48,19 +48,16 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class CargoHome:
-    """A home for cargo whose configuration says only where crates come from.
-
-    Attributes:
-        path: where it is once it was made.
-        users: the user's own, whose downloads and keys it shares.
-        text: of its configuration file.
-        at_root: text of the file that cargo reads wherever it runs.
-    """
+    """A home for cargo whose configuration says only where crates come from."""
 
     path: Path
+    """Where it is once it was made."""
     users: Path
+    """The user's own, whose downloads and keys it shares."""
     text: str
+    """Of its configuration file."""
     at_root: str = ""
+    """Text of the file that cargo reads wherever it runs."""
 
     def make(self) -> None:
         """Make it, unless that was done.

@@ -50,15 +50,12 @@ class CodeRow(NamedTuple):
 
 @dataclass(frozen=True)
 class LineTable:
-    """All code of some source files in one ELF file.
-
-    Attributes:
-        rows: sorted, disjoint.
-        functions: [start, end) of each function with code of these files in it, sorted.
-    """
+    """All code of some source files in one ELF file."""
 
     rows: tuple[CodeRow, ...]
+    """Sorted, disjoint."""
     functions: tuple[tuple[Vaddr, Vaddr], ...]
+    """[start, end) of each function with code of these files in it, sorted."""
 
 
 class Sequence(NamedTuple):

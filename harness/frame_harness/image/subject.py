@@ -18,24 +18,21 @@ BUILTIN_NAME = "built-in"
 
 @dataclass(frozen=True)
 class Subject:
-    """One module of a kernel, or several that belong together, compiled in place, with their contract.
-
-    Attributes:
-        path: absolute, with links resolved, as the compiler will print it; a folder where there are `parts`.
-        sha256: of the text when this value was made.
-        name: what reports call it.
-        parts: names of the files in the folder `path` that are judged together.
-        features: of the shim, without which these files do not compile.
-        digests: sha256 of each of the files, when this value was made.
-    """
+    """One module of a kernel, or several that belong together, compiled in place, with their contract."""
 
     path: Path
+    """Absolute, with links resolved, as the compiler will print it; a folder where there are `parts`."""
     sha256: str
+    """Of the text when this value was made."""
     name: str
+    """What reports call it."""
     contract: Contract = field(compare=False, repr=False)
     parts: tuple[str, ...] = ()
+    """Names of the files in the folder `path` that are judged together."""
     features: tuple[str, ...] = ()
+    """Of the shim, without which these files do not compile."""
     digests: tuple[str, ...] = field(default=(), compare=False)
+    """Sha256 of each of the files, when this value was made."""
 
     @classmethod
     def builtin(cls, contract: Contract) -> Subject:

@@ -26,20 +26,17 @@ STT_NOTYPE, STT_OBJECT, STT_FUNC = 0, 1, 2
 
 
 class ElfSymbol(NamedTuple):
-    """One that the file defines.
-
-    Attributes:
-        name: as linked.
-        size: in bytes.
-        kind: `STT_FUNC` and so on.
-        section: the index of the section that holds it; None where it is in none, as an absolute one.
-    """
+    """One that the file defines."""
 
     name: str
+    """As linked."""
     vaddr: Vaddr
     size: int
+    """In bytes."""
     kind: int
+    """`STT_FUNC` and so on."""
     section: int | None
+    """The index of the section that holds it; None where it is in none, as an absolute one."""
 
 
 def symbols_of(file: ELFFile) -> Iterator[ElfSymbol]:

@@ -25,15 +25,12 @@ class BrokenCheck(Record, frozen=True, order=True):
 
 @dataclass(frozen=True)
 class Standing:
-    """What is broken as far as is known: what was seen, and did not hold since.
-
-    Attributes:
-        findings: that no baseline knows.
-        stopped: the checks that broke off when they were last made.
-    """
+    """What is broken as far as is known: what was seen, and did not hold since."""
 
     findings: Mapping[FaultKey, Finding] = field(default_factory=dict)
+    """That no baseline knows."""
     stopped: frozenset[CheckInRun] = frozenset()
+    """The checks that broke off when they were last made."""
 
     @property
     def checks(self) -> frozenset[CheckInRun]:
@@ -49,25 +46,22 @@ class Standing:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a verdict differs from what was known.
-
-    Attributes:
-        broken: findings that were not there; causes before consequences, as in a verdict.
-        held: findings whose clauses hold now.
-        gone: findings that do not show any more, though their clauses do not hold: each with what these are.
-        unjudged: findings that nothing was said about this time; they count as broken on.
-        still: findings that were there before.
-        stopped: results of checks that broke off and did not when they were last made.
-        standing: what is broken now.
-    """
+    """How a verdict differs from what was known."""
 
     broken: tuple[Finding, ...]
+    """Findings that were not there; causes before consequences, as in a verdict."""
     held: tuple[Finding, ...]
+    """Findings whose clauses hold now."""
     gone: tuple[tuple[Finding, ClauseOutcome], ...]
+    """Findings that do not show any more, though their clauses do not hold: each with what these are."""
     unjudged: tuple[Finding, ...]
+    """Findings that nothing was said about this time; they count as broken on."""
     still: tuple[Finding, ...]
+    """Findings that were there before."""
     stopped: tuple[CheckResult, ...]
+    """Results of checks that broke off and did not when they were last made."""
     standing: Standing
+    """What is broken now."""
 
 
 def difference(known: Standing, evidence: Evidence, verdict: Verdict) -> Difference:

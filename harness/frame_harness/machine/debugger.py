@@ -43,15 +43,12 @@ class GuestEnded(DebuggerError):
 
 @dataclass(frozen=True)
 class Stop:
-    """Why the guest stopped: a breakpoint, or a write to what is watched.
-
-    Attributes:
-        cpu: the one that came to it.
-        written: the address that was watched; None at a breakpoint.
-    """
+    """Why the guest stopped: a breakpoint, or a write to what is watched."""
 
     cpu: int
+    """The one that came to it."""
     written: Vaddr | None
+    """The address that was watched; None at a breakpoint."""
 
 
 class Debugger:

@@ -69,15 +69,12 @@ def _decoded(code: bytes, at: Vaddr = Vaddr(0)) -> iced_x86.Instruction:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Private instructions that a CPU executes one after the other, whatever memory and registers hold.
-
-    Attributes:
-        addresses: of the instructions, in order.
-        ends: where the CPU is behind them; two places where the last one is a conditional branch.
-    """
+    """Private instructions that a CPU executes one after the other, whatever memory and registers hold."""
 
     addresses: tuple[Vaddr, ...]
+    """Of the instructions, in order."""
     ends: tuple[Vaddr, ...]
+    """Where the CPU is behind them; two places where the last one is a conditional branch."""
 
 
 def private_stretch(
@@ -126,16 +123,13 @@ def _successors(instruction: iced_x86.Instruction) -> tuple[Vaddr, ...]:
 
 @dataclass(frozen=True)
 class Repetition:
-    """All rounds of a repeated instruction that a CPU is about to execute.
-
-    Attributes:
-        behind: where the CPU is then.
-        touched: first address and number of bytes of what it may load from and store to.
-    """
+    """All rounds of a repeated instruction that a CPU is about to execute."""
 
     rounds: int
     behind: Vaddr
+    """Where the CPU is then."""
     touched: tuple[tuple[Vaddr, int], ...]
+    """First address and number of bytes of what it may load from and store to."""
 
 
 def repetition(

@@ -12,17 +12,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MonitorEvent(NamedTuple):
-    """An event of the QEMU Machine Protocol (QEMU 7.2, qapi/run-state.json).
-
-    Attributes:
-        name: such as `SHUTDOWN`, `RESET`, `STOP`, `GUEST_PANICKED`.
-        reason: what QEMU gives as the cause, such as `guest-reset`; empty where it gives none.
-        at: by the host's clock; None where QEMU tells none, or one that no date has.
-    """
+    """An event of the QEMU Machine Protocol (QEMU 7.2, qapi/run-state.json)."""
 
     name: str
+    """Such as `SHUTDOWN`, `RESET`, `STOP`, `GUEST_PANICKED`."""
     reason: str = ""
+    """What QEMU gives as the cause, such as `guest-reset`; empty where it gives none."""
     at: datetime | None = None
+    """By the host's clock; None where QEMU tells none, or one that no date has."""
 
     def __str__(self) -> str:
         # Without the time: what a report says is the same whenever it is written.

@@ -24,16 +24,13 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class BuildJob(Generic[R]):
-    """Work on one build.
-
-    Attributes:
-        name: for the person who waits.
-        do: is given a way to say how far it is.
-    """
+    """Work on one build."""
 
     name: str
+    """For the person who waits."""
     run: RunKey
     do: Callable[[Callable[[str], None]], R]
+    """Is given a way to say how far it is."""
 
 
 EndedJob = tuple[BuildJob[R], R | Trouble]

@@ -28,17 +28,14 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Design:
-    """One kind of memory core.
-
-    Attributes:
-        reader: of its memory in a guest.
-        within: what the path of each of its functions has in it.
-        functions: by the names in `functions.py` what they are called here.
-    """
+    """One kind of memory core."""
 
     reader: Callable[[BootedGuest], Reader]
+    """Of its memory in a guest."""
     within: tuple[str, ...] = (_MEMORY,)
+    """What the path of each of its functions has in it."""
     functions: Mapping[str, str] = field(default_factory=dict)
+    """By the names in `functions.py` what they are called here."""
 
     def innermost(self, backtrace: Iterable[BacktraceLine]) -> CodeAt | None:
         """The innermost call of a backtrace that is the core's own."""

@@ -30,22 +30,19 @@ from frame_harness.memory_core.steps import (
 
 @dataclass(frozen=True)
 class Failure:
-    """A case whose last step shows that a clause is broken.
-
-    Attributes:
-        function: of the core that the last step called.
-        at: `file:line` of a panic, or where the core hung or faulted.
-        commands: as the guest got them, with its answers.
-        behind: known faults that showed earlier in the same case.
-    """
+    """A case whose last step shows that a clause is broken."""
 
     steps: tuple[CaseStep, ...]
     violation: CoreViolation
     function: str
+    """Of the core that the last step called."""
     at: str = ""
+    """`file:line` of a panic, or where the core hung or faulted."""
     commands: tuple[str, ...] = ()
+    """As the guest got them, with its answers."""
     backtrace: tuple[str, ...] = ()
     behind: tuple[Key, ...] = ()
+    """Known faults that showed earlier in the same case."""
     hung: bool = False
     """The guest used up its time: to play such a case costs all of it."""
 

@@ -82,19 +82,16 @@ def _wanted(finding: Finding, result: CheckResult) -> WantedFault:
 
 @dataclass
 class Follower:
-    """Plays the cases of faults on the versions that `next_step` asks for, round by round.
-
-    Attributes:
-        toolchain: what to build with.
-        say: is told how far it is.
-        spread: the workers that play; None for processes of this one.
-    """
+    """Plays the cases of faults on the versions that `next_step` asks for, round by round."""
 
     lineage: Lineage
     toolchain: Toolchain
+    """What to build with."""
     machine: Machine
     say: Say
+    """Is told how far it is."""
     spread: VersionSpread | None = None
+    """The workers that play; None for processes of this one."""
     _seen: dict[tuple[ContentAndProfile, str, Fault], CaseSighting] = field(default_factory=dict)
     """What a case showed in a build when it was played for a fault."""
     _unbuilt: dict[ContentAndProfile, str] = field(default_factory=dict)

@@ -17,15 +17,12 @@ class Shown(StrEnum):
 
 @dataclass(frozen=True)
 class FollowAnswer:
-    """Between which versions a fault came. Versions are numbered from 0, the oldest.
-
-    Attributes:
-        good: the newest version known not to have it; None where none is known.
-        bad: the oldest version behind `good` known to have it; None where the newest does not show it.
-    """
+    """Between which versions a fault came. Versions are numbered from 0, the oldest."""
 
     good: int | None
+    """The newest version known not to have it; None where none is known."""
     bad: int | None
+    """The oldest version behind `good` known to have it; None where the newest does not show it."""
 
 
 def next_step(count: int, seen: Mapping[int, Shown]) -> tuple[int, ...] | FollowAnswer:

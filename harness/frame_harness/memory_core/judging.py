@@ -19,11 +19,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class CoreViolation:
-    """A clause that does not hold, with what shows it.
-
-    Attributes:
-        cause: tells it from another fault that breaks the same clause; a panic's place, for example.
-    """
+    """A clause that does not hold, with what shows it."""
 
     clause: str
     what: str
@@ -31,6 +27,7 @@ class CoreViolation:
     got: str
     paddr: Paddr | None = None
     cause: str = ""
+    """Tells it from another fault that breaks the same clause; a panic's place, for example."""
 
     @property
     def key(self) -> Key:
@@ -73,17 +70,14 @@ Holding = tuple[Pfn, Pfn, Owner]
 
 @dataclass(frozen=True)
 class Accepted:
-    """What was wrong from the start on, and is not told again at each step.
-
-    Attributes:
-        stray: free memory that is not usable memory of the map.
-        given_up: the core's own memory that was free.
-        own: the rest of its own, in whole frames, which never moves; None where that is not known.
-    """
+    """What was wrong from the start on, and is not told again at each step."""
 
     stray: tuple[Span, ...] = ()
+    """Free memory that is not usable memory of the map."""
     given_up: tuple[Span, ...] = ()
+    """The core's own memory that was free."""
     own: tuple[Span, ...] | None = None
+    """The rest of its own, in whole frames, which never moves; None where that is not known."""
 
 
 def accepted(state: CoreState, memory: MemoryMap) -> Accepted:

@@ -57,16 +57,13 @@ MAP: Final = "map.txt"
 
 @dataclass
 class CaseKeeper:
-    """Writes a folder for each fault of one build.
-
-    Attributes:
-        first: number of its first folder, unlike those of other builds.
-        notes: what could not be kept, beside the notes in the folders.
-    """
+    """Writes a folder for each fault of one build."""
 
     archive: Path
     first: int
+    """Number of its first folder, unlike those of other builds."""
     notes: list[str] = field(default_factory=list)
+    """What could not be kept, beside the notes in the folders."""
 
     def keep(self, found: Mapping[Key, Found], results: Iterable[CheckResult], cores: Cores) -> None:
         """Play each case once more and write what its guest leaves.

@@ -133,16 +133,13 @@ class Protected(PlainStep):
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """What a core is started on.
-
-    Attributes:
-        hhdm_end: where the core can reach no memory any more while it boots; None for no such limit.
-    """
+    """What a core is started on."""
 
     name: str
     parts: tuple[MapRegion | Islands, ...]
     protected: tuple[Protected, ...] = ()
     hhdm_end: int | None = None
+    """Where the core can reach no memory any more while it boots; None for no such limit."""
 
     @cached_property
     def regions(self) -> tuple[MapRegion, ...]:

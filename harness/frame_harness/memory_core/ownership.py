@@ -35,14 +35,11 @@ Owners = Mapping[Handle, BlockReferences]
 
 @dataclass(frozen=True)
 class OwnershipRefused:
-    """A request that must fail, and must change nothing.
-
-    Attributes:
-        overlaps: it asks for frames that are owned.
-    """
+    """A request that must fail, and must change nothing."""
 
     why: str
     overlaps: bool = False
+    """It asks for frames that are owned."""
 
 
 OwnershipOutcome = BlockReferences | OwnershipRefused | None

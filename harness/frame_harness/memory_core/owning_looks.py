@@ -28,30 +28,24 @@ def given(entry: BlockReferences) -> str:
 
 @dataclass(frozen=True)
 class LastRequest:
-    """The last request, in words.
-
-    Attributes:
-        clause: what it promises.
-        handle: the block that it was for.
-    """
+    """The last request, in words."""
 
     shown: str
     clause: str
+    """What it promises."""
     handle: Handle
+    """The block that it was for."""
 
 
 @dataclass(frozen=True)
 class _Question:
-    """A request that changes nothing.
-
-    Attributes:
-        clause: the one that the answer speaks of.
-        judge: what is wrong with an answer.
-    """
+    """A request that changes nothing."""
 
     line: str
     clause: str
+    """The one that the answer speaks of."""
     judge: Callable[[Reply], CoreViolation | None]
+    """What is wrong with an answer."""
 
 
 def look(playing: Playing, last: LastRequest, block: Handle, *, handles: bool) -> Iterator[CoreViolation]:

@@ -19,18 +19,15 @@ SHARED_BY: Final = ("caps", "pins")
 
 @dataclass(frozen=True)
 class Own(PlainStep):
-    """One request to the ownership table, for a block or a part of it; of several blocks the last one.
-
-    Attributes:
-        how: one of `REQUESTS`.
-        cap: the capability, for those in `BY_CAP`.
-        part: one of `PARTS`.
-    """
+    """One request to the ownership table, for a block or a part of it; of several blocks the last one."""
 
     how: str
+    """One of `REQUESTS`."""
     name: str
     cap: int = 1
+    """The capability, for those in `BY_CAP`."""
     part: str = ALL
+    """One of `PARTS`."""
 
     def simpler(self) -> Iterator[Own]:
         """Yield the request for the whole block, then as capability 1."""
@@ -57,14 +54,11 @@ class Mark(PlainStep):
 
 @dataclass(frozen=True)
 class CopyOnWrite(PlainStep):
-    """A frame that several address spaces share; they write to it and leave it in a random order.
-
-    Attributes:
-        by: one of `SHARED_BY`.
-    """
+    """A frame that several address spaces share; they write to it and leave it in a random order."""
 
     owners: int
     by: str
+    """One of `SHARED_BY`."""
     seed: int
 
     def simpler(self) -> Iterator[CopyOnWrite]:

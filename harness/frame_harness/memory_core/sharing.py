@@ -51,19 +51,16 @@ def share(step: CopyOnWrite, playing: Playing, _before: CoreState) -> Iterator[C
 
 @dataclass
 class _Owner:
-    """One address space, with what it must find in the page.
-
-    Attributes:
-        frame: where its page lies.
-        shares: whether it is mapped for reading alone, to be copied.
-        by_pin: its reference is a pin; else the capability of its number.
-    """
+    """One address space, with what it must find in the page."""
 
     number: int
     frame: Paddr
+    """Where its page lies."""
     content: dict[int, int]
     shares: bool = False
+    """Whether it is mapped for reading alone, to be copied."""
     by_pin: bool = False
+    """Its reference is a pin; else the capability of its number."""
 
     @property
     def cap(self) -> int:

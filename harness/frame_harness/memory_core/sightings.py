@@ -68,18 +68,15 @@ class Fault(Record, frozen=True, kw_only=True):
 
 
 class CaseSighting(Record, frozen=True, kw_only=True):
-    """What one case showed on one version.
-
-    Attributes:
-        ended: why it was not played to its end; empty where it was.
-        looked_at: the clauses that it was judged by.
-        elsewhere: faults that another case showed, with that case.
-    """
+    """What one case showed on one version."""
 
     faults: tuple[Fault, ...] = ()
     ended: str = ""
+    """Why it was not played to its end; empty where it was."""
     looked_at: tuple[str, ...] = ()
+    """The clauses that it was judged by."""
     elsewhere: tuple[tuple[Fault, str], ...] = ()
+    """Faults that another case showed, with that case."""
 
     def of(self, fault: Fault) -> tuple[Shown, str]:
         """Whether a fault showed, with the reason where that cannot be said."""
@@ -100,16 +97,13 @@ class CaseSighting(Record, frozen=True, kw_only=True):
 
 
 class Sightings(Record, frozen=True, kw_only=True):
-    """What the cases showed on one build, in the order in which they were asked for.
-
-    Attributes:
-        survey: the faults of a survey, each with a case; None where none was asked for.
-        cut: why the survey ended before all was played; empty where it did not.
-    """
+    """What the cases showed on one build, in the order in which they were asked for."""
 
     seen: tuple[CaseSighting, ...]
     survey: tuple[tuple[Fault, str], ...] | None = None
+    """The faults of a survey, each with a case; None where none was asked for."""
     cut: str = ""
+    """Why the survey ended before all was played; empty where it did not."""
 
 
 CaseQuestion = tuple[Sequence[CaseStep], Collection[Fault]]
@@ -118,14 +112,11 @@ CaseQuestion = tuple[Sequence[CaseStep], Collection[Fault]]
 
 @dataclass(frozen=True)
 class PlayedCase:
-    """Everything that a case shows on a core.
-
-    Attributes:
-        last: the fault behind which nothing could be judged; None where the case came to its end.
-    """
+    """Everything that a case shows on a core."""
 
     found: Mapping[Key, Found]
     last: Key | None
+    """The fault behind which nothing could be judged; None where the case came to its end."""
 
 
 def all_of(case: Sequence[CaseStep], core: CoreGuest, *, anew: bool = True) -> PlayedCase:

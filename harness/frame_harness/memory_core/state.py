@@ -15,17 +15,14 @@ ZONES = ("dma", "normal", "highmem")
 
 @dataclass(frozen=True)
 class FreeBlock:
-    """A block on a free list.
-
-    Attributes:
-        kind: index of its list, as in `KINDS`.
-        segment: index among the state's segments.
-    """
+    """A block on a free list."""
 
     pfn: Pfn
     order: int
     kind: int
+    """Index of its list, as in `KINDS`."""
     segment: int
+    """Index among the state's segments."""
 
     @property
     def end(self) -> Pfn:
@@ -55,57 +52,48 @@ class Segment:
 
 @dataclass(frozen=True)
 class ZoneCounters:
-    """What a core says of a zone, in frames; None where this version has no such counter.
-
-    Attributes:
-        cached_of_kind: by kind, as in `KINDS`; empty where this version has no such counters.
-    """
+    """What a core says of a zone, in frames; None where this version has no such counter."""
 
     managed: int
     allocated: int
     cached: int | None
     free: int | None = None
     cached_of_kind: tuple[int, ...] = ()
+    """By kind, as in `KINDS`; empty where this version has no such counters."""
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Memory that the core took for itself at boot.
-
-    Attributes:
-        within: where it must lie, if it is a part of something larger.
-        align: its first address must be a multiple of it.
-    """
+    """Memory that the core took for itself at boot."""
 
     name: str
     span: Span
     within: Span | None = None
+    """Where it must lie, if it is a part of something larger."""
     align: int = 1
+    """Its first address must be a multiple of it."""
 
 
 @dataclass(frozen=True, eq=False)
 class CoreState:
-    """Everything that a core remembers, read in RAM.
-
-    Attributes:
-        cached: (pfn, kind, CPU) of each frame in a CPU's cache.
-        quarantined: frames that the core counts as quarantined; None where it does not count them.
-        cached_in_all: frames that the core counts in all caches together; None likewise.
-        boot: what the boot allocator can still give; told of the first state alone.
-        locked: which locks somebody holds.
-    """
+    """Everything that a core remembers, read in RAM."""
 
     segments: tuple[Segment, ...]
     blocks: tuple[FreeBlock, ...]
     faults: tuple[ListFault, ...]
     cached: tuple[tuple[Pfn, int, int], ...]
+    """(pfn, kind, CPU) of each frame in a CPU's cache."""
     zones: tuple[ZoneCounters, ...]
     structures: tuple[Structure, ...]
     max_order: int
     quarantined: int | None = None
+    """Frames that the core counts as quarantined; None where it does not count them."""
     cached_in_all: int | None = None
+    """Frames that the core counts in all caches together; None likewise."""
     boot: tuple[Span, ...] = ()
+    """What the boot allocator can still give; told of the first state alone."""
     locked: tuple[str, ...] = ()
+    """Which locks somebody holds."""
 
     def zone_of(self, pfn: Pfn) -> int | None:
         """The zone of the segment that a frame lies in."""

@@ -11,14 +11,11 @@ from frame_harness.memory_core.judging import Key
 
 @dataclass(frozen=True)
 class Found:
-    """A fault with the shortest case found that shows it.
-
-    Attributes:
-        fresh: whether a guest that has just booted shows it, too; None where that was not tried.
-    """
+    """A fault with the shortest case found that shows it."""
 
     failure: Failure
     fresh: bool | None
+    """Whether a guest that has just booted shows it, too; None where that was not tried."""
 
 
 @dataclass

@@ -32,31 +32,25 @@ class NoCore(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """What the core's folder held at some time.
-
-    Attributes:
-        folder: in the repository, at that time.
-        content: equal for two versions that hold the same; empty where there was no core.
-    """
+    """What the core's folder held at some time."""
 
     commit: Commit
     folder: str
+    """In the repository, at that time."""
     content: str
+    """Equal for two versions that hold the same; empty where there was no core."""
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """The versions that led to a core as it is now, oldest first; each follows from the one before.
-
-    Attributes:
-        core: its folder now.
-        notes: what a reader of the answers has to know.
-    """
+    """The versions that led to a core as it is now, oldest first; each follows from the one before."""
 
     repository: Repository
     core: Path
+    """Its folder now."""
     versions: tuple[Version, ...]
     notes: tuple[str, ...] = ()
+    """What a reader of the answers has to know."""
 
     @property
     def newest(self) -> Version:

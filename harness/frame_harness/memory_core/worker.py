@@ -56,33 +56,30 @@ class Judged(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Task:
-    """One build on one machine, with what to play on it.
-
-    Attributes:
-        again: the command that plays a case again, before the case.
-        cases: the only ones to play; none for a whole campaign.
-        wanted: by case the clauses that it has to come to; none at all for cases that nobody played before.
-        design: of the core that is in the image.
-        archive: the folder that what cases with faults leave goes to; None where nothing is kept.
-        number: of this task among others that use the same folder.
-        without_ownership: what this version lacks for the ownership of blocks; empty where that is judged.
-        known: faults that are not looked for.
-        until_first: end with the first fault that is not known, by whatever case shows it.
-    """
+    """One build on one machine, with what to play on it."""
 
     key: RunKey
     image: Image
     machine: Machine
     again: str
+    """The command that plays a case again, before the case."""
     cases: tuple[tuple[CaseStep, ...], ...] = ()
+    """The only ones to play; none for a whole campaign."""
     seed: int = SEED
     without_ownership: str = ""
+    """What this version lacks for the ownership of blocks; empty where that is judged."""
     design: Design = TREE
+    """Of the core that is in the image."""
     archive: Path | None = None
+    """The folder that what cases with faults leave goes to; None where nothing is kept."""
     number: int = 0
+    """Of this task among others that use the same folder."""
     known: frozenset[Key] = frozenset()
+    """Faults that are not looked for."""
     until_first: bool = False
+    """End with the first fault that is not known, by whatever case shows it."""
     wanted: tuple[tuple[str, ...], ...] = ()
+    """By case the clauses that it has to come to; none at all for cases that nobody played before."""
 
 
 def judge_build(task: Task, say: Say) -> Judged:
@@ -139,17 +136,14 @@ def _kept(task: Task, found: Mapping[Key, Found], results: Sequence[CheckResult]
 
 @dataclass(frozen=True)
 class _Played:
-    """What was found, in how many cases.
-
-    Attributes:
-        unseen: by clause why it is not judged, though some case may have looked at it.
-        left_out: why something was not played.
-    """
+    """What was found, in how many cases."""
 
     found: dict[Key, Found]
     cases: int
     unseen: Mapping[str, str] = field(default_factory=dict)
+    """By clause why it is not judged, though some case may have looked at it."""
     left_out: str = ""
+    """Why something was not played."""
 
 
 def _play(task: Task, cores: Cores, say: Say) -> _Played:

@@ -14,19 +14,16 @@ from frame_harness.memory_core.state import CoreState
 
 @dataclass(frozen=True)
 class Target:
-    """What a wrong free can be near to.
-
-    Attributes:
-        block: that a caller holds; None where he holds none any more.
-        old: the block as it was given.
-        held: all that callers hold.
-    """
+    """What a wrong free can be near to."""
 
     state: CoreState
     memory: MemoryMap
     block: Owned | None
+    """That a caller holds; None where he holds none any more."""
     old: Owned | None
+    """The block as it was given."""
     held: Sequence[Owned]
+    """All that callers hold."""
 
 
 @dataclass(frozen=True)

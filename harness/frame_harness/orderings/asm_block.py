@@ -38,21 +38,18 @@ class NotUnderstood(Exception):
 
 @dataclass(frozen=True)
 class AsmBlock:
-    """One `asm!` as LLVM IR has it.
-
-    Attributes:
-        template: the instructions, with `$N` and `${N:m}` for operands.
-        constraints: of outputs, inputs, labels, then what is clobbered.
-        intel: the syntax; AT&T otherwise.
-        types: of the inputs, such as `i64`.
-        barrier: the compiler moves no access to memory across it; it may touch memory.
-    """
+    """One `asm!` as LLVM IR has it."""
 
     template: str
+    """The instructions, with `$N` and `${N:m}` for operands."""
     constraints: tuple[str, ...]
+    """Of outputs, inputs, labels, then what is clobbered."""
     intel: bool
+    """The syntax; AT&T otherwise."""
     types: tuple[str, ...]
+    """Of the inputs, such as `i64`."""
     barrier: bool
+    """The compiler moves no access to memory across it; it may touch memory."""
 
     @property
     def excerpt(self) -> str:
@@ -64,20 +61,18 @@ class AsmBlock:
 
 @dataclass(frozen=True)
 class Bound:
-    """A block with a register for each operand.
-
-    Attributes:
-        text: for the assembler.
-        outputs: register of each output, in order.
-        inputs: register of each input; empty where it is a symbol.
-        labels: of operands that are places in the Rust code, by the symbol that stands for them: how many
-            such operands come before.
-    """
+    """A block with a register for each operand."""
 
     text: str
+    """For the assembler."""
     outputs: tuple[str, ...]
+    """Register of each output, in order."""
     inputs: tuple[str, ...]
+    """Register of each input; empty where it is a symbol."""
     labels: dict[str, int]
+    """Of operands that are places in the Rust code, by the symbol that stands for them: how many such
+    operands come before.
+    """
 
 
 def bind(block: AsmBlock, symbols: tuple[str, ...]) -> Bound:

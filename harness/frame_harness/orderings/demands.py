@@ -13,26 +13,24 @@ from frame_harness.orderings.report import Compiled, OrderingViolation
 
 @dataclass(frozen=True)
 class Need:
-    """What one function must do to one field, at least.
-
-    Attributes:
-        what: `read` (a load or update that acquires), `write` (a store or update that releases) or `update`
-            (read and write in one step: nothing else will do).
-        failure: for an update that may be refused, also by a look ahead of it: the ordering of the refusal.
-        ceiling: what may be there without a note about a stronger ordering than asked for.
-        always: on every path that returns; otherwise on some path.
-        optional: the contract does not name the function, so it may be missing.
-    """
+    """What one function must do to one field, at least."""
 
     clause: str
     function: str
     what: str
+    """`read` (a load or update that acquires), `write` (a store or update that releases) or `update` (read
+    and write in one step: nothing else will do).
+    """
     field: str
     order: MemoryOrder
     failure: MemoryOrder | None = None
+    """For an update that may be refused, also by a look ahead of it: the ordering of the refusal."""
     ceiling: MemoryOrder | None = None
+    """What may be there without a note about a stronger ordering than asked for."""
     always: bool = True
+    """On every path that returns; otherwise on some path."""
     optional: bool = False
+    """The contract does not name the function, so it may be missing."""
 
     @property
     def expected(self) -> str:
@@ -43,58 +41,49 @@ class Need:
 
 @dataclass(frozen=True)
 class Walk:
-    """A function that is also walked with known values of fields, which no other CPU writes to meanwhile.
-
-    Attributes:
-        outdated: of such fields what the first plain load of each still finds: another CPU wrote behind it.
-    """
+    """A function that is also walked with known values of fields, which no other CPU writes to meanwhile."""
 
     function: str
     owned: Mapping[str, int]
     outdated: Mapping[str, int] = field(default_factory=dict)
+    """Of such fields what the first plain load of each still finds: another CPU wrote behind it."""
 
 
 @dataclass(frozen=True)
 class CanarySource:
-    """A source that the checker must judge right before its word counts.
-
-    Attributes:
-        source: sound as it is, broken under `--cfg=weak`.
-        must_see: (clause, function) that it has to find in the broken one.
-    """
+    """A source that the checker must judge right before its word counts."""
 
     source: Path
+    """Sound as it is, broken under `--cfg=weak`."""
     must_see: frozenset[tuple[str, str]]
+    """(clause, function) that it has to find in the broken one."""
 
 
 @dataclass(frozen=True, eq=False)
 class OrderingRules:
-    """The ordering clauses of one contract.
-
-    Attributes:
-        clause_of_field: the clause that is broken when a field is touched by anything but an atomic.
-        clause_of_slot: the same for bytes of a slot that are no field.
-        clause_of_statics: about the statics of the module.
-        also: functions that are read beside those of the needs.
-        in_steps: clauses that are judged over several accesses of a function, by function.
-        walks: by a name that `steps` know.
-        steps: judge several accesses together.
-        notes: on what is worth knowing and breaks nothing.
-        no_notes: functions whose stronger orderings are not worth a note.
-    """
+    """The ordering clauses of one contract."""
 
     clauses: tuple[str, ...]
     needs: tuple[Need, ...]
     clause_of_field: Mapping[str, str]
+    """The clause that is broken when a field is touched by anything but an atomic."""
     clause_of_slot: str
+    """The same for bytes of a slot that are no field."""
     clause_of_statics: str
+    """About the statics of the module."""
     canary: CanarySource
     also: tuple[str, ...] = ()
+    """Functions that are read beside those of the needs."""
     in_steps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Clauses that are judged over several accesses of a function, by function."""
     walks: Mapping[str, Walk] = field(default_factory=dict)
+    """By a name that `steps` know."""
     steps: tuple[Callable[[Compiled], Iterator[OrderingViolation]], ...] = ()
+    """Judge several accesses together."""
     notes: tuple[Callable[[Compiled], Iterator[str]], ...] = ()
+    """On what is worth knowing and breaks nothing."""
     no_notes: frozenset[str] = frozenset()
+    """Functions whose stronger orderings are not worth a note."""
 
     @cached_property
     def functions(self) -> tuple[str, ...]:

@@ -103,41 +103,38 @@ class SourceStep:
 
 @dataclass(frozen=True)
 class MemoryAccess:
-    """One memory access, fence or opaque call on a path through a compiled function.
-
-    Attributes:
-        item: the field's name, the static's name, or the callee's.
-        which: tells slots (or other objects) of one path apart; no meaning beyond that.
-        order: on success, for a cmpxchg.
-        failure: of a cmpxchg that fails.
-        detail: the operation of an RMW (`add`, `xchg`, ...).
-        done: False for a cmpxchg that fails on this path.
-        spurious: it fails here although what it found may well be what it expected (a weak one may do that).
-        read: the value found, as a number where the path fixes one, else as a name of its own.
-        written: the value left, likewise; None when nothing is written.
-        returned: whether the function's result was computed from what was read.
-        trail: the source of it, innermost call first; only places in the subject's file.
-        asm: the instruction, where the source has it as such.
-        nontemporal: a store that no later store waits for, unless a fence lies between.
-        reach: of opaque code: what the addresses lead to that it was given.
-    """
+    """One memory access, fence or opaque call on a path through a compiled function."""
 
     op: AccessOp
     space: Space
     item: str
+    """The field's name, the static's name, or the callee's."""
     which: str = ""
+    """Tells slots (or other objects) of one path apart; no meaning beyond that."""
     order: MemoryOrder = MemoryOrder.PLAIN
+    """On success, for a cmpxchg."""
     failure: MemoryOrder | None = None
+    """Of a cmpxchg that fails."""
     detail: str = ""
+    """The operation of an RMW (`add`, `xchg`, ...)."""
     done: bool = True
+    """False for a cmpxchg that fails on this path."""
     spurious: bool = False
+    """It fails here although what it found may well be what it expected (a weak one may do that)."""
     read: int | str | None = None
+    """The value found, as a number where the path fixes one, else as a name of its own."""
     written: int | str | None = None
+    """The value left, likewise; None when nothing is written."""
     returned: bool = False
+    """Whether the function's result was computed from what was read."""
     trail: tuple[SourceStep, ...] = ()
+    """The source of it, innermost call first; only places in the subject's file."""
     asm: str = ""
+    """The instruction, where the source has it as such."""
     nontemporal: bool = False
+    """A store that no later store waits for, unless a fence lies between."""
     reach: frozenset[Space] = frozenset()
+    """Of opaque code: what the addresses lead to that it was given."""
 
     @property
     def drains(self) -> bool:

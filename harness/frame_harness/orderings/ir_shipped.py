@@ -53,17 +53,14 @@ class AtomicSite:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a whole kernel has of a subject's atomic accesses.
-
-    Attributes:
-        instructions: atomic instructions of the kernel that come from the subject, inlined copies included.
-        sites: places of the subject's source that they come from.
-        violations: places where the kernel has another ordering than the subject compiled alone.
-    """
+    """What a whole kernel has of a subject's atomic accesses."""
 
     instructions: int
+    """Atomic instructions of the kernel that come from the subject, inlined copies included."""
     sites: int
+    """Places of the subject's source that they come from."""
     violations: tuple[OrderingViolation, ...]
+    """Places where the kernel has another ordering than the subject compiled alone."""
 
 
 def check_shipped(

@@ -36,29 +36,26 @@ class Frame:
 
 @dataclass
 class State:
-    """One path so far: what runs, what is known, what was accessed.
-
-    Attributes:
-        local: memory that no other CPU sees, by the address's unknown part and offset.
-        owned: fields of the slot that no other CPU writes in this walk, by name.
-        outdated: what the next plain load of such a field finds in place of that.
-        facts: truth values that were decided on the way.
-        equal: values that were found to be a number.
-        objects: number of each slot or other object, by the unknown part of its address.
-        spurious: for each weak cmpxchg that failed: whether it found what it expected, as a value.
-        read_by: serial number of the value that each access read; 0 for none.
-    """
+    """One path so far: what runs, what is known, what was accessed."""
 
     frames: list[Frame]
     owned: dict[str, Value]
+    """Fields of the slot that no other CPU writes in this walk, by name."""
     outdated: dict[str, Value] = field(default_factory=dict)
+    """What the next plain load of such a field finds in place of that."""
     local: dict[tuple[object, int], Value] = field(default_factory=dict)
+    """Memory that no other CPU sees, by the address's unknown part and offset."""
     facts: dict[Symbol, bool] = field(default_factory=dict)
+    """Truth values that were decided on the way."""
     equal: dict[Value, int] = field(default_factory=dict)
+    """Values that were found to be a number."""
     objects: dict[object, str] = field(default_factory=dict)
+    """Number of each slot or other object, by the unknown part of its address."""
     accesses: list[MemoryAccess] = field(default_factory=list)
     read_by: list[int] = field(default_factory=list)
+    """Serial number of the value that each access read; 0 for none."""
     spurious: dict[int, Value] = field(default_factory=dict)
+    """For each weak cmpxchg that failed: whether it found what it expected, as a value."""
     serial: int = 0
     end: str = ""
     result: Value | None = None

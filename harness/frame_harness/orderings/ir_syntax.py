@@ -33,27 +33,24 @@ CASTS: Final = frozenset(["zext", "sext", "trunc", "inttoptr", "ptrtoint", "bitc
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction; which of the attributes say something depends on `op`.
-
-    Attributes:
-        type: of the value that is computed, loaded, stored or cast; the element's for `getelementptr`.
-        detail: predicate, operation of an RMW, target type of a cast, callee (empty: indirect), `weak`.
-        block: of assembly, for `asm`.
-        nontemporal: a store that goes past the caches.
-    """
+    """One instruction; which of the attributes say something depends on `op`."""
 
     op: str
     result: str | None = None
     type: str = ""
+    """Of the value that is computed, loaded, stored or cast; the element's for `getelementptr`."""
     operands: tuple[IrOperand, ...] = ()
     labels: tuple[str, ...] = ()
     detail: str = ""
+    """Predicate, operation of an RMW, target type of a cast, callee (empty: indirect), `weak`."""
     order: str = "na"
     failure: str = ""
     indices: tuple[int, ...] = ()
     dbg: int | None = None
     block: AsmBlock = NO_BLOCK
+    """Of assembly, for `asm`."""
     nontemporal: bool = False
+    """A store that goes past the caches."""
 
 
 _DBG = re.compile(r"!dbg !(\d+)")

@@ -21,27 +21,24 @@ View = frozenset[tuple[str, Id]]
 
 @dataclass(frozen=True)
 class Move:
-    """One step of a thread.
-
-    Attributes:
-        op: `load`, `store`, `update` (a load and a store in one) or `fence`.
-        expect: when not None, the step can only happen if it reads this value.
-        value: what is written.
-        register: keeps the value read, when not empty.
-        late: a store that becomes visible at any time, until a step of the same thread that `drains`.
-        drains: the thread's late stores are in order from here on.
-        source: index of the access that it stands for on the thread's path; None for a step that is assumed.
-    """
+    """One step of a thread."""
 
     op: str
+    """`load`, `store`, `update` (a load and a store in one) or `fence`."""
     place: str = ""
     order: MemoryOrder = MemoryOrder.MONOTONIC
     expect: int | str | None = None
+    """When not None, the step can only happen if it reads this value."""
     value: int | str | None = None
+    """What is written."""
     register: str = ""
+    """Keeps the value read, when not empty."""
     late: bool = False
+    """A store that becomes visible at any time, until a step of the same thread that `drains`."""
     drains: bool = False
+    """The thread's late stores are in order from here on."""
     source: int | None = field(default=None, compare=False)
+    """Index of the access that it stands for on the thread's path; None for a step that is assumed."""
 
 
 @dataclass(frozen=True)

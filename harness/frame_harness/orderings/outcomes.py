@@ -77,19 +77,16 @@ def first_values(moves: Iterable[Move], **given: int | str) -> dict[str, int | s
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A small program of two CPUs, and what would be wrong at its end.
-
-    Attributes:
-        paths: where the steps of each CPU come from; None for a CPU of which is only assumed what it does.
-        wrong: asked about the registers.
-        stale: the register of the read that returns what it may not.
-    """
+    """A small program of two CPUs, and what would be wrong at its end."""
 
     threads: tuple[Sequence[Move], Sequence[Move]]
     paths: tuple[Path | None, Path | None]
+    """Where the steps of each CPU come from; None for a CPU of which is only assumed what it does."""
     first: dict[str, int | str]
     wrong: Callable[[dict[str, int | str]], bool]
+    """Asked about the registers."""
     stale: str
+    """The register of the read that returns what it may not."""
 
     @property
     def shows(self) -> bool:

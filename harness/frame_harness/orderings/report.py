@@ -18,50 +18,39 @@ WHAT_TO_DO: Final = (
 
 @dataclass(frozen=True)
 class Compiled:
-    """A subject's functions as the compiler left them.
-
-    Attributes:
-        functions: by `Type::method` or name.
-        unread: functions that were compiled yet could not be walked, with the reason.
-        walks: by name the ways through a function from known values of fields; see `OrderingRules`.
-        unwalked: functions that could not be walked from known values, with the reason.
-        file: the subject's path, for functions that are missing.
-        places: (file, line) where functions begin that were compiled.
-        lacks: names that this version of the subject has not; what they would do is not judged.
-    """
+    """A subject's functions as the compiler left them."""
 
     functions: Mapping[str, Function]
+    """By `Type::method` or name."""
     walks: Mapping[str, tuple[Path, ...]]
+    """By name the ways through a function from known values of fields; see `OrderingRules`."""
     file: str
+    """The subject's path, for functions that are missing."""
     unread: Mapping[str, str]
+    """Functions that were compiled yet could not be walked, with the reason."""
     places: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
+    """(file, line) where functions begin that were compiled."""
     lacks: frozenset[str] = frozenset()
+    """Names that this version of the subject has not; what they would do is not judged."""
     unwalked: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Functions that could not be walked from known values, with the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class OrderingScene:
-    """What shows a violation.
-
-    Attributes:
-        path: a way through the function.
-        weak: the access on it that is to blame.
-        trial: the program in which a CPU sees what it may not; None where none is known.
-    """
+    """What shows a violation."""
 
     path: Path
+    """A way through the function."""
     weak: MemoryAccess | None
+    """The access on it that is to blame."""
     trial: Trial | None = None
+    """The program in which a CPU sees what it may not; None where none is known."""
 
 
 @dataclass(frozen=True)
 class OrderingViolation:
-    """One place where compiled code promises less than the contract.
-
-    Attributes:
-        consequence: what another CPU could see because of it.
-        scene: what shows it; None where there is nothing to show.
-    """
+    """One place where compiled code promises less than the contract."""
 
     clause: str
     function: str
@@ -71,7 +60,9 @@ class OrderingViolation:
     file: str
     line: int
     consequence: str
+    """What another CPU could see because of it."""
     scene: OrderingScene | None = dataclasses.field(default=None, compare=False, repr=False)
+    """What shows it; None where there is nothing to show."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.line else ""
@@ -97,22 +88,19 @@ class UnjudgedCode:
 
 @dataclass(frozen=True)
 class OrderingReport:
-    """What the compiled code of one subject says about the clauses of kind O.
-
-    Attributes:
-        clauses: `held`, `violated`, `not-evaluated` or `not in this version`, by id.
-        unjudged: what keeps clauses from being evaluated.
-        notes: what is worth knowing and breaks nothing.
-        events: what each function does, in words.
-        proofs: how the checker showed, in this very run, that it sees.
-    """
+    """What the compiled code of one subject says about the clauses of kind O."""
 
     clauses: Mapping[str, str]
+    """`held`, `violated`, `not-evaluated` or `not in this version`, by id."""
     violations: tuple[OrderingViolation, ...]
     notes: tuple[str, ...]
+    """What is worth knowing and breaks nothing."""
     events: Mapping[str, tuple[str, ...]]
+    """What each function does, in words."""
     proofs: tuple[str, ...] = ()
+    """How the checker showed, in this very run, that it sees."""
     unjudged: tuple[UnjudgedCode, ...] = ()
+    """What keeps clauses from being evaluated."""
 
 
 def place_of(function: Function, access: MemoryAccess | None, *, outermost: bool = False) -> tuple[str, int]:

@@ -21,17 +21,14 @@ _NO_VALUE: Final = (int(Register.NONE), int(Register.RIP))
 
 @dataclass
 class BlockRun:
-    """One way through the block so far.
-
-    Attributes:
-        left: how it was left: None while it runs, else the label, `return`, or nothing for its end.
-    """
+    """One way through the block so far."""
 
     state: State
     registers: Registers
     at: int
     visits: dict[int, int] = field(default_factory=dict)
     left: str | None = None
+    """How it was left: None while it runs, else the label, `return`, or nothing for its end."""
 
     def copy(self) -> BlockRun:
         """Return an independent way that goes on from here; it has not been left."""

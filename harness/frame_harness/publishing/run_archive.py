@@ -31,21 +31,18 @@ class ArchivedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What a run adds to its archive at its end.
-
-    Attributes:
-        required: clauses that must have been looked at.
-        sources: files of the subject.
-        notes: what could not be kept while the run went on.
-    """
+    """What a run adds to its archive at its end."""
 
     contract: Contract
     evidence: Evidence
     baseline: Baseline = EMPTY
     required: tuple[str, ...] = ()
+    """Clauses that must have been looked at."""
     images: tuple[ArchivedImage, ...] = ()
     sources: tuple[Path, ...] = ()
+    """Files of the subject."""
     notes: tuple[str, ...] = ()
+    """What could not be kept while the run went on."""
 
 
 class RunArchive:

@@ -18,15 +18,12 @@ from frame_harness.frame_metadata.memory_state import MemoryState
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What a later state is compared with.
-
-    Args:
-        generation: shape (n_frames,).
-        poisoned: shape (n_frames,); poisoned frames that nobody held, so nobody could rightly heal them.
-    """
+    """What a later state is compared with."""
 
     generation: NDArray[np.uint32]
+    """Shape (n_frames,)."""
     poisoned: Mask
+    """Shape (n_frames,); poisoned frames that nobody held, so nobody could rightly heal them."""
 
 
 class Columns(Frames):

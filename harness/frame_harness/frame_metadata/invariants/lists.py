@@ -22,34 +22,28 @@ NOWHERE = -2
 
 @dataclass(frozen=True, eq=False)
 class FreeBlocks:
-    """All free blocks by ascending pfn; all arrays have shape (n_blocks,).
-
-    Args:
-        ends: the pfn behind each block by its own order, which is taken as far as an order can go.
-        zone: the index of each block's zone, -1 for none.
-        list_of: the number of the list that reaches each block, -1 when none does.
-    """
+    """All free blocks by ascending pfn; all arrays have shape (n_blocks,)."""
 
     pfns: Pfns
     ends: Pfns
+    """The pfn behind each block by its own order, which is taken as far as an order can go."""
     order: NDArray[np.uint8]
     zone: NDArray[np.int8]
+    """The index of each block's zone, -1 for none."""
     list_of: NDArray[np.int32]
+    """The number of the list that reaches each block, -1 when none does."""
 
 
 @dataclass(frozen=True, eq=False)
 class Merges:
-    """Links into a block that another link leads to already; all arrays have shape (n_links,).
-
-    Args:
-        sources: node of each such link, or the number of nodes plus the list's number for a head pointer.
-        targets: node it leads to.
-        closes_cycle: the target comes before the source on the same path.
-    """
+    """Links into a block that another link leads to already; all arrays have shape (n_links,)."""
 
     sources: Nodes
+    """Node of each such link, or the number of nodes plus the list's number for a head pointer."""
     targets: Nodes
+    """Node it leads to."""
     closes_cycle: Mask
+    """The target comes before the source on the same path."""
 
 
 class FreeLists:

@@ -19,49 +19,48 @@ _BITS_OF = {np.uint16: 16, np.uint32: 32}
 
 @dataclass(frozen=True, eq=False)
 class Swept:
-    """What the slots say; pfns are ascending, and name every slot that may break a rule, not such alone.
-
-    Args:
-        free: shape (n_frames,), the flag FREE.
-        listed_free: shape (n_frames,), free and in no cache: the slot says that a free list holds its block.
-        order, generation: shape (n_frames,), of each slot.
-        n_free: free frames of RAM.
-        n_held: frames of RAM that the frame module handed out for the kernel or a process.
-        n_inside: listed free frames of RAM that start no block.
-        odd_free: free frames of RAM whose refcount, vtable, guard or flags are not those of a free frame.
-        odd_held: frames counted as `n_held` that nobody counts or that are more than one frame.
-        unclear: usable frames that are both FREE and ALLOCATED, or neither.
-        taken: FREE or ALLOCATED, though nobody may own them.
-        large: of RAM, with an order beyond the largest.
-        used_reserved: with a reserved byte that is not zero.
-        touched: not as new, reserved bytes apart, though nobody may own them.
-        poisoned: with guard POISONED.
-        torn: counted as `n_inside`, and not of one block with the slot before.
-        nodes: of RAM, with a link or at the start of a listed free block.
-        next_links, prev_links: shape of `nodes`, whose they are.
-        starts: shape of `nodes`, which of them start a listed free block.
-    """
+    """What the slots say; pfns are ascending, and name every slot that may break a rule, not such alone."""
 
     free: Mask
+    """Shape (n_frames,), the flag FREE."""
     listed_free: Mask
+    """Shape (n_frames,), free and in no cache: the slot says that a free list holds its block."""
     order: NDArray[np.uint8]
+    """Shape (n_frames,), of each slot."""
     generation: NDArray[np.uint32]
+    """Shape (n_frames,), of each slot."""
     n_free: int
+    """Free frames of RAM."""
     n_held: int
+    """Frames of RAM that the frame module handed out for the kernel or a process."""
     n_inside: int
+    """Listed free frames of RAM that start no block."""
     odd_free: Pfns
+    """Free frames of RAM whose refcount, vtable, guard or flags are not those of a free frame."""
     odd_held: Pfns
+    """Frames counted as `n_held` that nobody counts or that are more than one frame."""
     unclear: Pfns
+    """Usable frames that are both FREE and ALLOCATED, or neither."""
     taken: Pfns
+    """FREE or ALLOCATED, though nobody may own them."""
     large: Pfns
+    """Of RAM, with an order beyond the largest."""
     used_reserved: Pfns
+    """With a reserved byte that is not zero."""
     touched: Pfns
+    """Not as new, reserved bytes apart, though nobody may own them."""
     poisoned: Pfns
+    """With guard POISONED."""
     torn: Pfns
+    """Counted as `n_inside`, and not of one block with the slot before."""
     nodes: Pfns
+    """Of RAM, with a link or at the start of a listed free block."""
     next_links: NDArray[np.uint64]
+    """Shape of `nodes`, whose they are."""
     prev_links: NDArray[np.uint64]
+    """Shape of `nodes`, whose they are."""
     starts: Mask
+    """Shape of `nodes`, which of them start a listed free block."""
 
 
 def sweep(frames: Frames) -> Swept:

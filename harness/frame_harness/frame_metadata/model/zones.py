@@ -64,11 +64,7 @@ def block_at(paddr: Paddr, order: int) -> ModelBlock | None:
 
 @dataclass
 class ZoneModel:
-    """Frames `first_pfn` to `end_pfn`, with counters in frames.
-
-    Args:
-        heads: by (migratetype, order) the head block's paddr, of lists that have one.
-    """
+    """Frames `first_pfn` to `end_pfn`, with counters in frames."""
 
     name: str
     first_pfn: Pfn
@@ -81,6 +77,7 @@ class ZoneModel:
     quarantined: int = 0
     reserved: int = 0
     heads: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By (migratetype, order) the head block's paddr, of lists that have one."""
 
     def __post_init__(self) -> None:
         self._is_dma = self.name.lower() == "dma"
