@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle
 from typing import Final, TypeVar
 
 import numpy as np
@@ -20,7 +21,9 @@ from frame_harness.guest.reply import Reply
 
 G = TypeVar("G", bound=ProgrammedGuest)
 OTHERS: Final = (1, 2, 3)
-"""CPUs that a check takes part by part, so that what one of them alone does wrong is seen."""
+"""CPUs that a check takes in turn, so that what one of them alone does wrong is seen."""
+STRETCHES: Final = 8
+"""So often it is each CPU's turn: none has all commands about small values, or about large ones."""
 WITH_OTHERS: Final = len(OTHERS) + 1
 _SHOWN = 80
 
@@ -28,7 +31,8 @@ _SHOWN = 80
 class ProgramElsewhere(Program):
     """The room for programs in a guest's RAM, whose commands other CPUs run; the first one waits for them.
 
-    Each CPU has an even number of commands: they may come in pairs, such as an offer and an allocation.
+    They run in the order given, stretch by stretch, each on the next CPU. A stretch begins at an even
+    command, so that pairs stay together, such as an offer and an allocation. Larger groups may be parted.
     """
 
     def __init__(self, kernel: BootedGuest, *cpus: int) -> None:
@@ -42,9 +46,10 @@ class ProgramElsewhere(Program):
 
     def run(self, asks: Sequence[Ask]) -> Ran:
         """Do as any program does; each reply says on which CPU its command ran."""
-        size = max(2 * -(-len(asks) // (2 * len(self._on))), 2)
+        self.require(asks)
+        size = max(2 * -(-len(asks) // (2 * STRETCHES * len(self._on))), 2)
         replies, seen = list[Reply](), b""
-        for cpu, earlier in zip(self._on, range(0, len(asks), size), strict=False):
+        for cpu, earlier in zip(cycle(self._on), range(0, len(asks), size), strict=False):
             self._cpu, self._earlier = cpu, earlier
             ran = super().run(asks[earlier : earlier + size])
             where = f" (on CPU {cpu})"

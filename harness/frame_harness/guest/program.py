@@ -92,13 +92,7 @@ class Program:
             GuestCrashed, GuestTimeout: there is no guest any more; its last command is the one that ran.
             NotInThisVersion: a command calls what the frame module does not have; nothing was run.
         """
-        # But for a program of one of several CPUs the name alone says what a command calls.
-        lines = {ask.line if ask.line.startswith("smp.") else ask.line.partition(" ")[0] for ask in asks}
-        for line in lines:
-            require_names_of(self.kernel.image, line)
-        self.kernel.called |= self.kernel.image.subject.contract.functions.of_lines(lines)
-        for ask in asks:
-            self._require_room(ask)
+        self.require(asks)
         replies: list[Reply] = []
         seen: list[bytes] = []
         while len(replies) < len(asks):
@@ -108,6 +102,16 @@ class Program:
                 raise ProtocolError("program", repr(asks[len(replies)].line[:80]), expected="an outcome")
             seen.append(self._seen[: int(self._record["n_seen"])].tobytes())
         return Ran(replies, b"".join(seen))
+
+    def require(self, asks: Sequence[Ask]) -> None:
+        """Refuse, before any is run, what the frame module does not have, or there is no room for."""
+        # But for a program of one of several CPUs the name alone says what a command calls.
+        lines = {ask.line if ask.line.startswith("smp.") else ask.line.partition(" ")[0] for ask in asks}
+        for line in lines:
+            require_names_of(self.kernel.image, line)
+        self.kernel.called |= self.kernel.image.subject.contract.functions.of_lines(lines)
+        for ask in asks:
+            self._require_room(ask)
 
     def _require_room(self, ask: Ask) -> None:
         """Refuse what the console would refuse, and looks that there is no room for."""
@@ -131,7 +135,7 @@ class Program:
         try:
             done = self._carry_out(len(given))
         except GuestFailure:
-            begun = self.begun - self._before
+            begun = int(self._record["begun"])
             self.kernel.log.broke_off([ask.line for ask in asks[:begun]])
             self.tell([Reply(ask.line, ReplyLine(0, "ok")) for ask in asks], begun - 1)
             raise

@@ -14,6 +14,7 @@ from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.checks import NotEvaluated
+from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.program import Ask
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
@@ -54,12 +55,30 @@ def test_a_reply_says_on_which_cpu_its_command_ran(kernel: Kernel) -> None:
     assert drained.request == "buddy.drain"
 
 
-def test_each_of_several_cpus_carries_out_a_part_that_keeps_pairs_together() -> None:
+@pytest.fixture
+def several() -> Iterator[ProgramElsewhere]:
     image = build(frame_module(), "release")
     with Kernel.boot(image, load_machine("microvm"), cpus=WITH_OTHERS) as kernel:
-        program = ProgramElsewhere(kernel, *OTHERS)
-        requests = [one.request for one in program.run([Ask("buddy.drain")] * 5).replies]
-    assert requests == [f"buddy.drain (on CPU {cpu})" for cpu in (1, 1, 2, 2, 3)]
+        yield ProgramElsewhere(kernel, *OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("count", "cpus"), [(5, (1, 1, 2, 2, 3)), (50, (1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3) * 4 + (1, 1))]
+)
+def test_cpus_take_turns_and_pairs_stay_together(
+    several: ProgramElsewhere, count: int, cpus: tuple[int, ...]
+) -> None:
+    requests = [one.request for one in several.run([Ask("buddy.drain")] * count).replies]
+    assert requests == [f"buddy.drain (on CPU {cpu})" for cpu in cpus]
+
+
+@pytest.mark.parametrize("at", [1, 2, 5, 9])
+def test_the_command_that_a_cpu_died_in_is_the_last_of_its_guest(several: ProgramElsewhere, at: int) -> None:
+    lines = [f"slot.get_refcount {at << 12:#x}" for at in range(12)]
+    lines[at] = "crash pf"
+    with pytest.raises(GuestCrashed):
+        several.run([Ask(line) for line in lines])
+    assert list(several.kernel.commands)[-1] == "crash pf"
 
 
 def test_an_end_of_a_program_that_is_no_success_is_never_its_replies(
