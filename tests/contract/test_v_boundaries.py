@@ -109,7 +109,7 @@ def block_of_frames(kernel: Kernel, function: str) -> Iterator[Paddr]:
     spoilt = np.flatnonzero(payload != PAYLOAD)
     if spoilt.size:
         raise OtherClauseViolated(
-            "FREE-01", f"bytes of the frame after {function}, which is about its slot",
+            "LAYOUT-07", f"bytes of the frame after {function}, which is about its slot",
             expected=f"{PAYLOAD:#x}", got=f"{int(payload[spoilt[0]]):#x}", field="payload", function=function,
             frame=Paddr(block + int(spoilt[0]) // C.page_size * C.page_size),
         )  # fmt: skip

@@ -174,10 +174,11 @@ OF_SOME_CPUS = [
 ]
 
 # Bytes that are nobody's to write, and what only the 65536th user or page table brings to light.
+# Selected are `clause and where`: behind an `or` stand checks that are made for another clause.
 WRITTEN = [
     mutant(
         "a mark writes into its frame",
-        "FREE-01",
+        "LAYOUT-07",
         (
             "        self.flags.fetch_or(frame_flags::POISONED, AcqRel);\n",
             "        self.flags.fetch_or(frame_flags::POISONED, AcqRel);\n"
@@ -188,13 +189,16 @@ WRITTEN = [
         where="heals or mark_poisoned and another_cpu",
     ),
     mutant(
-        "poisoned frames are zeroed, too",
-        "FREE-01",
+        "one of 65536 page tables is refused",
+        "ALLOC-11",
         (
-            "the guard alone remembers.\n",
-            "the guard alone remembers.\n            zero_payload(frame);\n",
+            "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire) {\n            let frame = buddy::alloc",
+            "        static ASKED: atomic::AtomicU16 = atomic::AtomicU16::new(0);\n"
+            "        if self.purpose.requires_zero() && ASKED.fetch_add(1, Relaxed) == u16::MAX {\n"
+            "            return Err(AllocError::OutOfMemory);\n        }\n"
+            "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire) {\n            let frame = buddy::alloc",
         ),
-        where="heals or no_recipe_heals",
+        where="many_lives or each_of_many_lives",
     ),
     mutant(
         "some frames are zeroed though they are in use",

@@ -35,7 +35,7 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
         return
     scene = _scene(earlier, last) if blind else None
     ways = last if scene is None else [scene.path]
-    drop = scene.weak if scene is not None else next(map(_drop_of, ways), None)
+    drop = scene.weak if scene is not None else next(filter(None, map(_drop_of, ways)), None)
     got = drop.describe() if drop is not None else "no update of refcount"
     expected = "Release on each drop, Acquire on the way on which the previous value was 1"
     if blind and drop is not None:
