@@ -28,24 +28,16 @@ _NUMBERS: Final = {
     "buddy::LocalFrameCache": ("len",),
     "frame::MetaSlot": ("next", "prev"),
 }
-_RING: Final = frozenset(
-    {
-        "begin",
-        "cursor",
-        "end",
-        "first",
-        "front",
-        "head",
-        "in",
-        "newest",
-        "next",
-        "oldest",
-        "out",
-        "start",
-        "tail",
-    }
+_RING: Final = ("first", "front", "head", "start", "tail")
+"""Members of a cache whose frames need not begin at its first place."""
+_ENDS: Final = (
+    ("in", "out"),
+    ("read", "write"),
+    ("reader", "writer"),
+    ("begin", "end"),
+    ("oldest", "newest"),
 )
-"""Words in members of a cache whose frames need not begin at its first place."""
+"""Words for both ends of such frames: a cache with one member for each, alike but for them, says so, too."""
 _ANOTHER: Final = "a core that keeps its state so can be judged as soon as the harness knows how to read it"
 
 
@@ -73,10 +65,21 @@ def require_members(structures: dict[str, np.dtype[Any]]) -> None:
 def _require_addresses(cache: np.dtype[Any]) -> None:
     """Refuse a cache that does not hold the addresses of its frames from its first place on."""
     name = "buddy::LocalFrameCache"
-    if ring := [member for member in cache.names or () if _RING.intersection(member.split("_"))]:
-        raise _refused(name, f"frames from the first place of {name} on", f"a member {min(ring)}, too")
+    if ring := _members_of_a_ring(cache.names or ()):
+        raise _refused(name, f"frames from the first place of {name} on", f"a member {ring[0]}, too")
     if len(_shape(cache, "frames")) != 1 or not is_address(_base(cache, "frames")):
         raise _refused(name, f"an address for each of frames of {name}", f"{cache['frames']}")
+
+
+def _members_of_a_ring(names: Sequence[str]) -> list[str]:
+    parts = {name: name.split("_") for name in names}
+    both = (
+        name
+        for name, words in parts.items()
+        for one, other in _ENDS
+        if one in words and [other if word == one else word for word in words] in parts.values()
+    )
+    return [*(name for name in _RING if name in parts), *both]
 
 
 def require_no_numbers(paddrs: Sequence[Paddr], n_frames: int) -> None:

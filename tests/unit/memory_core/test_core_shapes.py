@@ -52,6 +52,11 @@ def test_a_cache_of_addresses_in_structures_of_their_own_is_read() -> None:
     require_members(members_of(LocalFrameCache=[("len", "<u4"), ("frames", frame, (256,)), ("hits", "<u8")]))
 
 
+def test_a_single_word_in_a_member_says_nothing_of_where_frames_begin() -> None:
+    names = ("in_use", "end_of_life", "next_refill", "next_out", "first_zone", "read_only", "rewrites")
+    require_members(members_of(LocalFrameCache=[*CACHE, *((name, "<u8") for name in names)]))
+
+
 @pytest.mark.parametrize(
     ("others", "said"),
     [
@@ -65,7 +70,8 @@ def test_a_cache_of_addresses_in_structures_of_their_own_is_read() -> None:
         ({"LocalFrameCache": [("len", "<u8"), ("frames", "<u4", (256,))]}, "an address for each of frames"),
         ({"LocalFrameCache": [("len", "<u8"), ("frames", "u1", (256, 16))]}, "an address for each of frames"),
         ({"LocalFrameCache": [*CACHE, ("head", "<u8")]}, "a member head, too"),
-        ({"LocalFrameCache": [*CACHE, ("next_out", "<u8")]}, "a member next_out, too"),
+        ({"LocalFrameCache": [*CACHE, ("next_in", "<u8"), ("next_out", "<u8")]}, "a member next_in, too"),
+        ({"LocalFrameCache": [*CACHE, ("write_at", "<u8"), ("read_at", "<u8")]}, "a member read_at, too"),
         ({"LocalFrameCache": [("len", BITMAP), CACHE[1]]}, "a number as len of buddy::LocalFrameCache"),
         (
             {"Zone": [*without("allocated", ZONE), ("allocated", BITMAP)]},
