@@ -87,7 +87,9 @@ class SlotWatch:
         apart = {"generation"} if self._few else set()
         self._held_slots = HeldSlots(tuple(name for name in words_of if name not in apart))
         self._filled = np.zeros(len(slots), dtype=np.bool_)
-        self._most_filled = 0
+        self._n_filled = 0
+        """No fewer than are filled: what else changes in a step is counted at its end."""
+        self._ample = True
         self._given_back: CorePfns = np.empty(0, np.int64)
         """Frames that were filled before they were freed in this step: a core may wipe what it takes back."""
         self._judged: frozenset[FreeBlock] = frozenset()
@@ -104,10 +106,9 @@ class SlotWatch:
         spans = [
             span for span in without(state.population(), own) if self._ram.holds(span[0], span[1] - span[0])
         ]
-        self._most_filled = MOST_FILLED_PARTS
-        if sum(end - first for first, end in spans) > MOST_FILLED_BYTES:
+        self._ample = sum(end - first for first, end in spans) > MOST_FILLED_BYTES
+        if self._ample:
             return
-        self._most_filled = 4 * len(self._slots)  # some are filled again
         for first, end in spans:
             pfns = np.arange(paddr_to_pfn(first), min(paddr_to_pfn(end), len(self._slots)))
             self._payload(first, Paddr(first + len(pfns) * PAGE_SIZE))[:] = _fill_of(pfns)[:, None]
@@ -115,16 +116,21 @@ class SlotWatch:
 
     def fill_owned(self, blocks: Sequence[Owned]) -> None:
         """Let their owner write to blocks."""
-        room = self._most_filled - int(np.count_nonzero(self._filled))
-        part = PART_FILLED if self._most_filled == MOST_FILLED_PARTS else room
         for block in blocks:
+            part = min(block.end, block.pfn + PART_FILLED) if self._ample else block.end
+            pfns = np.arange(block.pfn, part)
+            first, end = pfn_to_paddr(block.pfn), pfn_to_paddr(Pfn(part))
+            if block.end > len(self._slots) or not self._ram.holds(first, end - first):
+                pfns = pfns[:0]
+            filled = self._filled[pfns]
+            if self._ample and self._n_filled + np.count_nonzero(~filled) > MOST_FILLED_PARTS:
+                pfns = pfns[filled]
+            if (
+                pfns.size
+            ):  # also those that were filled: the core may have written to them as it gave the block
+                self._payload(first, end)[pfns - block.pfn] = _fill_of(pfns)[:, None]
+            self._n_filled += pfns.size - int(np.count_nonzero(self._filled[block.pfn : block.end]))
             self._filled[block.pfn : block.end] = False
-            pfns = np.arange(block.pfn, min(block.end, block.pfn + part))
-            first, end = pfn_to_paddr(block.pfn), pfn_to_paddr(Pfn(block.pfn + len(pfns)))
-            room -= len(pfns)
-            if room < 0 or block.end > len(self._slots) or not self._ram.holds(first, end - first):
-                continue
-            self._payload(first, end)[:] = _fill_of(pfns)[:, None]
             self._filled[pfns] = True
 
     def is_claimed(self, block: Owned) -> bool:
@@ -150,7 +156,7 @@ class SlotWatch:
 
     def forget_bytes(self) -> None:
         """Frames were written to by those who had them, and nobody knows which."""
-        self._filled[:] = False
+        self._filled[:], self._n_filled = False, 0
 
     # ---- what is wrong -----------------------------------------------------------------------------------
 
@@ -292,15 +298,18 @@ class SlotWatch:
             yield CoreViolation("CORE-35", what, expected, got, pfn_to_paddr(pfn))
 
     def _judge_filled(self, blocks: Iterable[FreeBlock], held: Sequence[Owned]) -> Iterator[CoreViolation]:
+        back, self._given_back = self._given_back, self._given_back[:0]
         pfns = np.flatnonzero(self._filled)
+        self._n_filled = pfns.size
         if not pfns.size:
             return
         is_free = self._orders[pfns] != _IN_USE if self._few else are_in(blocks, pfns)
         free = frozenset(pfns[is_free].tolist())
         self._filled[pfns[~is_free & ~are_in(held, pfns)]] = False
-        self._forget_wiped()
+        self._forget_wiped(back[self._filled[back]])
         self.looked_at |= {"CORE-36"} if free else set()
-        pfns = np.flatnonzero(self._filled)
+        pfns = pfns[self._filled[pfns]]
+        self._n_filled = pfns.size
         for run in np.split(pfns, self._ends_of_pieces(pfns)):
             if run.size and (found := self._first_wrong(run)) is not None:
                 paddr, expected, got = found
@@ -311,14 +320,12 @@ class SlotWatch:
                 yield CoreViolation(clause, what, f"{expected:#018x}", f"{got:#018x}", paddr, cause)
                 return
 
-    def _forget_wiped(self) -> None:
+    def _forget_wiped(self, back: CorePfns) -> None:
         """Forget frames that came back in this step and hold one word all over: the core wiped them."""
-        back = self._given_back[self._filled[self._given_back]]
         for pfn, fill in zip(back.tolist(), _fill_of(back).tolist(), strict=True):
             paddr = pfn_to_paddr(Pfn(pfn))
             words = self._payload(paddr, Paddr(paddr + PAGE_SIZE))[0]
             self._filled[pfn] = bool((words != words[0]).any() or words[0] == fill)
-        self._given_back = self._given_back[:0]
 
     def _ends_of_pieces(self, pfns: CorePfns) -> CorePfns:
         """Where frames are to be cut so that each part lies in one piece of RAM, with whatever is between."""

@@ -14,7 +14,7 @@ from frame_harness.base.units import Paddr, Pfn
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.judging import Owned
-from frame_harness.memory_core.slots import FEW_SLOTS, Claim, SlotWatch, SlotWords
+from frame_harness.memory_core.slots import FEW_SLOTS, MOST_FILLED_PARTS, Claim, SlotWatch, SlotWords
 from frame_harness.memory_core.state import CoreState, FreeBlock, Structure, ZoneCounters
 
 PAGE = 0x1000
@@ -147,6 +147,45 @@ def test_where_memory_is_ample_what_owners_filled_alone_is_watched(
     memory.watch.fill_owned(HELD)
     assert memory.broken() == []
     memory.ram.view(Paddr(41 * PAGE + 8), 8)[:] = 1
+    assert memory.broken() == [("CORE-14", "bytes")]
+
+
+def test_where_memory_is_ample_more_blocks_than_are_filled_are_watched_when_all_are_freed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("frame_harness.memory_core.slots.MOST_FILLED_BYTES", 0)
+    count = MOST_FILLED_PARTS + 64
+    slots, ram = np.zeros(count, SLOT), GuestRam(count * PAGE, None)
+    slots["refcount"], slots["flags"] = UNUSED, ALLOCATED
+    ram.ranges = (RamRange(Paddr(0), Paddr(count * PAGE), 0),)
+    watch = SlotWatch(WORDS, slots, ram)
+    state = replace(STATE, blocks=(), cached=(), structures=())
+    watch.fill(replace(state, blocks=(FreeBlock(Pfn(0), 0, 0, 0),)))
+    held = [Owned(Pfn(pfn), 0, "unmovable") for pfn in range(count)]
+    for at, block in enumerate(held):
+        ram.view(Paddr(block.pfn * PAGE), PAGE)[:] = 7  # a core may write to what it gives
+        watch.fill_owned([block])
+        assert list(watch.judge(state, held[: at + 1])) == []
+    ram.view(Paddr(held[-1].pfn * PAGE), 8)[:] = 0  # for which there was no room
+    assert list(watch.judge(state, held)) == []
+    watch.fill_owned(held)
+    for block in held:
+        watch.released(block)
+    slots["flags"] = FREE
+    state = replace(state, blocks=tuple(FreeBlock(block.pfn, 0, 0, 0) for block in held))
+    assert list(watch.judge(state, ())) == []
+    ram.view(Paddr((MOST_FILLED_PARTS - 1) * PAGE), 8)[:] = 0
+    assert [one.clause for one in watch.judge(state, ())] == ["CORE-36"]
+
+
+def test_frame_that_was_given_back_while_nothing_was_filled_may_not_be_wiped_later(memory: Memory) -> None:
+    memory.watch.fill_owned(HELD)
+    memory.watch.released(HELD[0])
+    memory.watch.forget_bytes()
+    assert memory.broken() == []
+    memory.watch.fill_owned(HELD)
+    assert memory.broken() == []
+    memory.ram.view(Paddr(40 * PAGE), PAGE)[:] = 0
     assert memory.broken() == [("CORE-14", "bytes")]
 
 
