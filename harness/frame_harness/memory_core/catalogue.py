@@ -117,6 +117,9 @@ def _protected(start: int, end: int) -> Iterator[MemoryMap]:
         ),
     )  # fmt: skip
     yield MemoryMap(
+        "protected at both ends", (free(start, end),), (Protected(start, 64 * KIB), Protected(end - MIB, MIB))
+    )
+    yield MemoryMap(
         "many protected ranges", (free(start, end),),
         tuple(Protected(start + 8 * MIB + at * 256 * KIB, 12 * KIB) for at in range(MANY_PROTECTED)),
     )  # fmt: skip
