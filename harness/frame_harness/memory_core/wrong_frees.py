@@ -101,6 +101,13 @@ def _beyond(near: Target) -> WrongRequest | None:
     return WrongRequest(pfn_to_paddr(block.pfn), block.order + NO_ORDER) if block else None
 
 
+def _modulo(near: Target) -> WrongRequest | None:
+    block, orders = near.block, near.state.max_order + 1
+    if block is None:
+        return None
+    return WrongRequest(pfn_to_paddr(block.pfn), block.order + (MOST - block.order) // orders * orders)
+
+
 def _far(near: Target) -> WrongRequest | None:
     block = near.block
     return WrongRequest(Paddr(pfn_to_paddr(block.pfn) + NO_MEMORY), block.order) if block else None
@@ -133,9 +140,10 @@ def _odd(near: Target) -> WrongRequest | None:
     return WrongRequest(Paddr(pfn_to_paddr(block.pfn) + 16), block.order) if block else None
 
 
-NO_ORDER: Final = 3 << 6
-"""Added to an order it is one that no core has; whoever looks at six of its bits, or takes it modulo the
-number of orders, takes it for the same."""
+NO_ORDER: Final = 128
+"""Added to an order it is one that no core has; whoever looks at a few of its bits takes it for the same."""
+MOST: Final = 255
+"""The largest order that can be asked for: it is a byte."""
 NO_MEMORY: Final = 1 << 51
 """Added to an address there is no memory, but who looks at fewer of its bits finds the same."""
 _WAYS: Final[Mapping[str, Callable[[Target], WrongRequest | None]]] = {
@@ -149,6 +157,7 @@ _WAYS: Final[Mapping[str, Callable[[Target], WrongRequest | None]]] = {
     "last": _last,
     "half": _half,
     "beyond": _beyond,
+    "modulo": _modulo,
     "far": _far,
     "neighbor": _neighbor,
     "free": _free,
@@ -159,12 +168,13 @@ _WAYS: Final[Mapping[str, Callable[[Target], WrongRequest | None]]] = {
 WRONG_FREES: Final = tuple(_WAYS)
 """How a free can be wrong: a block again; its first frame again; with a larger order, or the largest that may
 begin there; with a smaller one; its first frame, the second, or the last; its upper half; an order that no
-core has; an address where no memory is; what lies behind it and is free; a frame that is free; one of the
-core's own; a reserved one; an address in a frame."""
+core has, which bits or a remainder hide; an address where no memory is; what lies behind it and is free; a
+frame that is free; one of the core's own; a reserved one; an address in a frame."""
 FREED_BEFORE: Final = frozenset({"again", "piece"})
 """Those behind a free of the same block."""
 _LIKE: Final = {
     "piece": "again", "largest": "larger", "first": "smaller", "last": "inside", "half": "inside",
+    "modulo": "beyond",
 }  # fmt: skip
 
 

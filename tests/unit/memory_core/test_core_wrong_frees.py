@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from frame_harness.base.units import Paddr, Pfn
@@ -38,7 +40,8 @@ def asked(how: str, block: Owned | None = HELD) -> tuple[int, int] | None:
     [
         ("again", 0x120000, 2), ("piece", 0x120000, 0), ("larger", 0x120000, 3), ("largest", 0x120000, 5),
         ("smaller", 0x120000, 1), ("first", 0x120000, 0), ("inside", 0x121000, 0), ("last", 0x123000, 0),
-        ("half", 0x122000, 1), ("beyond", 0x120000, 2 + NO_ORDER), ("far", 0x120000 + NO_MEMORY, 2),
+        ("half", 0x122000, 1), ("beyond", 0x120000, 2 + NO_ORDER), ("modulo", 0x120000, 254),
+        ("far", 0x120000 + NO_MEMORY, 2),
         ("neighbor", 0x124000, 2), ("free", 0x124000, 0), ("structure", 0x100000, 0), ("odd", 0x120010, 2),
         ("reserved", 0x1F0000, 0),
     ],
@@ -60,3 +63,11 @@ def test_no_wrong_free_is_the_right_one() -> None:
 
 def test_every_way_has_the_cause_of_a_way() -> None:
     assert {cause_of(how) for how in WRONG_FREES} < set(WRONG_FREES)
+
+
+@pytest.mark.parametrize(
+    ("how", "seen"), [("beyond", lambda order: order & 0x7F), ("modulo", lambda order: order % 12)]
+)
+def test_an_order_that_no_core_has_may_look_like_the_right_one(how: str, seen: Callable[[int], int]) -> None:
+    (_, order) = asked(how) or (0, 0)
+    assert STATE.max_order < order <= 255 and seen(order) == HELD.order
