@@ -14,6 +14,7 @@ from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
 from frame_harness.memory_core.boot_memory import ENDS, BootMemory
 from frame_harness.memory_core.lists import Head, slot_type, walked
+from frame_harness.memory_core.locks import shim_locks
 from frame_harness.memory_core.maps import Span
 from frame_harness.memory_core.shapes import require_counts, require_members, require_no_numbers
 from frame_harness.memory_core.state import (
@@ -26,6 +27,7 @@ from frame_harness.memory_core.state import (
 )
 
 _CORE = "kernel_shim::memory::"
+_ALLOCATOR, _CACHES = f"{_CORE}buddy::BUDDY_ALLOCATOR", f"{_CORE}buddy::LOCAL_FRAME_CACHES"
 _CACHED, _CACHED_OF_ZONES = "LOCAL_CACHED_FRAMES", "LOCAL_CACHED_ZONE_FRAMES"
 _CACHED_OF_KINDS, _QUARANTINED = "LOCAL_CACHED_ZONE_MIGRATETYPE_FRAMES", "POISON_QUARANTINE_PAGES"
 _WORD = 8
@@ -62,7 +64,7 @@ class CoreReader:
             }
         )
         require_counts(self._buddy, self._segment)
-        at, size = image.static(f"{_CORE}buddy::BUDDY_ALLOCATOR")
+        at, size = image.static(_ALLOCATOR)
         # `Option` keeps a word in front of the value, unless a value that never occurs stands for `None`.
         before = size - _BEHIND_OWNER - self._buddy.itemsize
         if before not in (0, 8):
@@ -71,7 +73,8 @@ class CoreReader:
                 actual=f"{size} bytes, of which a BuddyAllocator has {self._buddy.itemsize}",
             )  # fmt: skip
         self._lock, self._allocator = at, Vaddr(at + _BEHIND_OWNER + before)
-        self._caches, self._caches_bytes = image.static(f"{_CORE}buddy::LOCAL_FRAME_CACHES")
+        self._caches, self._caches_bytes = image.static(_CACHES)
+        self._locks = shim_locks(image, (_ALLOCATOR, _CACHES))
         self._boot = BootMemory(guest, _CORE, _BEHIND_OWNER)
         self._table_base = image.static(f"{_CORE}frame::METADATA_BASE_VIRT")[0]
         self._table_count = image.static(f"{_CORE}frame::METADATA_FRAME_COUNT")[0]
@@ -157,9 +160,10 @@ class CoreReader:
         ]
 
     def _locked(self) -> Iterator[str]:
-        if self._number(self._lock):
+        """Which of the shim's locks somebody holds; another lock may hold any word while it is free."""
+        if _ALLOCATOR in self._locks and self._number(self._lock):
             yield "BUDDY_ALLOCATOR"
-        if self._cache_bytes()[:, :_BEHIND_OWNER].any():
+        if _CACHES in self._locks and self._cache_bytes()[:, :_BEHIND_OWNER].any():
             yield "one of LOCAL_FRAME_CACHES"
 
     def _cache_bytes(self) -> NDArray[np.uint8]:

@@ -93,7 +93,8 @@ class CoreState:
     boot: tuple[Span, ...] = ()
     """What the boot allocator can still give; told of the first state alone."""
     locked: tuple[str, ...] = ()
-    """Which locks somebody holds."""
+    """Which of two locks of the shim's somebody holds: that of `BUDDY_ALLOCATOR`, and those of CPUs' caches; no
+    other lock is read."""
 
     def zone_of(self, pfn: Pfn) -> int | None:
         """The zone of the segment that a frame lies in."""
