@@ -15,6 +15,7 @@ from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
     FREE_PLACES,
+    POISON_PLACES,
     Alloc,
     AsCpu,
     CaseStep,
@@ -55,7 +56,7 @@ STEPS: st.SearchStrategy[CaseStep] = st.one_of(
     st.builds(AsCpu, st.integers(0, 2)),
     st.builds(FrameAlloc, NAMES, st.sampled_from(PURPOSES), st.booleans()),
     st.builds(PoisonFree, st.sampled_from(FREE_PLACES)),
-    st.builds(Poison, NAMES, st.booleans()),
+    st.builds(Poison, NAMES, st.sampled_from(POISON_PLACES)),
     st.builds(CaseStorm, st.integers(1, 3), ORDERS, ORDERS),
     st.builds(PageTables, st.sampled_from(VARIANTS), ORDERS),
     st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),

@@ -50,7 +50,7 @@ def basics(map_name: str, offers: Mapping[str, bool]) -> Iterator[tuple[CaseOper
     Args:
         offers: what the core knows, of kinds, poison and owners.
     """
-    kinds = KINDS[: 1 + offers["kinds"]]
+    kinds = KINDS if offers["kinds"] else KINDS[:1]
     if map_name in WHOLE_MAPS:
         yield from _of_each_order(kinds, poison=offers["poison"])
     if map_name in BORDER_MAPS:  # every block of a zone, so those at its ends, too, taken and given back
@@ -63,13 +63,13 @@ def basics(map_name: str, offers: Mapping[str, bool]) -> Iterator[tuple[CaseOper
             for other in kinds:
                 yield Fill("b1", 0, kind), FreeOne("b1"), FreeOne("b1"), Fill("b2", 0, other)
     if map_name in ISLAND_MAPS:
-        yield Fill("b3", 3, kinds[-1]), *_apart([0], kinds[-1]), Alloc("b1", MAX_ORDER)  # caches are emptied
+        # The last request cannot be served before the frames of all caches are back on lists.
+        yield Fill("b3", 3, kinds[-1]), *_apart([0], kinds[-1]), Alloc("b1", MAX_ORDER)
     if map_name in FREE_MAPS:
         yield from _wrong_frees(WRONG_ORDERS[map_name], kinds)
         yield tuple(Alloc(f"b{order}", order, kinds[-1]) for order in NO_ORDERS)
     if map_name in HIGH_MAPS:
-        yield from _high_blocks(kinds[-1])
-        yield from [tuple(_owned(kinds[-1]))] * offers["ownership"]
+        yield from _high_blocks(kinds[-1], owners=offers["ownership"])
 
 
 def _wrong_frees(orders: Sequence[int], kinds: Sequence[str]) -> Iterator[tuple[CaseOperation, ...]]:
@@ -83,7 +83,7 @@ def _wrong_frees(orders: Sequence[int], kinds: Sequence[str]) -> Iterator[tuple[
         yield *taken, *map(Free, PAIRS), WrongFree("again", half)
 
 
-def _high_blocks(kind: str) -> Iterator[tuple[CaseOperation, ...]]:
+def _high_blocks(kind: str, *, owners: bool) -> Iterator[tuple[CaseOperation, ...]]:
     """More of one order than ends of the map leave: a largest block is split. Then all of the largest."""
     names = [f"b{at}" for at in range(HIGH_BLOCKS)]
     taken = (Alloc(name, 9, kind, ZONES[-1]) for name in names)
@@ -91,6 +91,8 @@ def _high_blocks(kind: str) -> Iterator[tuple[CaseOperation, ...]]:
     frees = map(Free, (*names[::2], *names[3::2], names[1]))
     yield *taken, *frees, WrongFree("again", names[1])
     yield Fill("b1", MAX_ORDER, kind, ZONES[-1]), Free("b1")
+    if owners:
+        yield tuple(_owned(kind))
 
 
 def _owned(kind: str) -> Iterator[CaseOperation]:
@@ -111,7 +113,9 @@ def _apart(orders: Iterable[int], kind: str, zone: str = ANY_ZONE) -> Iterator[C
 
 
 def _on_other_cpus(kind: str) -> Iterator[CaseOperation]:
-    """Caches of other CPUs run over, are emptied by requests there, and by one that needs all, or one."""
+    """Caches of other CPUs run over, and are emptied: by requests on that CPU, by a request on another CPU
+    that needs all of them, and by one that needs the frames of one of them alone.
+    """
     yield from (AsCpu(1), Fill("b1", 0, kind), Free("b1"), Fill("b2", 0, kind), FreeHalf("b2"))
     yield from (AsCpu(2), Free("b2"), AsCpu(0), Alloc("b3", 0, kind), Fill("b4", MAX_ORDER, kind))
     yield from (AsCpu(2), Fill("b5", 0, kind), Free("b5"), AsCpu(0), Fill("b6", 1, kind))
@@ -123,7 +127,8 @@ def _of_each_order(kinds: Sequence[str], *, poison: bool) -> Iterator[tuple[Case
     yield tuple(_apart([*orders, *OFTEN], kinds[0]))
     if poison:
         yield tuple(step for order in orders for step in _poisoned(order, kinds[0]))
-        for where in ("inside", "largest"):  # then every free block is asked for as a whole
+        yield tuple(step for order in orders for step in _poisoned_first(order, kinds[0]))
+        for where in ("inside", "largest", "end"):  # then every free block is asked for as a whole
             yield PoisonFree(where), *(Fill(f"b{order}", order, kinds[0]) for order in reversed(orders))
 
 
@@ -137,5 +142,10 @@ def _split_and_merged(order: int, kind: str) -> Iterator[CaseOperation]:
 def _poisoned(order: int, kind: str) -> Iterator[CaseOperation]:
     """One of two halves has a poisoned frame, the last one or one in the middle; it comes back first."""
     yield from (Alloc(name, order, kind) for name in PAIRS)
-    for sick, buddy, last in (("b1", "b2", False), ("b4", "b3", True)):
-        yield from (Poison(sick, last=last), Free(sick), Free(buddy))
+    for sick, buddy, place in (("b1", "b2", "middle"), ("b4", "b3", "last")):
+        yield from (Poison(sick, place), Free(sick), Free(buddy))
+
+
+def _poisoned_first(order: int, kind: str) -> Iterator[CaseOperation]:
+    """A block whose first frame is poisoned alone."""
+    yield from (Alloc(f"b{order}", order, kind), Poison(f"b{order}", "first"), Free(f"b{order}"))

@@ -12,6 +12,7 @@ from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     FREE_PLACES,
+    POISON_PLACES,
     Alloc,
     AsCpu,
     CaseOperation,
@@ -93,7 +94,7 @@ class Writer:
                 yield Free(name)
 
     def _poisoned(self, name: str) -> Poison:
-        return Poison(name, last=self._rng.random() < 0.5)
+        return Poison(name, self._rng.choice(POISON_PLACES))
 
     def _exhaust(self, budget: int) -> Iterator[CaseOperation]:
         """Ask for one sort of block until there is none, give some back, ask again."""

@@ -240,7 +240,8 @@ def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[CoreVio
     if not blocks:
         return
     block = blocks[-1]
-    pfn = Pfn(block.end - 1) if step.last else Pfn(block.pfn + inner(block.order))
+    at = {"first": 0, "middle": inner(block.order), "last": (1 << block.order) - 1}[step.place]
+    pfn = Pfn(block.pfn + at)
     reply = play.ask(f"core.poison {pfn_to_paddr(pfn):#x}")
     if reply.status == "panic":
         yield play.panicked("CORE-19", "a frame that is poisoned", "a return", reply)

@@ -93,8 +93,7 @@ class CoreState:
     boot: tuple[Span, ...] = ()
     """What the boot allocator can still give; told of the first state alone."""
     locked: tuple[str, ...] = ()
-    """Which of two locks of the shim's somebody holds: that of `BUDDY_ALLOCATOR`, and those of CPUs' caches; no
-    other lock is read."""
+    """Which locks somebody holds, of two that are read: that of `BUDDY_ALLOCATOR`, those of CPUs' caches."""
 
     def zone_of(self, pfn: Pfn) -> int | None:
         """The zone of the segment that a frame lies in."""
@@ -127,13 +126,17 @@ def spans_of(structures: Sequence[Structure]) -> list[Span]:
 
 
 def free_frame(state: CoreState, where: str) -> Pfn | None:
-    """A free frame: `listed`, `inside` are the smallest block's ends, `largest` is inside of the largest."""
+    """A free frame.
+
+    `listed`, `inside` are the smallest block's ends; `largest` is inside of the largest one, `end` its last.
+    """
     if where == "cached":
         return state.cached[-1][0] if state.cached else None
     blocks = [block for block in state.blocks if where == "listed" or block.order]
-    if where == "largest":
-        most = (Pfn(block.pfn + inner(block.order)) for block in blocks if block.order == state.largest)
-        return max(most, default=None)
+    if where in ("largest", "end"):
+        most = max((block.pfn for block in blocks if block.order == state.largest), default=None)
+        at = inner(state.largest) if where == "largest" else (1 << state.largest) - 1
+        return None if most is None else Pfn(most + at)
     smallest = min(blocks, key=lambda block: (block.order, block.pfn), default=None)
     if smallest is None:
         return None

@@ -20,9 +20,11 @@ from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
 MOST_FILLED: Final = 600
-FREE_PLACES: Final = ("listed", "inside", "largest", "cached")
+FREE_PLACES: Final = ("listed", "inside", "largest", "end", "cached")
 """Where a free frame is: the first of the smallest block on a list, its last, one inside of the largest one,
-or in a cache."""
+the last of that, or in a cache."""
+POISON_PLACES: Final = ("first", "middle", "last")
+"""Where a poisoned frame of a block is."""
 
 
 @dataclass(frozen=True)
@@ -168,18 +170,18 @@ class PoisonFree(PlainStep):
 
 @dataclass(frozen=True)
 class Poison(PlainStep):
-    """Poison a frame in the middle of a block, or the `last` one; of several blocks the last one."""
+    """Poison a frame of a block, at one of `POISON_PLACES`; of several blocks of the last one."""
 
     name: str
-    last: bool = False
+    place: str = "middle"
 
     def simpler(self) -> Iterator[Poison]:
-        """Yield the frame in the middle in the place of the last one."""
-        if self.last:
-            yield replace(self, last=False)
+        """Yield the frame in the middle in the place of another one."""
+        if self.place != "middle":
+            yield replace(self, place="middle")
 
     def __str__(self) -> str:
-        return f"poison last of {self.name}" if self.last else f"poison {self.name}"
+        return f"poison {self.name}" if self.place == "middle" else f"poison {self.place} of {self.name}"
 
 
 @dataclass(frozen=True)
@@ -314,7 +316,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., CaseStep]], ...]] = (
     (re.compile(rf"as cpu {_COUNT}"), lambda cpu: AsCpu(int(cpu))),
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
-    (re.compile(r"poison last of (\w+)"), lambda name: Poison(name, last=True)),
+    (re.compile(r"poison (first|last) of (\w+)"), lambda place, name: Poison(name, place)),
     (re.compile(rf"wrongly free ({'|'.join(WRONG_FREES)}) (\w+)"), WrongFree),
     *FORMS,
 )

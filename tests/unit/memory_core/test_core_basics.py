@@ -21,10 +21,12 @@ from frame_harness.memory_core.basics import (
 from frame_harness.memory_core.catalogue import NORMAL_END, PCI_HOLE, catalogue, large_catalogue
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
+    POISON_PLACES,
     Alloc,
     Fill,
     Free,
     Poison,
+    PoisonFree,
     WrongFree,
     parsed,
     require_sense,
@@ -65,8 +67,10 @@ def test_blocks_of_each_order_are_split_merged_and_where_there_is_poison_poisone
     steps = [step for case in cases for step in case]
     counts = Counter(step.order for step in steps if isinstance(step, Alloc) and step.name in PAIRS)
     assert all(counts[order] >= 3 * len(PAIRS) for order in range(MAX_ORDER + 1))
-    poisoned = Counter(step.last for step in steps if isinstance(step, Poison))
-    assert poisoned[True] == poisoned[False] == poison * (MAX_ORDER + 1)
+    poisoned = Counter(step.place for step in steps if isinstance(step, Poison))
+    assert poisoned == (dict.fromkeys(POISON_PLACES, MAX_ORDER + 1) if poison else {})
+    free = {step.where for step in steps if isinstance(step, PoisonFree)}
+    assert free == ({"inside", "largest", "end"} if poison else set())
 
 
 def test_each_order_that_no_core_has_is_asked_for() -> None:
