@@ -96,6 +96,10 @@ class BuiltinReader:
             return np.empty(0, self._slot)
         return self._guest.bytes_at(Vaddr(base), count * self._slot.itemsize).view(self._slot)
 
+    def locked(self) -> tuple[str, ...]:
+        """None: these allocators have no locks of the shim's that are known by name."""
+        return ()
+
     def _structures(self) -> Iterator[Structure]:
         """What the frame module took from the boot allocator, and the slots, which have to lie in there."""
         at = Vaddr(int(self._places["taken"]))

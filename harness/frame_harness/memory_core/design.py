@@ -19,11 +19,16 @@ _MEMORY: Final = "::memory::"
 
 
 class Reader(Protocol):
-    """Turns what a core remembers into values that are judged; `slots` has shape (n_frames,)."""
+    """Turns what a core remembers into values that are judged.
+
+    `slots` has shape (n_frames,); `locked` is that of `CoreState`.
+    """
 
     def read(self, structures: tuple[Structure, ...] | None = None) -> CoreState: ...
 
     def slots(self) -> NDArray[Any]: ...
+
+    def locked(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)

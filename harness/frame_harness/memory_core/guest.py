@@ -92,6 +92,10 @@ class CoreGuest:
         """The slots of a core that has started, shape (n_frames,), no copy."""
         return self._reader.slots()
 
+    def locked(self) -> tuple[str, ...]:
+        """Which locks of a core that has started somebody holds, as `CoreState.locked`."""
+        return self._reader.locked()
+
     def start(self, memory: MemoryMap, command: str = "core.start") -> Reply:
         """Start the core on a map; it may panic.
 

@@ -144,6 +144,8 @@ def _failed(
 ) -> Iterator[CoreViolation]:
     play.core.looked_at |= {"CORE-10", "CORE-11"}
     yield from answers.judge_error(step, reply.outcome.code, before, play.cpu)
+    if play.core.locked():
+        return  # it would wait for ever: its state is judged next, and tells of the lock
     again = play.ask(line)
     if again.status != "fail":
         got = f"ok paddr={again['paddr']:#x}" if again.status == "ok" else again.shown

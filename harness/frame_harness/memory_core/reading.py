@@ -121,7 +121,7 @@ class CoreReader:
             quarantined=self._number_if_any(_QUARANTINED),
             cached_in_all=self._number_if_any(_CACHED),
             boot=tuple(self._boot.left()) if structures is None else (),
-            locked=tuple(self._locked()),
+            locked=self.locked(),
         )
 
     def slots(self) -> NDArray[Any]:
@@ -159,8 +159,11 @@ class CoreReader:
             for kind, order in zip(kinds.tolist(), orders.tolist(), strict=True)
         ]
 
-    def _locked(self) -> Iterator[str]:
+    def locked(self) -> tuple[str, ...]:
         """Which of the shim's locks somebody holds; another lock may hold any word while it is free."""
+        return tuple(self._locked())
+
+    def _locked(self) -> Iterator[str]:
         if _ALLOCATOR in self._locks and self._number(self._lock):
             yield "BUDDY_ALLOCATOR"
         if _CACHES in self._locks and self._cache_bytes()[:, :_BEHIND_OWNER].any():

@@ -104,7 +104,7 @@ class CoreState:
         """The order of the largest block on a list; 0 without any."""
         return max((block.order for block in self.blocks), default=0)
 
-    @property
+    @cached_property
     def n_free(self) -> int:
         """How many frames are in lists and caches."""
         return sum(1 << block.order for block in self.blocks) + len(self.cached)

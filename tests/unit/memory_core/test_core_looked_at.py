@@ -23,7 +23,7 @@ from frame_harness.memory_core.operations import OPERATIONS
 from frame_harness.memory_core.owning_steps import CopyOnWrite
 from frame_harness.memory_core.playing import Playing
 from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, ZoneCounters
-from frame_harness.memory_core.steps import CaseStep, CaseStorm, FrameAlloc, PageTables
+from frame_harness.memory_core.steps import Alloc, CaseStep, CaseStorm, FrameAlloc, PageTables
 from frame_harness.memory_core.storms import AMPLE_BYTES
 
 PAGE = 0x1000
@@ -87,6 +87,9 @@ class Core:
     def state(self, _: object = None) -> CoreState:
         return STATE
 
+    def locked(self) -> tuple[str, ...]:
+        return self.state().locked
+
     def slots(self) -> Any:
         return np.zeros(512, [("flags", "<u4")])
 
@@ -100,6 +103,16 @@ def test_a_lock_that_a_call_leaves_locked_is_its_own(function: str, clause: str)
     )
     playing = Playing(core, MAP, frozenset(), function=function)
     assert next(playing.judged()).key == (clause, "a lock")
+
+
+def test_a_refusal_that_leaves_a_lock_locked_is_asked_nothing_further() -> None:
+    locked = replace(STATE, locked=("BUDDY_ALLOCATOR",))
+    core: Any = Core({"core.alloc": [NO_MEMORY, PANIC], "core.totals": [PANIC]})
+    core.state, core.last_request = (lambda _=None: locked), "core.alloc 0 unmovable any"
+    _, found = played_on(core, Alloc("a", 0, "unmovable"), replace(STATE, blocks=(), cached=()))
+    assert core.asked == ["core.alloc 0 unmovable any"]
+    assert ("CORE-09", "a lock") in {one.key for one in found}
+    assert not {"CORE-11", "CORE-20"} & {one.clause for one in found}
 
 
 class FilledCore(Core):
