@@ -118,6 +118,10 @@ RARE_MUTANTS = (
         ((_FREE, _FREE.replace("order)", "order & 63)")),),
     ),
     CoreMutant(
+        "CORE-17", "looks at seven bits of a freed order", "buddy.rs",
+        ((_FREE, _FREE.replace("order)", "order & 127)")),),
+    ),
+    CoreMutant(
         "CORE-17", "looks at 38 bits of a freed address", "buddy.rs",
         ((_FREE, _FREE.replace("as_u64()", "as_u64() & ((1 << 38) - 1)")),),
     ),
@@ -233,6 +237,10 @@ RARE_MUTANTS = (
     CoreMutant(
         "CORE-03", "keeps a region that protected memory goes beyond at both ends", "boot_alloc.rs",
         _keeping("hole < first && end < hole_end"),
+    ),
+    CoreMutant(
+        "CORE-03", "keeps a region that ends with protected memory", "boot_alloc.rs",
+        _keeping("first < hole && end == hole_end"),
     ),
     CoreMutant(
         "CORE-02", "keeps a region whose begin is reserved", "boot_alloc.rs",
