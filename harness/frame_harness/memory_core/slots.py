@@ -125,9 +125,7 @@ class SlotWatch:
             filled = self._filled[pfns]
             if self._ample and self._n_filled + np.count_nonzero(~filled) > MOST_FILLED_PARTS:
                 pfns = pfns[filled]
-            if (
-                pfns.size
-            ):  # also those that were filled: the core may have written to them as it gave the block
+            if pfns.size:  # filled ones, too: the core may have written to them as it gave the block
                 self._payload(first, end)[pfns - block.pfn] = _fill_of(pfns)[:, None]
             self._n_filled += pfns.size - int(np.count_nonzero(self._filled[block.pfn : block.end]))
             self._filled[block.pfn : block.end] = False
