@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.ordering_mutants import HOW, RELAXED
-from tests.support.ordering_variants import harmless, insert, move, swap, weak
+from tests.support.ordering_variants import body, harmless, insert, move, swap, weak
 
 STORE_CLAIM = "{ slot.set_refcount(REFCOUNT_NOBODY); Ok::<u32, u32>(0) }"
 STRINGS = (
@@ -14,6 +14,16 @@ MARKED = "if self.is_guard_poisoned() && self.get_flags() & frame_flags::POISONE
 WORDS = "for at in 0..512 { payload.cast::<u64>().add(at).write_volatile(0) }"
 BY_A_LOOK = "self.refcount.fetch_update(if self.refcount.load(Relaxed) == 1 { AcqRel } else { Release },"
 LOOK_FIRST = "let found = self.refcount.load({}); if found != expect {{ return Err(found) }} self."
+FENCED = "if before == 1 { fence(Acquire) } before"
+TRIED_FIRST = (
+    "match self.refcount.compare_exchange(1, 0, AcqRel, Relaxed) {{\n"
+    "    Ok(_) => 1,\n    Err(_) => {{ let before = self.refcount.fetch_sub(1, Release); {} }}\n}}"
+)
+LOOKED_TWICE = (
+    'if self.refcount.load(Relaxed) == 0 {{ refuse_reference("dec_ref", 0) }}\n'
+    "let how = if self.refcount.load(Relaxed) == 1 {{ AcqRel }} else {{ Release }};\n"
+    "let before = self.refcount.fetch_sub(1, how); {}"
+)
 # The built-in module alone: its own names.
 BUILTIN = (
     weak("last-reference-without-its-fence", "REF-09", swap("dec_ref", "fence(Acquire);", "")),
@@ -29,6 +39,8 @@ BUILTIN = (
         swap("dec_ref", "self.refcount.fetch_update(Release,", BY_A_LOOK),
         swap("dec_ref", "fence(Acquire);", ""),
     ),
+    weak("last-reference-tried-before", "REF-09", body("dec_ref", TRIED_FIRST.format("before"))),
+    weak("last-reference-looked-at-twice", "REF-09", body("dec_ref", LOOKED_TWICE.format("before"))),
     weak("bump-relaxed", "GEN-04 ALLOC-12", swap("advance_generation", "Release", "Relaxed")),
     weak(
         "bump-before-the-claim",
@@ -146,6 +158,8 @@ BUILTIN_HARMLESS = (
     harmless(
         "last-reference-looked-at-before", swap("dec_ref", "self.refcount.fetch_update(Release,", BY_A_LOOK)
     ),
+    harmless("last-reference-tried-then-fenced", body("dec_ref", TRIED_FIRST.format(FENCED))),
+    harmless("last-reference-looked-at-twice-then-fenced", body("dec_ref", LOOKED_TWICE.format(FENCED))),
     harmless("inc_ref-seq_cst", swap("inc_ref", "Relaxed", f"{HOW}::SeqCst")),
     harmless("epoch-out-of-line", insert("fn begin_epoch_unless_poisoned", "#[inline(never)] ")),
     harmless(

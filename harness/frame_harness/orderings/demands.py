@@ -46,7 +46,7 @@ class Walk:
     function: str
     owned: Mapping[str, int]
     outdated: Mapping[str, int] = field(default_factory=dict)
-    """Of such fields what the first load of each still finds: another CPU wrote behind it."""
+    """Of such fields what first reads of each still find: another CPU wrote behind it."""
 
 
 @dataclass(frozen=True)

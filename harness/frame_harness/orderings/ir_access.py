@@ -80,18 +80,28 @@ class Accesses:
     # ---- Instructions
 
     def load(self, state: State, instruction: Instruction) -> list[State]:
-        """Perform a load; what other CPUs may have written is unknown, and new each time."""
+        """Perform a load; what other CPUs may have written is unknown, and new each time.
+
+        Where it finds an outdated value, a path branches off on which the next read finds it, too.
+        """
         where = self.where(state, evaluate(state.frame.values, instruction.operands[0]))
         if where.local:
             state.define(self.local(state, where))
             return []
-        outdated = state.outdated.pop(where.item, None) if where.space is Space.SLOT else None
+        outdated = self._outdated(state, where)
         value = self.shared(state, where) if outdated is None else outdated
+        longer = [] if outdated is None else [state.copy()]
+        state.outdated.pop(where.item, None)
         order = MemoryOrder(instruction.order)
-        if where.space is not Space.MEMORY or order.atomic:
-            state.note(self._access(state, AccessOp.LOAD, where, instruction, read=show(value)), value)
-        state.define(value)
-        return []
+        for path in (state, *longer):
+            if where.space is not Space.MEMORY or order.atomic:
+                path.note(self._access(path, AccessOp.LOAD, where, instruction, read=show(value)), value)
+            path.define(value)
+        return longer
+
+    @staticmethod
+    def _outdated(state: State, where: AddressMeaning) -> Value | None:
+        return state.outdated.get(where.item) if where.space is Space.SLOT else None
 
     def local(self, state: State, where: AddressMeaning) -> Value:
         """Return what memory of this path alone holds."""
@@ -125,7 +135,9 @@ class Accesses:
 
     @staticmethod
     def own(state: State, where: AddressMeaning, value: Value) -> None:
-        """Keep what is written to a place to which nobody else writes."""
+        """Keep what is written where nobody else writes; nothing older is found from then on."""
+        if where.space is Space.SLOT:
+            state.outdated.pop(where.item, None)
         if where.space is Space.SLOT and where.item in state.owned:
             state.owned[where.item] = value
 
@@ -154,6 +166,12 @@ class Accesses:
         equal = None if owned is None else compare("eq", owned, expected, bits)
         fails = equal != 1 or instruction.detail == "weak"
         failed = [self._failed(state.copy(), where, instruction, owned, expected)] if fails else []
+        outdated = self._outdated(state, where)
+        if outdated is not None and compare("eq", outdated, expected, bits) == 0:
+            # It failed before another CPU wrote; a value that it takes would be written by this CPU.
+            earlier = state.copy()
+            del earlier.outdated[where.item]
+            failed.append(self._failed(earlier, where, instruction, outdated, expected))
         if equal == 0:
             state.end = "impossible"
             return failed

@@ -88,7 +88,7 @@ class Walker:
 
         Args:
             owned: what fields of the slot hold at the start, when no other CPU writes to them.
-            outdated: what the first load of such a field finds in place of that.
+            outdated: what first reads of such a field find in place of that; see `Accesses.load`.
         Raises:
             KeyError: no such function was compiled.
             PathError: there are too many paths.

@@ -42,7 +42,7 @@ class State:
     owned: dict[str, Value]
     """Fields of the slot that no other CPU writes in this walk, by name."""
     outdated: dict[str, Value] = field(default_factory=dict)
-    """What the next load of such a field finds in place of that."""
+    """What reads of such a field may still find in place of that; another CPU wrote behind it."""
     local: dict[tuple[object, int], Value] = field(default_factory=dict)
     """Memory that no other CPU sees, by the address's unknown part and offset."""
     facts: dict[Symbol, bool] = field(default_factory=dict)

@@ -29,7 +29,9 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     function = compiled.functions.get(DEC_REF)
     if function is None or DEC_REF in compiled.unwalked:
         return  # REF-08, or the report, says so already, and nothing is known about this clause
-    earlier, last = compiled.walks[EARLIER], [*compiled.walks[LAST], *compiled.walks[OVERTAKEN]]
+    # A way that writes back what it found earlier drops no reference; REF-08 says so.
+    overtaken = [way for way in compiled.walks[OVERTAKEN] if any(one.is_update and one.done for one in way)]
+    earlier, last = compiled.walks[EARLIER], [*compiled.walks[LAST], *overtaken]
     blind = last_reference_is_blind(earlier, last)
     if blind is False:
         return
