@@ -22,8 +22,8 @@ from frame_harness.guest.reply import Reply
 G = TypeVar("G", bound=ProgrammedGuest)
 OTHERS: Final = (1, 2, 3)
 """CPUs that a check takes in turn, so that what one of them alone does wrong is seen."""
-STRETCHES: Final = 8
-"""So often it is each CPU's turn: none has all commands about small values, or about large ones."""
+STRETCHES: Final = 3
+"""So often it is each CPU's turn: none has all small values. A turn costs two requests."""
 WITH_OTHERS: Final = len(OTHERS) + 1
 _SHOWN = 80
 

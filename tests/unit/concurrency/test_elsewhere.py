@@ -63,7 +63,8 @@ def several() -> Iterator[ProgramElsewhere]:
 
 
 @pytest.mark.parametrize(
-    ("count", "cpus"), [(5, (1, 1, 2, 2, 3)), (50, (1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3) * 4 + (1, 1))]
+    ("count", "cpus"),
+    [(5, (1, 1, 2, 2, 3)), (50, (*(1,) * 6, *(2,) * 6, *(3,) * 6) * 2 + (*(1,) * 6, *(2,) * 6, 3, 3))],
 )
 def test_cpus_take_turns_and_pairs_stay_together(
     several: ProgramElsewhere, count: int, cpus: tuple[int, ...]
