@@ -60,9 +60,13 @@ def judged(folder: Path, *arguments: str | Path) -> Judged:
     return check(folder, *words, "--html", folder / "report.html", *arguments, forks=False)
 
 
+BROKEN = "(ALLOC-09 or REF-08) and not another_cpu"
+"""Without guests of four CPUs: which one starts first is not the same each time, and registers show it."""
+
+
 @pytest.mark.parametrize(
     ("edits", "select", "status"),
-    [((), COVERED, ExitCode.PASS), ((TWO_LIVES, UNORDERED), ("-k", "ALLOC-09 or REF-08"), ExitCode.FAIL)],
+    [((), COVERED, ExitCode.PASS), ((TWO_LIVES, UNORDERED), ("-k", BROKEN), ExitCode.FAIL)],
     ids=["the built-in module", "a module with findings"],
 )
 def test_workers_without_a_compiler_come_to_the_same_evidence(

@@ -539,8 +539,9 @@ CORE_MUTANTS = (
         (
             (
                 "        if order > 0 || !cache(paddr) {\n",
-                "        if order == 0 && get_meta(PhysAddr::new(paddr ^ PAGE_SIZE)).get_refcount() == 1 {\n"
-                "            get_meta(PhysAddr::new(paddr ^ PAGE_SIZE)).set_order(1);\n"
+                "        let below = PhysAddr::new(paddr & !PAGE_SIZE);\n"
+                "        if order == 0 && below.as_u64() != paddr && get_meta(below).get_refcount() == 1 {\n"
+                "            get_meta(below).set_order(1);\n"
                 "        }\n"
                 "        if order > 0 || !cache(paddr) {\n",
             ),
