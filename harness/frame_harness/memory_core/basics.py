@@ -128,6 +128,9 @@ def _of_each_order(kinds: Sequence[str], *, poison: bool) -> Iterator[tuple[Case
     if poison:
         yield tuple(step for order in orders for step in _poisoned(order, kinds[0]))
         yield tuple(step for order in orders for step in _poisoned_first(order, kinds[0]))
+        for kind in kinds:  # poison that comes while a frame is in a cache
+            taken = (Alloc(name, 0, kind) for name in PAIRS)
+            yield Alloc("b1", 0, kind), Free("b1"), PoisonFree("cached"), *taken
         for where in ("inside", "largest", "end"):  # then every free block is asked for as a whole
             yield PoisonFree(where), *(Fill(f"b{order}", order, kinds[0]) for order in reversed(orders))
 
@@ -147,5 +150,12 @@ def _poisoned(order: int, kind: str) -> Iterator[CaseOperation]:
 
 
 def _poisoned_first(order: int, kind: str) -> Iterator[CaseOperation]:
-    """A block whose first frame is poisoned alone."""
-    yield from (Alloc(f"b{order}", order, kind), Poison(f"b{order}", "first"), Free(f"b{order}"))
+    """A block whose first frame is poisoned alone; whoever asks next must not get it."""
+    name = f"b{order}"
+    yield from (
+        Alloc(name, order, kind),
+        Poison(name, "first"),
+        Free(name),
+        Alloc(name, order, kind),
+        Free(name),
+    )
