@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from distributed import Client, Future, KilledWorker
+from distributed.comm.core import CommClosedError
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.campaigns.cluster import NO_WORKERS_S
@@ -58,7 +59,7 @@ class OnCluster:
         finally:
             if self._client.status == "running":
                 self._client.cancel(list(self._open.values()), force=True)
-                with contextlib.suppress(OSError):  # of a worker that died meanwhile: nothing is left there
+                with contextlib.suppress(CommClosedError):  # a worker died meanwhile: nothing is left there
                     self._client.unregister_worker_plugin(self._name)
 
     @property

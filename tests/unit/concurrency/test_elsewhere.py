@@ -79,7 +79,7 @@ def test_the_command_that_a_cpu_died_in_is_the_last_of_its_guest(several: Progra
     lines[at] = "crash pf"
     with pytest.raises(GuestCrashed):
         several.run([Ask(line) for line in lines])
-    assert list(several.kernel.commands)[-1] == "crash pf"
+    assert (list(several.kernel.commands)[-1], several.begun) == ("crash pf", at + 1)
 
 
 def test_an_end_of_a_program_that_is_no_success_is_never_its_replies(
