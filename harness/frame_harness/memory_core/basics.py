@@ -131,7 +131,7 @@ def _of_each_order(kinds: Sequence[str], *, poison: bool) -> Iterator[tuple[Case
         for kind in kinds:  # poison that comes while a frame is in a cache
             taken = (Alloc(name, 0, kind) for name in PAIRS)
             yield Alloc("b1", 0, kind), Free("b1"), PoisonFree("cached"), *taken
-        for where in ("inside", "largest", "end"):  # then every free block is asked for as a whole
+        for where in ("inside", "middle", "largest"):  # then every free block is asked for as a whole
             yield PoisonFree(where), *(Fill(f"b{order}", order, kinds[0]) for order in reversed(orders))
 
 

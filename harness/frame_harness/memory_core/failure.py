@@ -70,7 +70,8 @@ def of_a_dead_guest(
     """
     how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
     violation = CoreViolation(
-        _clause_of(done, asked), f"`{asked}`", "an answer",
+        "CORE-20" if asked == "core.totals" else clause_of_return(done[-1] if done else None),
+        f"`{asked}`", "an answer",
         f"it {how}: {failure.summary}", None, f"{how} in {inner.function if inner else 'the core'}",
     )  # fmt: skip
     return Failure(
@@ -97,14 +98,13 @@ _PROMISED: Final[Mapping[type, str]] = {
     Mark: "CORE-38",
     CopyOnWrite: "CORE-39",
 }
-"""What a step promises that never came back."""
+"""The clause by which a step comes back as it should; the start does by CORE-01."""
 
 
-def _clause_of(done: Sequence[CaseStep], asked: str) -> str:
-    if asked == "core.totals":
-        return "CORE-20"
-    match done[-1] if done else None:
+def clause_of_return(step: CaseStep | None) -> str:
+    """The clause that a step breaks whose call never comes back, or comes back with a lock locked."""
+    match step:
         case CaseStorm(cpus=1):
             return "CORE-09"
-        case step:
+        case _:
             return _PROMISED.get(type(step), "CORE-01")

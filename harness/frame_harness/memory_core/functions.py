@@ -11,5 +11,3 @@ FREE: Final = "buddy::free"
 TABLE: Final = "FrameAllocOptions::allocate"
 OLDER: Final = {ALLOC: "buddy::alloc", ALLOC_ZONE: "BuddyAllocator::alloc_zone"}
 """What a version calls them that has no kinds."""
-RETURNS: Final = {START: "CORE-01", ALLOC: "CORE-09", ALLOC_ZONE: "CORE-09", TABLE: "CORE-09"}
-"""Of those that do not free, the clause that says that they come back."""

@@ -30,6 +30,7 @@ def play(core: CoreGuest, steps: Sequence[CaseStep], known: Iterable[Key] = ()) 
             if found is not None or playing.over or playing.state is None:
                 break
             done.append(step)
+            playing.step = step
             found = playing.first_new(OPERATIONS[type(step)](step, playing, playing.state))
         core.steps_done = len(operations_of(done))
     except GuestFailure as failure:

@@ -14,13 +14,15 @@ from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.boot_memory import judge_boot
 from frame_harness.memory_core.clauses import STATE_CLAUSES, UNSURE
-from frame_harness.memory_core.functions import RETURNS, START
+from frame_harness.memory_core.failure import clause_of_return
+from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
 from frame_harness.memory_core.judging import Accepted, CoreViolation, Key, Owned
 from frame_harness.memory_core.maps import MemoryMap, common, length, merged, without
 from frame_harness.memory_core.ownership import BlockReferences, Handle
 from frame_harness.memory_core.slots import SlotWatch
 from frame_harness.memory_core.state import CoreState, spans_of
+from frame_harness.memory_core.steps import CaseStep
 from frame_harness.memory_core.untouched import Untouched
 
 ASIDE: Final = "blocks set aside"
@@ -54,6 +56,8 @@ class Playing:
     state: CoreState | None = None
     first: CoreState | None = None
     """The state after the start."""
+    step: CaseStep | None = None
+    """The one that is carried out; None for the start."""
     function: str = START
     commands: list[str] = field(default_factory=list)
     cpu: int = 0
@@ -82,6 +86,7 @@ class Playing:
             yield self.ask(lines[0])
             return
         for line, reply in zip(lines, self.core.request_all(lines), strict=False):
+            self.core.last_request = line
             self.commands.append(f"{line} → {reply.shown}")
             yield reply
 
@@ -101,7 +106,7 @@ class Playing:
             return
         self.core.looked_at |= STATE_CLAUSES
         for lock in self.state.locked:
-            clause, what = RETURNS.get(self.function, "CORE-15"), f"`{self.core.last_request}` came back"
+            clause, what = clause_of_return(self.step), f"`{self.core.last_request}` came back"
             yield CoreViolation(clause, what, "no lock is held", f"the lock of {lock} is", None, "a lock")
         yield from self.of(self.state)
 
@@ -206,9 +211,10 @@ class Playing:
         missing = (self.first or state).n_free - state.n_free - sum(1 << one.order for one in kept)
         if self.first is not None and missing > 0:
             spans = [(pfn_to_paddr(one.pfn), pfn_to_paddr(one.end)) for one in kept]
-            [(paddr, _), *_] = without(self.first.population(), [*state.population(), *spans])
-            what, got = "frames that nobody holds", f"{missing} are not, such as that at {paddr:#x}"
-            yield CoreViolation("CORE-16", what, "all are on free lists, or in caches", got, paddr)
+            nowhere = without(self.first.population(), [*state.population(), *spans])
+            what, paddr = "frames that nobody holds", nowhere[0][0] if nowhere else None
+            expected, got = "all are on free lists, or in caches", f"{missing} are not"
+            yield CoreViolation("CORE-16", what, expected, got, paddr)
 
     def all_freed(self) -> Iterator[CoreViolation]:
         """Look for frames of the start that are not free (CORE-16), once nobody holds any."""

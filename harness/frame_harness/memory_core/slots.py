@@ -23,9 +23,9 @@ PURPOSES: Final = ("kernel", "user", "pagetable")
 FEW_SLOTS: Final = 1 << 16
 """Of tables up to this size every free slot is judged after each step; of larger ones those of new blocks."""
 MOST_FILLED_BYTES: Final = 4 << 20
-"""Free frames are filled where all have no more bytes."""
+"""Free frames are filled where all of them together have at most so many bytes."""
 PART_FILLED, MOST_FILLED_PARTS = 16, 512
-"""Else owners fill so many first frames of a block, so many in all."""
+"""Elsewhere owners fill the first frames of what they have: so many of a block, so many in all."""
 _WORDS: Final = PAGE_SIZE // 8
 _SPREAD: Final = np.uint64(0x9E37_79B9_7F4A_7C15)  # ours: any odd number with bits all over
 _LINKS: Final = ("next", "prev")

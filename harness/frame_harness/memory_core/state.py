@@ -128,14 +128,14 @@ def spans_of(structures: Sequence[Structure]) -> list[Span]:
 def free_frame(state: CoreState, where: str) -> Pfn | None:
     """A free frame.
 
-    `listed`, `inside` are the smallest block's ends; `largest` is inside of the largest one, `end` its last.
+    `listed`, `inside`: the ends of the smallest block; `middle`, `largest`: inside of the largest, its last.
     """
     if where == "cached":
         return state.cached[-1][0] if state.cached else None
     blocks = [block for block in state.blocks if where == "listed" or block.order]
-    if where in ("largest", "end"):
+    if where in ("middle", "largest"):
         most = max((block.pfn for block in blocks if block.order == state.largest), default=None)
-        at = inner(state.largest) if where == "largest" else (1 << state.largest) - 1
+        at = inner(state.largest) if where == "middle" else (1 << state.largest) - 1
         return None if most is None else Pfn(most + at)
     smallest = min(blocks, key=lambda block: (block.order, block.pfn), default=None)
     if smallest is None:

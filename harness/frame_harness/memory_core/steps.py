@@ -20,8 +20,8 @@ from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
 MOST_FILLED: Final = 600
-FREE_PLACES: Final = ("listed", "inside", "largest", "end", "cached")
-"""Where a free frame is: the first of the smallest block on a list, its last, one inside of the largest one,
+FREE_PLACES: Final = ("listed", "inside", "middle", "largest", "cached")
+"""Where a free frame is: the first or the last of the smallest block on a list, inside of the largest one or
 the last of that, or in a cache."""
 POISON_PLACES: Final = ("first", "middle", "last")
 """Where a poisoned frame of a block is."""
@@ -173,15 +173,15 @@ class Poison(PlainStep):
     """Poison a frame of a block, at one of `POISON_PLACES`; of several blocks of the last one."""
 
     name: str
-    place: str = "middle"
+    place: str = "first"
 
     def simpler(self) -> Iterator[Poison]:
-        """Yield the frame in the middle in the place of another one."""
-        if self.place != "middle":
-            yield replace(self, place="middle")
+        """Yield the first frame in the place of another one."""
+        if self.place != "first":
+            yield replace(self, place="first")
 
     def __str__(self) -> str:
-        return f"poison {self.name}" if self.place == "middle" else f"poison {self.place} of {self.name}"
+        return f"poison {self.name}" if self.place == "first" else f"poison {self.place} of {self.name}"
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., CaseStep]], ...]] = (
     (re.compile(rf"as cpu {_COUNT}"), lambda cpu: AsCpu(int(cpu))),
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
-    (re.compile(r"poison (first|last) of (\w+)"), lambda place, name: Poison(name, place)),
+    (re.compile(r"poison (middle|last) of (\w+)"), lambda place, name: Poison(name, place)),
     (re.compile(rf"wrongly free ({'|'.join(WRONG_FREES)}) (\w+)"), WrongFree),
     *FORMS,
 )

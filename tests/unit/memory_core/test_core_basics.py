@@ -70,7 +70,7 @@ def test_blocks_of_each_order_are_split_merged_and_where_there_is_poison_poisone
     poisoned = Counter(step.place for step in steps if isinstance(step, Poison))
     assert poisoned == (dict.fromkeys(POISON_PLACES, MAX_ORDER + 1) if poison else {})
     free = {step.where for step in steps if isinstance(step, PoisonFree)}
-    assert free == ({"inside", "largest", "end", "cached"} if poison else set())
+    assert free == ({"inside", "middle", "largest", "cached"} if poison else set())
 
 
 def test_each_order_that_no_core_has_is_asked_for() -> None:

@@ -16,14 +16,21 @@ from frame_harness.guest.reply import Reply
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.design import TREE
-from frame_harness.memory_core.functions import ALLOC, FREE, START
 from frame_harness.memory_core.judging import Accepted, CoreViolation, Owned
 from frame_harness.memory_core.maps import MapRegion, MemoryMap, length
 from frame_harness.memory_core.operations import OPERATIONS
-from frame_harness.memory_core.owning_steps import CopyOnWrite
+from frame_harness.memory_core.owning_steps import CopyOnWrite, Own
 from frame_harness.memory_core.playing import Playing
 from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, ZoneCounters
-from frame_harness.memory_core.steps import Alloc, CaseStep, CaseStorm, FrameAlloc, PageTables
+from frame_harness.memory_core.steps import (
+    Alloc,
+    CaseStep,
+    CaseStorm,
+    FrameAlloc,
+    Free,
+    PageTables,
+    WrongFree,
+)
 from frame_harness.memory_core.storms import AMPLE_BYTES
 
 PAGE = 0x1000
@@ -94,14 +101,20 @@ class Core:
         return np.zeros(512, [("flags", "<u4")])
 
 
-@pytest.mark.parametrize(("function", "clause"), [(START, "CORE-01"), (ALLOC, "CORE-09"), (FREE, "CORE-15")])
-def test_a_lock_that_a_call_leaves_locked_is_its_own(function: str, clause: str) -> None:
+@pytest.mark.parametrize(
+    ("step", "clause"),
+    [
+        (None, "CORE-01"), (Alloc("a", 0, "unmovable"), "CORE-09"), (Free("a"), "CORE-15"),
+        (WrongFree("again", "a"), "CORE-17"), (Own("claim", "a", 1), "CORE-27"),
+    ],
+)  # fmt: skip
+def test_a_lock_that_a_call_leaves_locked_is_its_own(step: CaseStep | None, clause: str) -> None:
     core: Any = Core({})
     core.state, core.last_request = (
         lambda _: replace(STATE, locked=("BUDDY_ALLOCATOR",)),
         "core.free 0x1000 0",
     )
-    playing = Playing(core, MAP, frozenset(), function=function)
+    playing = Playing(core, MAP, frozenset(), step=step)
     assert next(playing.judged()).key == (clause, "a lock")
 
 
@@ -145,7 +158,7 @@ def played(
 def played_on(
     core: Any, step: CaseStep, state: CoreState = STATE, accepted: Accepted | None = None, cpu: int = 0
 ) -> tuple[set[str], list[CoreViolation]]:
-    play = Playing(core, MAP, frozenset(), accepted=accepted or Accepted(), cpu=cpu)
+    play = Playing(core, MAP, frozenset(), accepted=accepted or Accepted(), cpu=cpu, step=step)
     watch: Any = Watch()
     play.watch, play.state, play.first = watch, state, state
     found = list(OPERATIONS[type(step)](step, play, state))
@@ -256,7 +269,7 @@ def test_frames_that_no_list_has_any_more_are_lost_unless_somebody_has_them_or_n
     core: Any = Core({})
     play = Playing(core, MAP, frozenset({("CORE-18", "allocated frames")}), first=STATE)
     [lost] = play.lost(replace(STATE, blocks=(FreeBlock(Pfn(256), 7, 0, 0),)))
-    assert (lost.clause, lost.got) == ("CORE-16", "128 are not, such as that at 0x180000")
+    assert (lost.clause, lost.got, lost.paddr) == ("CORE-16", "128 are not", 0x180000)
     play.owned["b1"] = [Owned(Pfn(384), 7, "movable")]
     assert not [*play.lost(replace(STATE, blocks=(FreeBlock(Pfn(256), 7, 0, 0),)))]
     play.first = replace(STATE, blocks=())
