@@ -117,7 +117,13 @@ class Holdable(Generic[G]):
     def hold(self) -> Debugger:
         """Stop the guest: nobody can ask it anything until its CPUs run."""
         process, limit_s = self.kernel.guest.process, self.kernel.machine.limits.stall_wall_s
-        return Debugger(self._socket, lambda: not process.ended(), limit_s=limit_s, halted=self.cpus.halts)
+        return Debugger(
+            self._socket,
+            lambda: not process.ended(),
+            limit_s=limit_s,
+            halted=self.cpus.halts,
+            meanwhile=self.kernel.channel.listen,
+        )
 
 
 @contextlib.contextmanager

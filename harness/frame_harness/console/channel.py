@@ -96,6 +96,10 @@ class Channel:
         """Send an empty line, which a guest that waits for requests does not answer."""
         self._stream.send(b"\n")
 
+    def listen(self) -> None:
+        """Take what the guest has said so far, for whoever asks it something next."""
+        self._stream.listen()
+
     @property
     def quiet(self) -> bool:
         """Whether nothing is under way, in either direction."""

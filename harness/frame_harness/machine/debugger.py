@@ -62,6 +62,7 @@ class Debugger:
         limit_s: float,
         runs: bool = True,
         halted: Callable[[int], bool] = lambda _: False,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         """Stop the guest.
 
@@ -70,8 +71,10 @@ class Debugger:
             halted: tells of a CPU that runs alone whether it executes nothing until an interrupt comes.
             limit_s: how long the stub may owe an answer, in wall-clock time.
             runs: False for a guest that was started paused.
+            meanwhile: called every now and then while something runs, as what it prints has to be read.
         """
         self._sock, self._alive, self._limit_s, self._halted = sock, alive, limit_s, halted
+        self._meanwhile, self._glance = meanwhile, time.monotonic() + GLANCE_S
         self._buffer = b""
         self._breakpoints: set[Vaddr] = set()
         self._marks: dict[Vaddr, Vaddr] = {}
@@ -288,6 +291,7 @@ class Debugger:
         Raises:
             DebuggerError: QEMU refuses one of these places; what ran without it is stopped.
         """
+        self._glance_aside()
         ordered, self._ordered = self._ordered, []
         self._write(b"".join(map(_framed, (*ordered, packet))))
         answers = [(each, self._packet()) for each in ordered]
@@ -296,6 +300,12 @@ class Debugger:
                 self._write(INTERRUPT)
                 self._stopped()
                 raise _refused(each, answer)
+
+    def _glance_aside(self) -> None:
+        """Let the owner do what cannot wait, where it is time for that."""
+        if (now := time.monotonic()) > self._glance:
+            self._glance = now + GLANCE_S
+            self._meanwhile()
 
     def _expect_stopped(self, cpu: int, packet: str) -> None:
         stopped = self._stopped()
@@ -346,6 +356,7 @@ class Debugger:
                 raise GuestEnded("debugger", "answer", detail="none came; QEMU is gone")
             elif given_up():
                 return False
+            self._glance_aside()
         return True
 
     def _packet(self) -> bytes:

@@ -73,6 +73,22 @@ def test_every_byte_is_in_the_transcript(ends: tuple[LineStream, socket.socket])
     assert stream.transcript.raw() == b"\xff\x00a\r\nhalf"
 
 
+def test_listening_makes_room_for_what_a_guest_prints_and_keeps_it(
+    ends: tuple[LineStream, socket.socket],
+) -> None:
+    stream, guest = ends
+    guest.setblocking(False)
+    printed = 0
+    for _ in range(3):
+        with pytest.raises(BlockingIOError):
+            while guest.send(b"12345678\n") == 9:
+                printed += 1
+        while stream.transcript.n_received < 9 * printed:
+            stream.listen()
+    stream.listen()  # nothing is there, and nothing is waited for
+    assert [stream.next_line(OneTurn()) for _ in range(printed)] == [b"12345678"] * printed
+
+
 def test_looking_ahead_takes_nothing(ends: tuple[LineStream, socket.socket]) -> None:
     stream, guest = ends
     assert stream.peek(OneTurn()) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +30,8 @@ class Stub:
         """What is answered to the next packets that let a CPU run, before `STOPPED`."""
         self.writes: list[int] = []
         """How many packets came at once."""
+        self.read = threading.Event()
+        """Set once somebody reads what the guest prints; as long as it is not, no CPU gets anywhere."""
 
     def serve(self) -> None:
         while data := self._sock.recv(1 << 16):
@@ -42,6 +45,7 @@ class Stub:
     def _answers(self, packet: str) -> Iterator[bytes]:
         if packet.startswith("vCont"):
             if not self._refuses:
+                self.read.wait()
                 self._rip = PLACE
                 yield self.stops.pop(0) if self.stops else STOPPED
         elif packet == "interrupt":
@@ -62,7 +66,7 @@ def attached() -> Iterator[Callable[[str], tuple[Debugger, Stub]]]:
             def attach(refuses: str) -> tuple[Debugger, Stub]:
                 stub = Stub(theirs, refuses)
                 threads.submit(stub.serve)
-                return Debugger(ours, lambda: True, limit_s=60.0), stub
+                return Debugger(ours, lambda: True, limit_s=60.0, meanwhile=stub.read.set), stub
 
             yield attach
 
@@ -114,3 +118,13 @@ def test_a_place_that_is_refused_is_named_and_nothing_runs_on(
     with pytest.raises(DebuggerError, match="Z2,2000,1"):
         debugger.run(0)
     assert stub.heard[-2:] == ["vCont;c:p1.1", "interrupt"]
+
+
+def test_what_a_guest_prints_is_read_while_a_cpu_runs(
+    attached: Callable[[str], tuple[Debugger, Stub]],
+) -> None:
+    """A guest whose console is full waits, and would be taken for one that hangs."""
+    debugger, stub = attached("")
+    debugger.breakpoint(PLACE)
+    stub.read.clear()
+    assert debugger.run(0) == PLACE
