@@ -292,7 +292,7 @@ HIDDEN_MUTANTS = (
         ),
     ),
     CoreMutant(
-        "CORE-21", "has no large block for another CPU", "buddy.rs",
+        "CORE-09", "has no large block for another CPU", "buddy.rs",
         (
             (
                 _ALLOC,
