@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from frame_harness.base.open_files import require_open_files
 from frame_harness.base.profiles import BOTH
 from frame_harness.base.streams import lost_output, patient_streams
 from frame_harness.cli.check_command import check_command
@@ -257,6 +258,7 @@ def main() -> NoReturn:
 
 def _run() -> NoReturn:
     try:
+        require_open_files()
         cli.main(standalone_mode=False)
         sys.exit(int(ExitCode.PASS))
     except click.exceptions.Abort as abort:

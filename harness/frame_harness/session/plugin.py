@@ -16,6 +16,7 @@ from frame_harness.archive.files import own_files
 from frame_harness.base import report_files
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.open_files import require_open_files
 from frame_harness.base.profiles import BOTH, COVERAGE, PROFILES
 from frame_harness.base.text import printable
 from frame_harness.contract.versions import lacking
@@ -97,6 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "campaign: looks at many clauses; the id of one does not select it")
     config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
     try:
+        require_open_files()
         request = _request_of(config)
         if file := config.getoption("--cov-subject-lcov"):
             report_files.make_way([Path(file)], request.subject.files, own_files(request.archive))
