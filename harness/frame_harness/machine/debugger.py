@@ -17,7 +17,7 @@ from typing import Final
 from frame_harness.base.errors import MachineError
 from frame_harness.base.units import Vaddr
 from frame_harness.machine.instruction import LONGEST, stays
-from frame_harness.machine.wait_limit import WaitLimit
+from frame_harness.machine.wait_limit import WaitLimit, now_and_then
 
 SLICE_S: Final = 0.25
 GLANCE_S: Final = 0.02
@@ -74,7 +74,7 @@ class Debugger:
             meanwhile: called every now and then while something runs, as what it prints has to be read.
         """
         self._sock, self._alive, self._limit_s, self._halted = sock, alive, limit_s, halted
-        self._meanwhile, self._glance = meanwhile, time.monotonic() + GLANCE_S
+        self._meanwhile = now_and_then(meanwhile, GLANCE_S)
         self._buffer = b""
         self._breakpoints: set[Vaddr] = set()
         self._marks: dict[Vaddr, Vaddr] = {}
@@ -291,7 +291,7 @@ class Debugger:
         Raises:
             DebuggerError: QEMU refuses one of these places; what ran without it is stopped.
         """
-        self._glance_aside()
+        self._meanwhile()
         ordered, self._ordered = self._ordered, []
         self._write(b"".join(map(_framed, (*ordered, packet))))
         answers = [(each, self._packet()) for each in ordered]
@@ -300,12 +300,6 @@ class Debugger:
                 self._write(INTERRUPT)
                 self._stopped()
                 raise _refused(each, answer)
-
-    def _glance_aside(self) -> None:
-        """Let the owner do what cannot wait, where it is time for that."""
-        if (now := time.monotonic()) > self._glance:
-            self._glance = now + GLANCE_S
-            self._meanwhile()
 
     def _expect_stopped(self, cpu: int, packet: str) -> None:
         stopped = self._stopped()
@@ -356,7 +350,7 @@ class Debugger:
                 raise GuestEnded("debugger", "answer", detail="none came; QEMU is gone")
             elif given_up():
                 return False
-            self._glance_aside()
+            self._meanwhile()
         return True
 
     def _packet(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Tells when a CPU that runs alone under a debugger is waited for no longer."""
+"""Tells when a CPU that runs alone under a debugger is waited for no longer, and what is done meanwhile."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ class WaitLimit:
             if self._looks >= HALT_LOOKS:
                 self.why = "it halts, and no interrupt comes that would wake it"
         return bool(self.why)
+
+
+def now_and_then(act: Callable[[], None], every_s: float) -> Callable[[], None]:
+    """Return what calls `act` when it is called itself, but so many seconds after the last time at the earliest."""
+    due = time.monotonic() + every_s
+
+    def call() -> None:
+        nonlocal due
+        if (now := time.monotonic()) > due:
+            due = now + every_s
+            act()
+
+    return call
