@@ -35,7 +35,7 @@ class WaitLimit:
 
 
 def now_and_then(act: Callable[[], None], every_s: float) -> Callable[[], None]:
-    """Return what calls `act` when it is called itself, but so many seconds after the last time at the earliest."""
+    """Return what calls `act` whenever it is called itself, at most once in so many seconds."""
     due = time.monotonic() + every_s
 
     def call() -> None:

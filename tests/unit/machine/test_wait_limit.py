@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from frame_harness.machine.wait_limit import HALT_LOOK_S, HALT_LOOKS, WaitLimit
+from frame_harness.machine.wait_limit import HALT_LOOK_S, HALT_LOOKS, WaitLimit, now_and_then
 
 
 @pytest.fixture
@@ -47,3 +47,12 @@ def test_a_cpu_that_runs_between_two_looks_does_not_halt(passes: Callable[[float
     for _ in range(2 * len(some) + 1):
         passes(HALT_LOOK_S + 0.01)
         assert not limit.is_over()
+
+
+def test_what_is_done_now_and_then_is_not_done_each_time(passes: Callable[[float], None]) -> None:
+    done: list[float] = []
+    call = now_and_then(lambda: done.append(time.monotonic()), 2.0)
+    for _ in range(4):
+        passes(1.5)
+        call()
+    assert len(done) == 2
