@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -247,7 +248,13 @@ def _build_first(
     images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
-        each = build(asked.subject, asked.builds, toolchain, say=progress.step)
+        each = build(
+            asked.subject,
+            asked.builds,
+            toolchain,
+            say=progress.step,
+            meanwhile=partial(_collect_ahead, asked),
+        )
         with closing(each):
             for image, took in each:
                 images.append(image)
@@ -255,6 +262,13 @@ def _build_first(
     except HarnessError as error:
         return build_trouble(error), images
     return None, images
+
+
+def _collect_ahead(asked: SessionRequest) -> None:
+    """Import the suite: the session that makes the checks finds its modules imported."""
+    status, _ = run_suite(replace(asked, archive=None), "--collect-only")
+    if status == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
 
 
 def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:

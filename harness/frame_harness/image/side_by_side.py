@@ -38,7 +38,12 @@ class BuildEach(Protocol):
     """`build_each`, which may have begun already."""
 
     def __call__(
-        self, subject: Subject, profiles: Sequence[str], toolchain: Toolchain, say: Say | None = None
+        self,
+        subject: Subject,
+        profiles: Sequence[str],
+        toolchain: Toolchain,
+        say: Say | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Generator[TimedImage, None, None]: ...
 
 
@@ -86,6 +91,7 @@ def build_each(
     profiles: Sequence[str],
     toolchain: Toolchain,
     say: Say | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
     ahead: _Builder = _NOBODY,
 ) -> Generator[TimedImage, None, None]:
     """Give the image of each profile, in order; those that have to be compiled are compiled side by side.
@@ -93,6 +99,7 @@ def build_each(
     Close it, or come to its end, so that no compiler goes on.
 
     Args:
+        meanwhile: called once where a process that has begun before compiles, and this one has to wait.
         ahead: builds the first that is missing, or has just built it.
     Raises:
         HarnessError: what `build` raises for the first profile that has no image.
@@ -100,6 +107,8 @@ def build_each(
     missing = [profile for profile in profiles if not is_built(subject, profile, toolchain)]
     others = missing[1:] if _n_cpus() > 1 else []
     with _process_for(partial(_build_all, subject, others, toolchain), others) as beside:
+        if missing and ahead.connection is not None:
+            meanwhile()
         for profile in profiles:
             began = time.monotonic()
             builder = ahead if profile in missing[:1] else beside

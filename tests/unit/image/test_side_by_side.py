@@ -127,6 +127,25 @@ def test_what_was_begun_ahead_is_waited_for_while_another_process_builds_the_res
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.parametrize(("kept", "times"), [(set[str](), 1), ({"dev"}, 1), ({"dev", "release"}, 0)])
+def test_who_waits_for_what_was_begun_ahead_does_something_else_meanwhile_once(
+    building: Callable[[Build, set[str]], None], kept: set[str], times: int
+) -> None:
+    building(lambda _: None, kept)
+    done: list[int] = []
+    profiles = ["dev", "release"]
+    with building_ahead(SUBJECT, profiles) as build_rest:
+        assert len(list(build_rest(SUBJECT, profiles, TOOLCHAIN, meanwhile=lambda: done.append(1)))) == 2
+    assert len(done) == times
+
+
+def test_nothing_is_done_meanwhile_where_nothing_was_begun_ahead(
+    building: Callable[[Build, set[str]], None],
+) -> None:
+    building(lambda _: None, set())
+    assert list(build_each(SUBJECT, ["dev"], TOOLCHAIN, meanwhile=lambda: pytest.fail("it has to build")))
+
+
 def test_an_error_that_a_build_meets_ahead_is_raised_by_who_waits_for_it(
     building: Callable[[Build, set[str]], None],
 ) -> None:
