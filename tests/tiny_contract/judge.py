@@ -215,20 +215,11 @@ def judge_module(path: Path | None = None) -> tuple[Evidence, Verdict]:
         found = invariant_results(TINY, RUN, run.violated, lambda _: "")
         planned += [PlannedCheck(run=RUN, check=one.check, clauses=one.clauses) for one in found]
         results += found
-    names = [one.check for one in planned]
     evidence = Evidence(
         subject=SubjectInfo(name=subject.name, path=str(subject.path), sha256=image.subject.sha256),
         planned_runs=(RUN,),
         plan=tuple(planned),
-        runs=(
-            merge(
-                [run.ledger()],
-                image.subject.sha256,
-                toolchain.describe().removeprefix("toolchain: "),
-                names,
-                names,
-            ),
-        ),
+        runs=(merge([run.ledger()], image.subject.sha256, toolchain.describe().removeprefix("toolchain: ")),),
         checks=tuple(results),
         duration_s=time.monotonic() - began,
     )

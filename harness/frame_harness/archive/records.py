@@ -9,7 +9,7 @@ from frame_harness.base.record import Address, Count, Record, Seconds
 from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import CheckInRun, Evidence, RunKey
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Raised when the meaning of a field changes."""
 
 

@@ -332,9 +332,7 @@ def _of_outcomes(
     for judged in sorted(outcomes.judged, key=lambda one: runs.index(one.ledger.run)):
         results = [result for result in judged.results if result.clauses[0] in selected]
         of_run = _plan_of(judged, results, selected if whole else {one.clauses[0]: None for one in results})
-        names = [one.check for one in of_run]
-        finished = [result.check for result in results]
-        evidence.append(merge([judged.ledger], subject.sha256, toolchain, names, finished))
+        evidence.append(merge([judged.ledger], subject.sha256, toolchain))
         plan += of_run
         checks += results
     return Evidence(

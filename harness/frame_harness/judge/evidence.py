@@ -220,9 +220,8 @@ class PlannedCheck(Record, frozen=True, kw_only=True):
 
 
 class GuestExits(Record, frozen=True, kw_only=True):
-    """How many guests ended one way; `expected` and `got` are each a `GuestEnd`."""
+    """How many guests ended one way."""
 
-    expected: GuestEnd
     got: GuestEnd
     count: Count
     text: str = ""
@@ -287,8 +286,6 @@ class RunEvidence(Record, frozen=True, kw_only=True):
     layout: LayoutEvidence
     dumps: DumpEvidence
     selftest: SelftestEvidence
-    planned: tuple[str, ...]
-    finished: tuple[str, ...]
     invariants: dict[str, Count]
     duration_s: Seconds
     preflight_s: Seconds = 0.0

@@ -1,10 +1,10 @@
 """What must hold of the checks for a PASS: each fact gives the reasons why it does not."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from frame_harness.contract.clauses import Clauses
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence, Source
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Source
 from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import CODE_OF_BROKEN_OFF, KIND_OF_BROKEN_OFF, Reason, ReasonCode
 
@@ -48,39 +48,36 @@ def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> 
             yield Reason.of_check(VerdictKind.ERROR, ReasonCode.CHECK_CLAUSE, result, message)
 
 
-def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iterator[Reason]:
-    """Each planned check finished once and was reported once, and not all were skipped."""
-    if not run.planned:
-        yield Reason.of_run(VerdictKind.NO_TESTS, ReasonCode.NO_CHECKS, run.run, "checks: none planned")
-    elif all_skipped(results):
-        message = f"checks: all {len(of_checks(results))} skipped"
-        yield Reason.of_run(VerdictKind.SKIP, ReasonCode.ALL_SKIPPED, run.run, message)
-    planned, finished = Counter(run.planned), Counter(run.finished)
+def plan_is_complete(
+    run: RunKey, plan: Iterable[PlannedCheck], results: Collection[CheckResult]
+) -> Iterator[Reason]:
+    """Each check planned in a run was reported once, of the same clauses, and some check was made.
+
+    Args:
+        plan: of all runs.
+        results: of this run.
+    """
+    clauses = [(one.check, one.clauses) for one in plan if one.run == run]
+    if not clauses:
+        yield Reason.of_run(VerdictKind.NO_TESTS, ReasonCode.NO_CHECKS, run, "checks: none planned")
+    elif none_made(results):
+        outcomes = Counter(str(result.outcome) for result in of_checks(results))
+        words = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        message = f"checks: none made: {words}"
+        yield Reason.of_run(VerdictKind.SKIP, ReasonCode.ALL_SKIPPED, run, message)
+    planned = Counter(check for check, _ in clauses)
     reported = Counter(result.check for result in results)
-    for check in dict.fromkeys([*planned, *finished, *reported]):
-        if not planned[check] == finished[check] == reported[check] == 1:
-            message = (
-                f"check: {check}: planned {planned[check]}, finished {finished[check]}, "
-                f"reported {reported[check]} times"
-            )
-            yield Reason(
-                kind=VerdictKind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run, check=check
-            )
-
-
-def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
-    """The plan has each check of the run with the clauses that its result names."""
-    plan = [one for one in evidence.plan if one.run == run.run]
-    if Counter(one.check for one in plan) != Counter(run.planned):
-        message = f"plan: {len(plan)} checks with clauses, {len(run.planned)} planned"
-        yield Reason.of_run(VerdictKind.ERROR, ReasonCode.PLAN, run.run, message)
-    clauses = {one.check: one.clauses for one in plan}
-    for result in evidence.checks:
-        if result.run == run.run and clauses.get(result.check, result.clauses) != result.clauses:
-            message = f"check: {result.check}: looked at other clauses than those planned"
-            yield Reason(
-                kind=VerdictKind.ERROR, code=ReasonCode.PLAN, message=message, run=run.run, check=result.check
-            )
+    complaints = {
+        check: f"planned {planned[check]}, reported {reported[check]} times"
+        for check in dict.fromkeys([*planned, *reported])
+        if not planned[check] == reported[check] == 1
+    }
+    for result in results:
+        if (result.check, result.clauses) not in clauses:
+            complaints.setdefault(result.check, "looked at other clauses than those planned")
+    for check, words in complaints.items():
+        message = f"check: {check}: {words}"
+        yield Reason(kind=VerdictKind.ERROR, code=ReasonCode.PLAN, message=message, run=run, check=check)
 
 
 def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
@@ -132,7 +129,7 @@ def of_checks(results: Iterable[CheckResult]) -> list[CheckResult]:
     return [result for result in results if result.source is Source.CHECK]
 
 
-def all_skipped(results: Iterable[CheckResult]) -> bool:
-    """Whether there were checks, and all of them were skipped."""
-    made = of_checks(results)
-    return bool(made) and all(result.outcome is Outcome.SKIPPED for result in made)
+def none_made(results: Iterable[CheckResult]) -> bool:
+    """Whether a check was skipped, and none looked at anything: all others are absent or skipped, too."""
+    outcomes = {result.outcome for result in of_checks(results)}
+    return Outcome.SKIPPED in outcomes and outcomes <= set(_UNASKED)

@@ -21,7 +21,6 @@ class ReasonCode(StrEnum):
     NO_GUEST = "no-guest"
     GUESTS = "guests"
     EXIT = "exit"
-    EXIT_EXPECTATION = "exit-expectation"
     LAYOUT = "layout"
     LAYOUT_WITNESS = "layout-witness"
     LAYOUT_UNREAD = "layout-unread"

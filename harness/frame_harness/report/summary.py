@@ -50,7 +50,7 @@ def _run_row(run: RunEvidence, evidence: Evidence) -> RunRow:
     counts = Counter(result.outcome for result in results)
     return RunRow(
         run=run,
-        checks=len(run.planned),
+        checks=sum(one.run == run.run for one in evidence.plan),
         passed=counts[Outcome.PASSED],
         broken=counts[Outcome.VIOLATED],
         skipped=counts[Outcome.SKIPPED] + counts[Outcome.ABSENT],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -290,10 +290,7 @@ class Run:
 
 
 def _as_evidence(exits: Counter[tuple[GuestEnd, str]]) -> tuple[GuestExits, ...]:
-    return tuple(
-        GuestExits(expected=GuestEnd.PASS, got=status, count=count, text=text)
-        for (status, text), count in exits.items()
-    )
+    return tuple(GuestExits(got=status, count=count, text=text) for (status, text), count in exits.items())
 
 
 def unhandled(ledger: Ledger) -> Ledger:
@@ -308,13 +305,7 @@ def unhandled(ledger: Ledger) -> Ledger:
     )
 
 
-def merge(
-    parts: Sequence[Ledger],
-    subject_sha256: str,
-    toolchain: str,
-    planned: Iterable[str],
-    finished: Iterable[str],
-) -> RunEvidence:
+def merge(parts: Sequence[Ledger], subject_sha256: str, toolchain: str) -> RunEvidence:
     """Add up what several processes, at least one, saw of the same run.
 
     The worst word counts: a witness that differs in one process differs, and so does the subject.
@@ -349,8 +340,6 @@ def merge(
             contradicted=sum(part.dumps.contradicted for part in parts),
         ),
         selftest=_worst_selftest([part.selftest for part in used]),
-        planned=tuple(planned),
-        finished=tuple(finished),
         invariants=invariants,
         duration_s=sum(part.duration_s for part in parts),
         preflight_s=sum(part.preflight_s for part in parts),

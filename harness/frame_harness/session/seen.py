@@ -80,15 +80,8 @@ class SessionSeen:
         for key in keys:
             parts = [ledger for ledger in ledgers if ledger.run == key]
             if parts := parts or self._never_needed(key, [one.check for one in planned if one.run == key]):
-                runs.append(
-                    merge(
-                        parts,
-                        self.request.subject.sha256,
-                        next((output.toolchain for output in self.outputs if output.toolchain), ""),
-                        [one.check for one in plan if one.run == key],
-                        [one.check for one in results if one.run == key],
-                    )
-                )
+                toolchain = next((output.toolchain for output in self.outputs if output.toolchain), "")
+                runs.append(merge(parts, self.request.subject.sha256, toolchain))
         return Evidence(
             subject=info_of(self.request.subject),
             planned_runs=keys,

@@ -236,7 +236,7 @@ def test_what_is_read_ahead_of_the_sums_is_no_link_to_elsewhere(folder: Path, na
 
 def test_a_later_version_s_archive_is_refused_by_its_schema(folder: Path) -> None:
     (folder / files.HEADER).write_text('{"schema": 99, "more": 1}')
-    with pytest.raises(NoArchive, match="expected schema 1, got 99"):
+    with pytest.raises(NoArchive, match="expected schema 2, got 99"):
         Archive.open(folder)
 
 

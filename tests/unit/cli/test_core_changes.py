@@ -28,7 +28,7 @@ from frame_harness.session.run import Ledger
 from tests.support.core_mutants import TREE
 
 EQUAL = LayoutEvidence(dwarf=Witness.UNPROMISED, guest_bytes=Witness.EQUAL)
-EXITS = (GuestExits(expected=GuestEnd.PASS, got=GuestEnd.PASS, count=1),)
+EXITS = (GuestExits(got=GuestEnd.PASS, count=1),)
 ORIGIN = Origin(clause="CORE-01", cause="", kind=OriginKind.ALREADY, profile="dev", commit=Commit(id="a1"))
 Edit = Callable[[], object]
 

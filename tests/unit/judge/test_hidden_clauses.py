@@ -9,7 +9,7 @@ from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Planned
 from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.judgement import ClauseOutcome
 from tests.support.judging import judge, known_findings
-from tests.unit.evidence_samples import DEV, LIFE, RELEASE, TABLE, VTABLE, healthy, with_outcome, with_run
+from tests.unit.evidence_samples import DEV, LIFE, RELEASE, TABLE, VTABLE, healthy, with_outcome
 
 KNOWN = known_findings('[[finding]]\nid = "ALLOC-07"\nreason = "builder order"\n')
 KNOWN_LIFE = known_findings('[[finding]]\nid = "ALLOC-09"\nreason = "known"\n')
@@ -29,21 +29,16 @@ def found_beside(evidence: Evidence, source: Source, *keys: RunKey) -> Evidence:
         )
         plan = PlannedCheck(run=key, check=name, clauses=("ALLOC-07",))
         evidence = replace(evidence, checks=(*evidence.checks, found), plan=(*evidence.plan, plan))
-        run = next(run for run in evidence.runs if run.run == key)
-        evidence = with_run(evidence, key, planned=(*run.planned, name), finished=(*run.finished, name))
     return evidence
 
 
 def only(evidence: Evidence, *checks: str) -> Evidence:
     """A selection of checks."""
-    evidence = replace(
+    return replace(
         evidence,
         checks=tuple(one for one in evidence.checks if one.check in checks),
         plan=tuple(one for one in evidence.plan if one.check in checks),
     )
-    for key in (DEV, RELEASE):
-        evidence = with_run(evidence, key, planned=checks, finished=checks)
-    return evidence
 
 
 def hindered(evidence: Evidence, check: str) -> Evidence:
@@ -71,10 +66,6 @@ def test_a_clause_that_another_check_saw_held_is_not_hidden() -> None:
         check=other.check, clauses=other.clauses, run=DEV, outcome=Outcome.PASSED, duration_s=0.1
     )
     evidence = replace(evidence, checks=(*evidence.checks, seen), plan=(*evidence.plan, other))
-    run = next(run for run in evidence.runs if run.run == DEV)
-    evidence = with_run(
-        evidence, DEV, planned=(*run.planned, other.check), finished=(*run.finished, other.check)
-    )
     assert judge(hindered(evidence, VTABLE), KNOWN).kind is VerdictKind.PASS
 
 

@@ -11,7 +11,7 @@ from frame_harness.judge import of_checks
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.conjuncts import reasons_against
 from frame_harness.judge.evidence import Outcome, Source
-from frame_harness.judge.of_checks import all_skipped
+from frame_harness.judge.of_checks import none_made
 from tests.unit.evidence_samples import DEV, TABLE, VTABLE, healthy, passed
 
 
@@ -20,14 +20,20 @@ def test_healthy_evidence_gives_no_reason() -> None:
 
 
 def test_no_check_at_all_is_not_taken_for_checks_that_were_skipped() -> None:
-    assert not all_skipped([])
+    assert not none_made([])
+
+
+def test_checks_that_are_all_absent_are_not_taken_for_skipped_ones() -> None:
+    absent = replace(passed(VTABLE, DEV), outcome=Outcome.ABSENT, lacks=("MetaSlot",))
+    assert not none_made([absent])
+    assert none_made([absent, replace(passed(TABLE, DEV), outcome=Outcome.SKIPPED)])
 
 
 def test_what_was_found_beside_skipped_checks_does_not_count_as_one() -> None:
     skipped = replace(passed(VTABLE, DEV), outcome=Outcome.SKIPPED)
     beside = replace(passed(TABLE, DEV), outcome=Outcome.VIOLATED, source=Source.PREFLIGHT)
-    assert all_skipped([skipped, beside])
-    assert not all_skipped([skipped, replace(beside, source=Source.CHECK)])
+    assert none_made([skipped, beside])
+    assert not none_made([skipped, replace(beside, source=Source.CHECK)])
 
 
 def test_every_fact_about_checks_is_asked_for() -> None:
@@ -37,4 +43,4 @@ def test_every_fact_about_checks_is_asked_for() -> None:
         if function.__module__ == of_checks.__name__ and str(inspect.signature(function)).endswith("Reason]")
     ]
     asked = inspect.getsource(inspect.getmodule(reasons_against))  # type: ignore[arg-type]
-    assert len(facts) == 8 and [name for name in facts if asked.count(name) < 2] == []
+    assert len(facts) == 7 and [name for name in facts if asked.count(name) < 2] == []

@@ -9,7 +9,7 @@ from tests.unit.evidence_samples import TABLE, healthy, with_outcome
 
 WORDS = {
     "trouble", "subject", "subject-changed", "image", "no-runs", "runs", "no-guest", "guests", "exit",
-    "exit-expectation", "layout", "layout-witness", "layout-unread", "dumps", "dump-witness", "no-dump",
+    "layout", "layout-witness", "layout-unread", "dumps", "dump-witness", "no-dump",
     "no-selftest", "selftest", "selftest-incomplete", "no-invariants", "empty-invariant",
     "invariants-missing", "no-checks", "plan", "stray-check", "check-clause", "check-crashed",
     "check-timeout", "check-error", "check-not-evaluated", "absence", "all-absent", "all-skipped",

@@ -207,7 +207,7 @@ def test_a_reason_that_names_another_function_is_told() -> None:
 
 
 def seen(*ends: GuestEnd, results: Sequence[Any] = ()) -> JudgedBuild:
-    exits = tuple(GuestExits(expected=GuestEnd.PASS, got=end, count=1, text=f"was {end}") for end in ends)
+    exits = tuple(GuestExits(got=end, count=1, text=f"was {end}") for end in ends)
     ledger = SimpleNamespace(run=RUN, layout=healthy_run(RUN).layout, exits=exits, invariants={})
     return cast("JudgedBuild", SimpleNamespace(ledger=ledger, results=results))
 
