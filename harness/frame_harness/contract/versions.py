@@ -68,6 +68,14 @@ class Versions:
         """The same for several clauses, each name once."""
         return tuple(dict.fromkeys(name for id_ in ids for name in self.of_clause(id_)))
 
+    def are_absent(self, ids: Collection[str], lacks: Collection[str]) -> bool:
+        """Whether each of some clauses speaks of a name that a version lacks: none of them is judged there.
+
+        Args:
+            lacks: names that the version lacks.
+        """
+        return bool(ids) and all(lacking(self.of_clause(id_), lacks) for id_ in ids)
+
     def of_line(self, line: str) -> tuple[str, ...]:
         """The names that the guest uses for a console command, but for those that every version has."""
         return tuple(dict.fromkeys(name for command in commands_of(line) for name in self._of_one(command)))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.contract.contract import Contract
-from frame_harness.contract.versions import lacking
 from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import (
     CheckResult,
@@ -188,14 +187,13 @@ def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
 def every_invariant_was_evaluated(
     run: RunEvidence, evidence: Evidence, contract: Contract, baseline: Baseline
 ) -> Iterator[Reason]:
-    """All that the contract has, but for those that speak of what this version lacks."""
+    """All that the contract has, but for those whose clauses all speak of what this version lacks."""
     if not run.invariants or _memory_is_broken(run, evidence, baseline):
         return
     missing = [
         id_
         for id_, invariant in contract.invariants.items()
-        if id_ not in run.invariants
-        and not lacking(contract.versions.of_clauses(invariant.clauses), evidence.lacks)
+        if id_ not in run.invariants and not contract.versions.are_absent(invariant.clauses, evidence.lacks)
     ]
     if missing:
         message = f"invariants: {len(missing)} of {len(contract.invariants)} not evaluated: "

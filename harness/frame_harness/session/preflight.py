@@ -15,7 +15,6 @@ from frame_harness.console import ktap
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Violation
 from frame_harness.contract.preflight import AddressPromise, Preflight
-from frame_harness.contract.versions import lacking
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.backtrace import calls, path_in_module
 from frame_harness.guest.checks import ImpossibleValue
@@ -196,8 +195,8 @@ def note_invariants(run: Run, results: Iterable[InvariantResult]) -> None:
     violated: dict[str, ViolatedInvariant] = {}
     for result in results:
         # Where nothing can be poisoned, there is nothing in quarantine to look at.
-        needs = run.image.subject.contract.versions.of_clauses(result.clauses)
-        if not result.evaluated and lacking(needs, run.image.lacks):
+        versions = run.image.subject.contract.versions
+        if not result.evaluated and versions.are_absent(result.clauses, run.image.lacks):
             continue
         run.invariants[result.id] = max(result.evaluated, run.invariants.get(result.id, 0))
         if result.total:
