@@ -8,9 +8,9 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.profiles import NAMED_PROFILES
 from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clauses
-from frame_harness.judge.evidence import RunKey
+from frame_harness.judge.evidence import CheckResult
 
-_KEYS = ("id", "reason", "profile")
+_KEYS = ("id", "reason", "profile", "cause")
 _TABLE = "finding"
 
 
@@ -19,15 +19,24 @@ class BaselineError(UsageError):
 
 
 class BaselineEntry(Record, frozen=True, kw_only=True):
-    """One known finding; without a profile it is known in every profile."""
+    """What is known to break a clause, on each machine; without a profile in every profile.
+
+    `cause` is that of a finding, as the JSON report has it. Without one the entry covers all that breaks the
+    clause, also a panic or a failed allocation on the way of a check: by such a one a known finding may show.
+    """
 
     id: str
     reason: str
     profile: str | None = None
+    cause: str | None = None
 
-    def covers(self, clause: str, run: RunKey) -> bool:
-        """Whether a violation of a clause in a run is this finding."""
-        return self.id == clause and self.profile in (None, run.profile)
+    def covers(self, clause: str, result: CheckResult) -> bool:
+        """Whether a result that violates a clause is what is known."""
+        return (
+            self.id == clause
+            and self.profile in (None, result.run.profile)
+            and self.cause in (None, result.cause)
+        )
 
 
 class Baseline(Record, frozen=True, kw_only=True):
@@ -36,9 +45,9 @@ class Baseline(Record, frozen=True, kw_only=True):
     entries: tuple[BaselineEntry, ...] = ()
     source: str = ""
 
-    def entry(self, clause: str, run: RunKey) -> BaselineEntry | None:
-        """The first entry that covers a clause in a run, None where the finding is new."""
-        return next((entry for entry in self.entries if entry.covers(clause, run)), None)
+    def entry(self, clause: str, result: CheckResult) -> BaselineEntry | None:
+        """The first entry that covers a result that violates a clause, None where that is new."""
+        return next((entry for entry in self.entries if entry.covers(clause, result)), None)
 
 
 EMPTY = Baseline()
@@ -52,6 +61,7 @@ def parse(text: str, source: str, clauses: Clauses) -> Baseline:
         id = "ALLOC-07"
         reason = "builder order, fixed in the next release"
         profile = "dev"      # optional
+        cause = "…"          # optional, of a finding in the JSON report
 
     Raises:
         BaselineError: it is no TOML, or lists something else than findings that there can be, each once.
@@ -115,13 +125,17 @@ def _known_keys(table: Mapping[str, object], keys: Iterable[str], where: str) ->
 
 
 def _no_twins(entries: Iterable[BaselineEntry], source: str) -> None:
-    """Two entries for one clause must differ in profile, and neither may cover all profiles."""
-    seen: dict[str, list[str | None]] = {}
+    """No violation may be covered by two entries: those for one clause differ in profile or cause."""
+    seen: dict[str, list[BaselineEntry]] = {}
     for place, entry in enumerate(entries, start=1):
         others = seen.setdefault(entry.id, [])
-        if others and (entry.profile in others or None in (*others, entry.profile)):
+        if any(_overlap(entry.profile, one.profile) and _overlap(entry.cause, one.cause) for one in others):
             where = f"{source}: finding {place}"
             raise BaselineError(
                 "baseline", where, detail=f"{entry.id} is listed before", next_step="keep one of the two"
             )
-        others.append(entry.profile)
+        others.append(entry)
+
+
+def _overlap(one: str | None, other: str | None) -> bool:
+    return one == other or None in (one, other)

@@ -21,8 +21,8 @@ from frame_harness.judge.of_checks import (
     checks_came_to_an_end,
     checks_could_judge,
     every_check_belongs_to_a_run,
-    none_made,
     every_check_speaks_of_the_contract,
+    none_made,
     plan_is_complete,
     something_is_in_this_version,
 )
@@ -210,7 +210,7 @@ def _memory_is_broken(run: RunEvidence, evidence: Evidence, baseline: Baseline) 
         result.run == run.run
         and result.level is Level.MEMORY
         and result.outcome is Outcome.VIOLATED
-        and any(baseline.entry(id_, run.run) is None for id_ in result.broken)
+        and any(baseline.entry(id_, result) is None for id_ in result.broken)
         for result in evidence.checks
     )
 

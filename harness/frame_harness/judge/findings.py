@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
+from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey
-from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.origin import Origin
 
 
@@ -20,8 +20,8 @@ class Finding(Record, frozen=True, kw_only=True):
 
     `known` holds the baseline's reason, empty when the baseline lacks it.
 
-    `where` says in which runs it shows, in words; the first of `results`, seen by the simplest check, is the
-    violation to show. `explained_by` is the clause of the finding that this one is a consequence of.
+    `where` says in which runs it shows, in words; the first of `results` is the violation to show: the
+    simplest check saw it, and of a new finding no entry of the baseline covers it. `explained_by` is the clause of the finding that this one is a consequence of.
     `origin` is known where it was followed back over the subject's history.
     """
 
@@ -155,9 +155,7 @@ class CauseFinder:
         return not_before and cause.function in effect.calls and _same_values(cause, effect)
 
 
-def findings_of(
-    evidence: Evidence, judgements: Mapping[str, ClauseJudgement], contract: Contract
-) -> tuple[Finding, ...]:
+def findings_of(evidence: Evidence, baseline: Baseline, contract: Contract) -> tuple[Finding, ...]:
     """Group violations by clause: new before known, promises before hazards, simple before involved checks.
 
     A finding that another one explains follows it, whatever its own place would be.
@@ -166,7 +164,7 @@ def findings_of(
     broken = clauses.in_order(id_ for result in evidence.checks for id_ in result.broken if id_ in clauses)
     faults = [(id_, cause) for id_ in broken for cause in _causes(id_, evidence)]
     ordered = explanation.in_order(
-        [_finding(clauses[id_], cause, evidence, judgements[id_], explanation) for id_, cause in faults]
+        [_finding(clauses[id_], cause, evidence, baseline, explanation) for id_, cause in faults]
     )
     cause = explanation.causes(ordered)
     explained = [replace(one, explained_by=cause.get(one.clause, "")) for one in ordered]
@@ -184,11 +182,14 @@ def _causes(clause: str, evidence: Evidence) -> Collection[str]:
 
 
 def _finding(
-    broken: Clause, cause: str, evidence: Evidence, judgement: ClauseJudgement, explanation: CauseFinder
+    broken: Clause, cause: str, evidence: Evidence, baseline: Baseline, explanation: CauseFinder
 ) -> Finding:
-    results = tuple(
-        result for result in evidence.checks if broken.id in result.broken and result.cause == cause
+    seen = [result for result in evidence.checks if broken.id in result.broken and result.cause == cause]
+    # New ones first: what is known of a finding is not what has to be shown of it.
+    results = sorted(
+        explanation.simplest_first(seen), key=lambda result: baseline.entry(broken.id, result) is not None
     )
+    entry = baseline.entry(broken.id, results[0])
     looked_at = [
         result.run
         for result in evidence.checks
@@ -198,8 +199,8 @@ def _finding(
         clause=broken.id,
         title=broken.title,
         where=_where({result.run for result in results}, set(looked_at)),
-        results=explanation.simplest_first(results),
-        known=judgement.message if judgement.outcome is ClauseOutcome.KNOWN else "",
+        results=tuple(results),
+        known=entry.reason if entry else "",
         cause=cause,
         origin=evidence.origin_of(broken.id, cause),
     )

@@ -72,7 +72,7 @@ def judge(
     if evidence.interrupted:
         reasons = [_interrupted(evidence), *_so_far(reasons)]
     fired, stale = _baseline_use(evidence, baseline)
-    found = findings_of(evidence, clauses, contract)
+    found = findings_of(evidence, baseline, contract)
     verdict = Verdict(
         clauses=clauses, known=fired, stale=stale, findings=found, unpromised=contract.unpromised
     )
@@ -107,7 +107,7 @@ def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
     for result in evidence.checks:
         if result.outcome is not Outcome.VIOLATED:
             continue
-        unknown = [id_ for id_ in result.broken if baseline.entry(id_, result.run) is None]
+        unknown = [id_ for id_ in result.broken if baseline.entry(id_, result) is None]
         if unknown or not result.broken:
             names = ", ".join(unknown) or "no clause"
             message = f"{names}: {what_was_seen(result)}"
@@ -122,7 +122,7 @@ def _hidden(evidence: Evidence, baseline: Baseline) -> dict[str, None]:
     hidden: dict[str, None] = {}
     for result in evidence.checks:
         met = (result.hindered_by,) if result.hindered_by else result.broken
-        if any(baseline.entry(id_, result.run) is not None for id_ in met):
+        if any(baseline.entry(id_, result) is not None for id_ in met):
             hidden.update(dict.fromkeys(id_ for id_ in result.clauses if id_ not in met))
     return hidden
 
@@ -152,11 +152,11 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
     results = _results_of(clause.id, evidence)
     checks = tuple(dict.fromkeys(result.check for result in results))
     broken = [result for result in results if clause.id in result.broken]
-    fresh = [result for result in broken if baseline.entry(clause.id, result.run) is None]
+    fresh = [result for result in broken if baseline.entry(clause.id, result) is None]
     if fresh:
         outcome, message = ClauseOutcome.VIOLATED, _seen_in(fresh)
     elif broken:
-        entry = baseline.entry(clause.id, broken[0].run)
+        entry = baseline.entry(clause.id, broken[0])
         outcome, message = ClauseOutcome.KNOWN, entry.reason if entry else ""
     elif stuck := [result for result in results if _inconclusive(result)]:
         stopped = evidence.interrupted and stuck[0] not in evidence.checks
@@ -231,8 +231,10 @@ def _baseline_use(
     """Entries that fired, and entries whose clause held wherever they apply."""
     fired, stale = [], []
     for entry in baseline.entries:
-        results = [result for result in _results_of(entry.id, evidence) if entry.covers(entry.id, result.run)]
-        if any(entry.id in result.broken for result in results):
+        results = [
+            result for result in _results_of(entry.id, evidence) if entry.profile in (None, result.run.profile)
+        ]
+        if any(entry.id in result.broken and entry.covers(entry.id, result) for result in results):
             fired.append(entry)
         elif _all_held(results):
             stale.append(entry)

@@ -49,7 +49,7 @@ def _case(suite: ET.Element, result: CheckResult, evidence: Evidence, baseline: 
         case Outcome.SKIPPED | Outcome.ABSENT:
             ET.SubElement(case, "skipped", message=words)
         case Outcome.VIOLATED:
-            entries = [baseline.entry(id_, result.run) for id_ in result.broken]
+            entries = [baseline.entry(id_, result) for id_ in result.broken]
             known = [entry.reason for entry in entries if entry is not None]
             if entries and len(known) == len(entries):
                 ET.SubElement(case, "skipped", message=f"known: {printable('; '.join(known))}")

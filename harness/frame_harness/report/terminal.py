@@ -310,7 +310,8 @@ def _stale(entries: Sequence[BaselineEntry], baseline: Baseline) -> list[Rendera
         _title(f"{len(entries)} {noun} no longer", f"take {them} out of {baseline.source}")
     ]
     for entry in entries:
-        scope = f" ({entry.profile})" if entry.profile else ""
+        where = ", ".join(filter(None, [entry.profile, entry.cause]))
+        scope = f" ({printable(where)})" if where else ""
         lines.append(Text.assemble((f"  {entry.id:<9} ", "yellow"), printable(entry.reason), scope))
     return [Group(*lines)]
 

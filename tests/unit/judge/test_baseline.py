@@ -4,7 +4,14 @@ import pytest
 
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.judge.baseline import BaselineError, parse
-from frame_harness.judge.evidence import RunKey
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
+
+
+def violation(profile: str = "dev", cause: str = "") -> CheckResult:
+    return CheckResult(
+        check="test_x", clauses=("VT-03",), run=RunKey("q35", profile), outcome=Outcome.VIOLATED,
+        duration_s=0, cause=cause,
+    )  # fmt: skip
 
 
 def test_entries_keep_id_reason_and_profile() -> None:
@@ -16,8 +23,19 @@ def test_entries_keep_id_reason_and_profile() -> None:
         ("ALLOC-07", "order", None),
         ("VT-03", "x", "dev"),
     ]
-    assert baseline.entry("VT-03", RunKey("q35", "release")) is None
-    assert baseline.entry("VT-03", RunKey("q35", "dev")) is baseline.entries[1]
+    assert baseline.entry("VT-03", violation("release")) is None
+    assert baseline.entry("VT-03", violation("dev")) is baseline.entries[1]
+    assert baseline.entry("VT-03", violation("dev", cause="any")) is baseline.entries[1]
+
+
+def test_an_entry_with_a_cause_covers_that_one_alone() -> None:
+    entries = [f'[[finding]]\nid = "VT-03"\nreason = "{cause}"\ncause = "{cause}"\n' for cause in "ab"]
+    baseline = parse("".join(entries), "known.toml", CLAUSES)
+    assert [baseline.entry("VT-03", violation(cause=cause)) for cause in ("a", "b", "c", "")] == [
+        *baseline.entries,
+        None,
+        None,
+    ]
 
 
 def test_an_empty_file_knows_nothing() -> None:
@@ -42,6 +60,12 @@ ENTRY = '[[finding]]\nid = "ALLOC-07"\nreason = "x"\n'
         (ENTRY + 'profile = "debug"\n', "expected profile dev or release"),
         (ENTRY + ENTRY, "finding 2: ALLOC-07 is listed before"),
         (ENTRY + ENTRY + 'profile = "dev"\n', "finding 2: ALLOC-07 is listed before"),
+        (ENTRY + ENTRY + 'cause = "c"\n', "finding 2: ALLOC-07 is listed before"),
+        (
+            ENTRY + 'cause = "c"\n' + ENTRY + 'cause = "c"\nprofile = "dev"\n',
+            "finding 2: ALLOC-07 is listed before",
+        ),
+        (ENTRY + "cause = 3\n", "expected a text for `cause`, got 3"),
     ],
 )
 def test_a_mistake_is_refused_in_words(text: str, words: str) -> None:

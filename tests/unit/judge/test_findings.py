@@ -1,6 +1,7 @@
 """Violations become findings: one a clause, in an order and with a place a person can use."""
 
 import pytest
+from msgspec.structs import replace
 
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.judge.baseline import EMPTY
@@ -73,3 +74,25 @@ def test_broken_promises_come_before_hazards_and_known_findings_last() -> None:
 def test_a_violation_that_names_its_clause_is_a_finding_of_that_clause_alone() -> None:
     evidence = with_outcome(on_four_runs(), LIFE, Outcome.VIOLATED, breaks=("ALLOC-02",))
     assert [finding.clause for finding in found(evidence)] == ["ALLOC-02"]
+
+
+def test_an_entry_with_a_cause_makes_no_other_fault_of_its_clause_known() -> None:
+    entry = '[[finding]]\nid = "FRAME-03"\nreason = "seen"\ncause = "one"\n'
+    evidence = with_outcome(on_four_runs(), RANGE, Outcome.VIOLATED, *KEYS[:2], cause="one")
+    assert [(one.cause, one.known) for one in found(evidence, entry)] == [("one", "seen")]
+    evidence = with_outcome(evidence, RANGE, Outcome.VIOLATED, KEYS[2], cause="other")
+    evidence = with_outcome(evidence, RANGE, Outcome.VIOLATED, KEYS[3])
+    assert [(one.cause, one.known) for one in found(evidence, entry)] == [
+        ("other", ""),
+        ("", ""),
+        ("one", "seen"),
+    ]
+    verdict = judge(replace(evidence, plan=healthy().plan), known_findings(entry))
+    told = [(one.run, one.check) for one in verdict.reasons if one.code == "violation"]
+    assert told == [(KEYS[2], RANGE), (KEYS[3], RANGE)]
+
+
+def test_of_a_finding_that_is_known_in_one_profile_the_new_violation_is_shown() -> None:
+    evidence = with_outcome(on_four_runs(), RANGE, Outcome.VIOLATED)
+    [finding] = found(evidence, '[[finding]]\nid = "FRAME-03"\nreason = "seen"\nprofile = "dev"\n')
+    assert (finding.known, finding.first.run.profile) == ("", "release")
