@@ -32,6 +32,7 @@ from frame_harness.guest.errors import (
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import (
+    WELL,
     CheckFacts,
     CheckInRun,
     CheckResult,
@@ -143,7 +144,7 @@ def result_of(
     *,
     slot: SlotBytes | None = None,
 ) -> CheckResult:
-    """Judge one check from its three phases: the first that did not pass decides.
+    """Judge one check from its three phases: the first that failed decides, before one that was skipped.
 
     Args:
         layout: what the run's preflight saw of it, if it came so far.
@@ -187,16 +188,16 @@ def _of_the_phases(
     layout: LayoutEvidence | None,
     reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
 ) -> CheckFacts:
-    """What the first phase that did not pass shows."""
-    for phase in ("setup", "call", "teardown"):
-        if phase not in reports:
-            continue
-        report, error = reports[phase]
-        if report.skipped:
-            return CheckFacts(outcome=Outcome.SKIPPED, message=skip_reason(report))
-        if report.failed:
-            return _of_a_failure(error, item, image, layout)
-    return CheckFacts(outcome=Outcome.PASSED)
+    """What the first phase shows that came to a fault, or else the first that did not pass."""
+    shown: list[CheckFacts] = []
+    for report, error in (reports[phase] for phase in ("setup", "call", "teardown") if phase in reports):
+        # A failure that was expected is one all the same; pytest calls it skipped.
+        if report.failed or (report.skipped and hasattr(report, "wasxfail")):
+            shown.append(_of_a_failure(error, item, image, layout))
+        elif report.skipped:
+            shown.append(CheckFacts(outcome=Outcome.SKIPPED, message=skip_reason(report)))
+    faults = [facts for facts in shown if facts.outcome not in WELL]
+    return next(iter([*faults, *shown]), CheckFacts(outcome=Outcome.PASSED))
 
 
 def _of_a_failure(

@@ -14,7 +14,13 @@ from frame_harness.base.errors import HostRamError, MachineError, ProtocolError,
 from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
-from frame_harness.guest.errors import CommandRefused, GuestCrashed, OtherAnswer, QemuEndError
+from frame_harness.guest.errors import (
+    CommandRefused,
+    GuestCrashed,
+    NotInThisVersion,
+    OtherAnswer,
+    QemuEndError,
+)
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
 from frame_harness.machine.monitor_event import MonitorEvent
@@ -50,6 +56,49 @@ def judged(
     phases["call"] = (cast("pytest.TestReport", cast("Any", report)), error)
     result = result_of(item, RUN, image, None, phases, [], lambda: "see it again")
     return result, seen_on_the_way(item, result, error, image)
+
+
+def of_phases(**phases: tuple[BaseException | None, dict[str, Any]]) -> CheckResult:
+    """What comes of a check of ALLOC-09 whose phases ended so."""
+    ended = {"failed": False, "skipped": False, "duration": 0.1, "longrepr": "Skipped: no such RAM"}
+    reports = {
+        phase: (cast("pytest.TestReport", cast("Any", SimpleNamespace(**ended | words))), error)
+        for phase, (error, words) in phases.items()
+    }
+    item = cast("pytest.Item", cast("Any", Item("ALLOC-09")))
+    return result_of(item, RUN, None, None, reports, [], lambda: "see it again")
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        (None, {"skipped": True}),
+        (NOWHERE, {"failed": True}),
+        (NotInThisVersion(("MetaSlot",), "check"), {"failed": True}),
+    ],
+    ids=["skipped", "hindered", "absent"],
+)
+def test_a_violation_that_a_fixture_meets_at_its_end_is_not_lost_behind_a_check_that_was_not_made(
+    earlier: tuple[BaseException | None, dict[str, Any]],
+) -> None:
+    late = (ClauseViolated("x", expected="1", got="2"), {"failed": True})
+    result = of_phases(setup=(None, {}), call=earlier, teardown=late)
+    assert (result.outcome, result.message) == (Outcome.VIOLATED, "x")
+    assert of_phases(call=earlier, teardown=(None, {})).outcome in (Outcome.SKIPPED, Outcome.ABSENT)
+
+
+def test_of_two_faults_the_first_is_told() -> None:
+    late = (ClauseViolated("x", expected="1", got="2"), {"failed": True})
+    result = of_phases(call=(GuestCrashed("reset", detail="by itself"), {"failed": True}), teardown=late)
+    assert result.outcome is Outcome.CRASHED
+
+
+def test_a_failure_that_was_expected_breaks_its_clause_all_the_same() -> None:
+    """Pytest calls it skipped."""
+    error = ClauseViolated("x", expected="1", got="2")
+    expected = of_phases(call=(error, {"skipped": True, "wasxfail": "known"}), teardown=(None, {}))
+    assert expected.outcome is Outcome.VIOLATED
+    assert of_phases(call=(None, {"wasxfail": "known"})).outcome is Outcome.PASSED
 
 
 @pytest.mark.parametrize(
