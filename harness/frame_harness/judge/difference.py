@@ -67,12 +67,18 @@ class Difference:
 def difference(known: Standing, evidence: Evidence, verdict: Verdict) -> Difference:
     """Compare a verdict with what was known before.
 
-    That a clause holds is said only where the verdict says so: silence is no proof.
+    That a clause holds is said only where the verdict says so, and where each run that showed the finding was
+    made: silence is no proof, nor is another run.
     """
     now = {(one.clause, one.cause): one for one in verdict.findings if not one.known}
     missing = [one for fault, one in known.findings.items() if fault not in now]
     became = {one.clause: verdict.clauses[one.clause].outcome for one in missing}
-    unjudged = tuple(one for one in missing if became[one.clause] is ClauseOutcome.NOT_EVALUATED)
+    happened = {result.run for result in evidence.checks}
+    held = tuple(
+        one for one in missing if became[one.clause] is ClauseOutcome.HELD and happened.issuperset(one.runs)
+    )
+    unsaid = (ClauseOutcome.HELD, ClauseOutcome.NOT_EVALUATED)
+    unjudged = tuple(one for one in missing if became[one.clause] in unsaid and one not in held)
     made = {_check_of(one) for one in evidence.checks}
     stopped = [one for one in evidence.checks if one.outcome in BROKEN_OFF]
     standing = Standing(
@@ -81,7 +87,7 @@ def difference(known: Standing, evidence: Evidence, verdict: Verdict) -> Differe
     )
     return Difference(
         broken=tuple(one for fault, one in now.items() if fault not in known.findings),
-        held=tuple(one for one in missing if became[one.clause] is ClauseOutcome.HELD),
+        held=held,
         gone=tuple(
             (one, became[one.clause])
             for one in missing

@@ -116,9 +116,14 @@ def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
 
 
 def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
-    """Not all selected checks are about what this version of the module lacks."""
-    outcomes = {result.outcome for result in of_checks(evidence.checks)}
-    if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED):
+    """Not all selected checks are about what this version of the module lacks.
+
+    One that a finding hindered is not.
+    """
+    made = of_checks(evidence.checks)
+    outcomes = {result.outcome for result in made}
+    hindered = any(result.hindered_by for result in made)
+    if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED) and not hindered:
         names = dict.fromkeys(name for result in evidence.checks for name in result.lacks)
         message = f"no selected check is about this version: it lacks {', '.join(names)}"
         yield Reason(kind=VerdictKind.UNJUDGEABLE, code=ReasonCode.ALL_ABSENT, message=message)

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Iterator
 import msgspec
 
 from frame_harness.base.record import Record
-from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
+from frame_harness.contract.versions import lacking
 from frame_harness.judge.baseline import EMPTY, Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import reasons_against, reasons_against_runs
 from frame_harness.judge.evidence import WELL, CheckResult, Evidence, Outcome, RunKey
@@ -62,12 +62,15 @@ def judge(
     Returns:
         PASS when no reason stands against it, else the worst kind among the reasons, worst first.
     """
-    clauses = {id_: _judge_clause(clause, evidence, baseline) for id_, clause in contract.clauses.items()}
-    asked_for = dict.fromkeys([*required, *_hidden(evidence, baseline)])
+    clauses = {id_: _judge_clause(id_, evidence, contract, baseline) for id_ in contract.clauses}
+    said = _explained(evidence)
+    hidden = [one for one in _hidden(evidence, baseline) if one.clause not in said]
+    said |= {one.clause for one in hidden}
     reasons = [
         *reasons_against(evidence, contract, baseline),
         *_violations(evidence, baseline),
-        *_unjudged(clauses, _unexplained(asked_for, evidence)),
+        *hidden,
+        *_unjudged(clauses, [id_ for id_ in required if id_ not in said]),
     ]
     if evidence.interrupted:
         reasons = [_interrupted(evidence), *_so_far(reasons)]
@@ -114,25 +117,41 @@ def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
             yield Reason.of_check(VerdictKind.FAIL, ReasonCode.VIOLATION, result, message)
 
 
-def _hidden(evidence: Evidence, baseline: Baseline) -> dict[str, None]:
-    """Clauses that a check was to look at, and did not because of a clause that is known to be broken.
+def _hidden(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
+    """Clauses that a check did not look at in a run because of one that is known to be broken there.
 
     They are asked for, also in a selection: what is known stands against no PASS, so it may not hide them.
+    Nor does another run say anything of this one.
     """
-    hidden: dict[str, None] = {}
+    new = {
+        (result.run, id_)
+        for result in evidence.checks
+        for id_ in result.broken
+        if baseline.entry(id_, result) is None
+    }
+    told = set[tuple[RunKey, str]]()
     for result in evidence.checks:
         met = (result.hindered_by,) if result.hindered_by else result.broken
-        if any(baseline.entry(id_, result) is not None for id_ in met):
-            hidden.update(dict.fromkeys(id_ for id_ in result.clauses if id_ not in met))
-    return hidden
+        if all((result.run, id_) in new for id_ in met):
+            continue
+        for id_ in result.clauses:
+            of_run = [one for one in _results_of(id_, evidence) if one.run == result.run]
+            looked = any(id_ in one.broken for one in of_run) or not _inconclusive(result, of_run)
+            if not looked and (result.run, id_) not in told:
+                told.add((result.run, id_))
+                how = how_it_ended(result.outcome, result.broken)
+                message = f"{id_}: not evaluated: {_left_by(result, (), how).message}"
+                yield Reason(
+                    kind=VerdictKind.NO_TESTS, code=ReasonCode.CLAUSE_UNJUDGED, message=message,
+                    run=result.run, clause=id_,
+                )  # fmt: skip
 
 
-def _unexplained(required: Collection[str], evidence: Evidence) -> list[str]:
-    """Required clauses but for those of a check that said itself why it could not judge."""
-    said = {
+def _explained(evidence: Evidence) -> set[str]:
+    """The clauses of checks that said themselves why they could not judge."""
+    return {
         id_ for result in evidence.checks if result.outcome is Outcome.NOT_EVALUATED for id_ in result.clauses
     }
-    return [id_ for id_ in required if id_ not in said]
 
 
 def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) -> Iterator[Reason]:
@@ -148,24 +167,26 @@ def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) ->
             )
 
 
-def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> ClauseJudgement:
-    results = _results_of(clause.id, evidence)
+def _judge_clause(id_: str, evidence: Evidence, contract: Contract, baseline: Baseline) -> ClauseJudgement:
+    results = _results_of(id_, evidence)
     checks = tuple(dict.fromkeys(result.check for result in results))
-    broken = [result for result in results if clause.id in result.broken]
-    fresh = [result for result in broken if baseline.entry(clause.id, result) is None]
+    broken = [result for result in results if id_ in result.broken]
+    fresh = [result for result in broken if baseline.entry(id_, result) is None]
     if fresh:
         outcome, message = ClauseOutcome.VIOLATED, _seen_in(fresh)
     elif broken:
-        entry = baseline.entry(clause.id, broken[0])
+        entry = baseline.entry(id_, broken[0])
         outcome, message = ClauseOutcome.KNOWN, entry.reason if entry else ""
-    elif stuck := [result for result in results if _inconclusive(result)]:
+    elif stuck := [result for result in results if _inconclusive(result, results)]:
         stopped = evidence.interrupted and stuck[0] not in evidence.checks
         how = how_it_ended(stuck[0].outcome, stuck[0].broken)
         return _left_by(stuck[0], checks, str(ReasonCode.INTERRUPTED) if stopped else how)
     elif any(result.outcome is Outcome.PASSED for result in results):
         outcome, message = ClauseOutcome.HELD, ""
-    elif absent := [name for result in results for name in result.lacks]:
-        lacks = tuple(dict.fromkeys(absent))
+    elif absent := [result for result in results if result.outcome is Outcome.ABSENT]:
+        lacks = _lacks_of(id_, absent, evidence, contract)
+        if not lacks:
+            return _left_by(absent[0], checks, "no check of it can be made in this version")
         message = f"not in this version, which lacks {', '.join(lacks)}"
         return ClauseJudgement(
             outcome=ClauseOutcome.NOT_EVALUATED, checks=checks, message=message, lacks=lacks
@@ -175,6 +196,19 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
     else:
         outcome, message = ClauseOutcome.NOT_EVALUATED, "no check of it ran"
     return ClauseJudgement(outcome=outcome, checks=checks, message=message)
+
+
+def _lacks_of(
+    id_: str, absent: Iterable[CheckResult], evidence: Evidence, contract: Contract
+) -> tuple[str, ...]:
+    """The names that a clause speaks of and this version lacks.
+
+    A check may need others, which it uses by the way: for want of those no clause is out of a version. Of a
+    contract that has no table of names the checks know, each of which looks at one clause.
+    """
+    if contract.versions.names:
+        return lacking(contract.versions.of_clause(id_), evidence.lacks)
+    return tuple(dict.fromkeys(name for result in absent for name in result.lacks))
 
 
 def _left_by(result: CheckResult, checks: tuple[str, ...], how: str) -> ClauseJudgement:
@@ -200,8 +234,16 @@ def _results_of(id_: str, evidence: Evidence) -> list[CheckResult]:
     return results + lost
 
 
-def _inconclusive(result: CheckResult) -> bool:
-    """A check that broke off, or that ended at another clause before it settled this one."""
+def _inconclusive(result: CheckResult, results: Iterable[CheckResult]) -> bool:
+    """Whether a check broke off, or ended at another clause before it settled this one.
+
+    One that was hindered beforehand leaves nothing open where another one of its run saw the clause hold.
+
+    Args:
+        results: of the clause.
+    """
+    if result.hindered_by:
+        return not any(one.outcome is Outcome.PASSED and one.run == result.run for one in results)
     return result.outcome not in WELL
 
 
@@ -232,7 +274,9 @@ def _baseline_use(
     fired, stale = [], []
     for entry in baseline.entries:
         results = [
-            result for result in _results_of(entry.id, evidence) if entry.profile in (None, result.run.profile)
+            result
+            for result in _results_of(entry.id, evidence)
+            if entry.profile in (None, result.run.profile)
         ]
         if any(entry.id in result.broken and entry.covers(entry.id, result) for result in results):
             fired.append(entry)
@@ -242,8 +286,8 @@ def _baseline_use(
 
 
 def _all_held(results: Collection[CheckResult]) -> bool:
-    conclusive = [result for result in results if result.outcome not in (Outcome.SKIPPED, Outcome.ABSENT)]
-    return bool(conclusive) and all(result.outcome is Outcome.PASSED for result in conclusive)
+    seen = any(result.outcome is Outcome.PASSED for result in results)
+    return seen and not any(_inconclusive(result, results) for result in results)
 
 
 def runs_of(results: Iterable[CheckResult]) -> tuple[RunKey, ...]:

@@ -114,14 +114,14 @@ def against(reasons: Sequence[Reason], told_elsewhere: Collection[ReasonCode]) -
     Args:
         told_elsewhere: codes of reasons that have a place of their own in the report.
     """
-    found: dict[tuple[VerdictKind, str], tuple[dict[RunKey, None], list[str]]] = {}
+    found: dict[tuple[VerdictKind, str], tuple[dict[RunKey, None], dict[str, None]]] = {}
     for reason in reasons:
         if reason.code in told_elsewhere:
             continue
-        runs, clauses = found.setdefault((reason.kind, reason.message.removeprefix(reason.clause)), ({}, []))
+        runs, clauses = found.setdefault((reason.kind, reason.message.removeprefix(reason.clause)), ({}, {}))
         runs |= {reason.run: None} if reason.run else {}
-        clauses += [reason.clause] if reason.clause else []
+        clauses |= {reason.clause: None} if reason.clause else {}
     return tuple(
-        Against(kind, id_ranges(clauses) + words, tuple(runs))
+        Against(kind, id_ranges(tuple(clauses)) + words, tuple(runs))
         for (kind, words), (runs, clauses) in found.items()
     )

@@ -68,6 +68,22 @@ def test_a_clause_that_was_not_looked_at_counts_as_broken_on() -> None:
     assert ids(seen(lost.standing, healthy()).held) == ["ALLOC-07"]
 
 
+def test_a_finding_of_a_run_that_did_not_happen_is_not_mended_by_another_run() -> None:
+    known = seen(NOTHING, with_outcome(healthy(), TABLE, Outcome.VIOLATED, RELEASE)).standing
+    evidence = healthy()
+    alone = replace(
+        evidence,
+        planned_runs=(DEV,),
+        runs=evidence.runs[:1],
+        plan=tuple(one for one in evidence.plan if one.run == DEV),
+        checks=tuple(one for one in evidence.checks if one.run == DEV),
+        errors=(Trouble(what="build", message="expected `;`", run=RELEASE),),
+    )
+    lost = seen(known, alone)
+    assert (lost.held, ids(lost.unjudged)) == ((), ["ALLOC-07"])
+    assert ids(seen(lost.standing, healthy()).held) == ["ALLOC-07"]
+
+
 def test_what_a_version_lacks_is_told_once() -> None:
     lacks = Trouble(what="version", message="it lacks PAGE_SIZE", outcome=Outcome.ABSENT)
     other = replace(NO_BUILD, errors=(lacks,))

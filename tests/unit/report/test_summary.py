@@ -96,14 +96,23 @@ def test_reasons_to_skip_are_counted_the_most_frequent_first_and_absence_is_none
         (Outcome.SKIPPED, {"message": "no such RAM"}, "skipped: no such RAM"),
         (Outcome.NOT_EVALUATED, {"message": "frame.rs: cannot be read"}, "frame.rs: cannot be read"),
         (Outcome.CRASHED, {"message": "panic: at f.rs:7"}, "crashed"),
-        (Outcome.ABSENT, {"message": "not there", "lacks": ("poison",)}, "not in this version"),
+        (
+            Outcome.ABSENT,
+            {"message": "not there", "lacks": ("frame_flags::MOVABLE", "MetaSlot")},
+            "not in this version",
+        ),
+        (
+            Outcome.ABSENT,
+            {"message": "not there", "lacks": ("poison",)},
+            "no check of it can be made in this version: not there",
+        ),
         (Outcome.VIOLATED, {"message": "dirty: 1", "breaks": ("ALLOC-02",)}, "the check ended at ALLOC-02"),
     ],
 )
 def test_clauses_are_told_together_by_what_left_them_unevaluated(
     outcome: Outcome, fields: dict[str, Any], why: str
 ) -> None:
-    evidence = with_outcome(healthy(), LIFE, outcome, **fields)
+    evidence = replace(with_outcome(healthy(), LIFE, outcome, **fields), lacks=fields.get("lacks", ()))
     left = ("ALLOC-09",) if outcome is Outcome.VIOLATED else ("ALLOC-02", "ALLOC-09")
     none, *others = unjudged(judge(evidence))
     assert none[0] == "no check of it ran"
