@@ -26,6 +26,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -113,6 +114,9 @@ def decode(
     crc = _crc(rows, repeats)
     if crc != int(end[2], 16):
         raise DumpError("dump", "crc", expected=f"0x{end[2]}", actual=f"{crc:#010x}")
+    split = next((at for at, (one, other) in enumerate(pairwise(rows), 3) if one == other), None)
+    if split is not None:
+        raise DumpError("dump", _shown(split, lines[split - 1]), expected="another slot than the run before")
     unique = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), slot_bytes)
     return Dump(first_pfn, unique, tuple(repeats))
 

@@ -42,12 +42,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """The first slot of which guest and host say different things, with how many of those compared differ."""
+    """The first slot of which guest and host say different things."""
 
     pfn: Pfn
     printed: bytes
     in_ram: bytes
     differing: int
+    """How many of those that were printed with it differ; 0 where they do not when they are printed again."""
+
+    @property
+    def how(self) -> str:
+        """What stands beside the words of guest and host."""
+        if self.differing:
+            return f"{self.differing} of the slots that were printed with it differ"
+        return "printed again it is as in RAM: what the guest told of it first was not"
 
 
 class Reading(Protocol):
@@ -116,7 +124,10 @@ def _by_bytes(reading: Reading, part: Part, table: Table) -> Contradiction | Non
     if printed.n_slots < part.count:
         # More runs than in RAM, and all that were printed are as in RAM: the next slot ends a run too early.
         behind = Pfn(part.first + printed.n_slots)
-        return _compare(reading.runs(behind, 1), table)
+        # Printed alone it may be as in RAM after all: then the end of the run before it is what contradicts.
+        return _compare(reading.runs(behind, 1), table) or Contradiction(
+            behind, printed.rows[-1].tobytes(), table[behind].tobytes(), 0
+        )
     return None
 
 

@@ -267,5 +267,5 @@ def compare_dump(run: Run, kernel: Kernel) -> None:
             f"frame {pfn_to_paddr(found.pfn):#x}",
             expected=f"{found.in_ram.hex()} (guest RAM)",
             actual=f"{found.printed.hex()} (serial dump)",
-            detail=f"{found.differing} of the slots that were printed with it differ",
+            detail=found.how,
         )

@@ -61,6 +61,7 @@ def test_dump_of_nothing_is_whole() -> None:
         ([GOOD[0], GOOD[1][:-1], *GOOD[2:]], "line 2"),
         ([GOOD[0], GOOD[1] + "0", *GOOD[2:]], "line 2"),
         ([GOOD[0].replace("slot=64", "slot=32"), *GOOD[1:]], "slot"),
+        (lines_of(256, [(1, FREE), (2, FREE), (1, LIVE), (2, FREE)]), "line 3.*another slot"),
         ([*GOOD[:-1], GOOD[-1].upper()], "line 5"),
         ([*GOOD[:-1], GOOD[-1] + " "], "line 5"),
     ],

@@ -80,6 +80,22 @@ def test_a_run_that_goes_on_too_short_is_found_behind_all_that_was_printed() -> 
     assert found is not None and found.pfn == 60
 
 
+class Hasty(Reader):
+    """A guest that ends a run after its first slot."""
+
+    def runs(self, first_pfn: Pfn, count: int, most_runs: int | None = None) -> Dump:
+        return super().runs(first_pfn, 1 if most_runs else count, most_runs)
+
+
+def test_a_run_that_ends_before_an_equal_slot_contradicts_ram_since_no_slot_behind_was_looked_at() -> None:
+    in_ram = np.zeros(100, dtype=SLOT)
+    read = in_ram.copy()
+    read["word"][60] = 1
+    found = contradiction(Hasty(read), in_ram)
+    assert found is not None and found.pfn == 1
+    assert "printed again it is as in RAM" in found.how
+
+
 def test_equal_tables_contradict_nothing() -> None:
     for n_slots in (0, 1, PIECE_SLOTS, PIECE_SLOTS + 1, 15_000):
         assert compared(half_garbage(n_slots), half_garbage(n_slots)) is None
