@@ -308,27 +308,28 @@ def unhandled(ledger: Ledger) -> Ledger:
 def merge(parts: Sequence[Ledger], subject_sha256: str, toolchain: str) -> RunEvidence:
     """Add up what several processes, at least one, saw of the same run.
 
-    The worst word counts: a witness that differs in one process differs, and so does the subject.
+    The worst word counts: a witness that differs in one process differs, and so does the subject. What one of
+    them did not look at was not looked at, and two images of one subject are no image.
 
     Args:
         subject_sha256: of the subject that is to be judged.
     """
     exits: Counter[tuple[GuestEnd, str]] = Counter()
-    invariants: dict[str, int] = {}
     for part in parts:
         for entry in part.exits:
             exits[entry.got, entry.text] += entry.count
-        for name, frames in part.invariants.items():
-            invariants[name] = min(frames, invariants.get(name, frames))
     used = [part for part in parts if part.guests_booted] or parts
-    shown = next((part for part in parts if part.subject_sha256 != subject_sha256), used[0])
+    subject = next(
+        (one.subject_sha256 for one in parts if one.subject_sha256 != subject_sha256), subject_sha256
+    )
+    built = [part for part in parts if part.subject_sha256 == subject]
     return RunEvidence(
         run=parts[0].run,
-        accelerator=used[0].accelerator,
-        qemu_version=used[0].qemu_version,
-        image_sha256=shown.image_sha256,
-        build_id=shown.build_id,
-        subject_sha256=shown.subject_sha256,
+        accelerator=_each_once(part.accelerator for part in used),
+        qemu_version=_each_once(part.qemu_version for part in used),
+        image_sha256=_each_once(part.image_sha256 for part in built),
+        build_id=_each_once(part.build_id for part in built),
+        subject_sha256=subject,
         toolchain=toolchain,
         guests_booted=sum(part.guests_booted for part in parts),
         guests_put_back=sum(part.guests_put_back for part in parts),
@@ -340,10 +341,24 @@ def merge(parts: Sequence[Ledger], subject_sha256: str, toolchain: str) -> RunEv
             contradicted=sum(part.dumps.contradicted for part in parts),
         ),
         selftest=_worst_selftest([part.selftest for part in used]),
-        invariants=invariants,
+        invariants=_in_all([part.invariants for part in used]),
         duration_s=sum(part.duration_s for part in parts),
         preflight_s=sum(part.preflight_s for part in parts),
     )
+
+
+def _each_once(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(filter(None, words)))
+
+
+def _in_all(invariants: list[dict[str, int]]) -> dict[str, int]:
+    """The least that each invariant looked at, of those that were evaluated in every process."""
+    first, *others = invariants
+    return {
+        name: min([frames, *(other[name] for other in others)])
+        for name, frames in first.items()
+        if all(name in other for other in others)
+    }
 
 
 def _worst_layout(layouts: list[LayoutEvidence]) -> LayoutEvidence:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.evidence import (
     CheckResult,
@@ -18,6 +20,9 @@ from frame_harness.judge.evidence import (
     Trouble,
     ViolatedInvariant,
 )
+from frame_harness.judge.exit_codes import VerdictKind
+from frame_harness.judge.reason import ReasonCode
+from frame_harness.judge.verdict import judge_runs
 from frame_harness.machine.definition import load_machines
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Ledger
@@ -72,6 +77,37 @@ def test_processes_add_up_and_the_plan_is_that_of_one_that_lived() -> None:
     [run] = evidence.runs
     assert names(evidence) == (["a", "b"], ["a"])
     assert (run.guests_booted, run.toolchain, evidence.selection) == (3, "rustc 1.95.0", "x")
+
+
+def test_an_invariant_that_one_process_did_not_evaluate_is_not_evaluated() -> None:
+    parts = [
+        ledger(guests_booted=1, invariants={"A": 3, "B": 4}),
+        ledger(guests_booted=1, invariants={"A": 2}),
+        ledger(),
+    ]
+    [run] = seen(output(planned("a"), ledgers=tuple(parts))).of_the_plan().runs
+    assert run.invariants == {"A": 2}
+    [run] = seen(output(planned("a"), ledgers=tuple(reversed(parts)))).of_the_plan().runs
+    assert run.invariants == {"A": 2}
+
+
+def test_two_images_of_one_subject_are_an_error_and_each_accelerator_is_named() -> None:
+    one, other = (
+        replace(ledger(guests_booted=1, accelerator=accel), image_sha256=sha256)
+        for accel, sha256 in (("kvm", "a" * 64), ("tcg", "c" * 64))
+    )
+    evidence = seen(output(ledgers=(one,)), output(ledgers=(other,))).of_the_runs()
+    [run] = evidence.runs
+    assert (run.accelerator, run.image_sha256) == ("kvm, tcg", f"{'a' * 64}, {'c' * 64}")
+    [reason] = (one for one in judge_runs(evidence, FRAME_METADATA) if one.code is ReasonCode.IMAGE)
+    assert reason.kind is VerdictKind.ERROR
+
+
+def test_the_image_of_a_subject_that_changed_is_shown_alone() -> None:
+    changed = replace(ledger(guests_booted=1), subject_sha256="d" * 64, image_sha256="c" * 64)
+    evidence = seen(output(ledgers=(ledger(guests_booted=1), changed))).of_the_runs()
+    [run] = evidence.runs
+    assert (run.subject_sha256, run.image_sha256) == ("d" * 64, "c" * 64)
 
 
 def test_invariant_that_two_processes_found_broken_is_planned_and_finished_once() -> None:
