@@ -22,7 +22,7 @@ import pytest
 from frame_harness.base.forking import forked
 from frame_harness.base.interruption import Blocked, unstopped
 from frame_harness.base.pipes import value_heard
-from frame_harness.judge.evidence import RunKey, Trouble
+from frame_harness.judge.evidence import RunKey
 from frame_harness.session import results
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
@@ -203,8 +203,7 @@ class ForkedWorkers:
         detail = f"exit status {worker.process.exitcode}"
         if worker.assignment and worker.begun:
             detail += f", in {self._items[worker.assignment.checks[worker.begun - 1]].nodeid}"
-        trouble = Trouble(what="suite", message=f"worker {worker.number} {how}", detail=trace or detail)
-        self._ours.add_worker(WorkerOutput(planned=(), ledgers=(), troubles=(trouble,)))
+        self._ours.worker_was_lost(f"{worker.number} {how}", trace or detail)
         self._schedule.lost(worker.number, worker.not_begun)
         self._assign()
 

@@ -24,7 +24,7 @@ from frame_harness.session.breakdowns import Breakdowns
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
-from frame_harness.session.runs import WorkerOutput, accelerator_trouble, settled
+from frame_harness.session.runs import WorkerOutput, accelerator_trouble, only, settled
 from frame_harness.session.session import HANDED_OVER, results_in
 from frame_harness.session.suite import run_suite
 from frame_harness.session.units import make, units_of
@@ -78,7 +78,7 @@ def make_run(task: RunTask) -> RunMade:
     try:
         accel = settled(machine, image, making.said.append).accel
     except HarnessError as error:
-        return making.made(_only(accelerator_trouble(error)))
+        return making.made(only(accelerator_trouble(error)))
     with scratch("run") as folder:
         archive = folder / "archive"
         request = replace(
@@ -88,12 +88,8 @@ def make_run(task: RunTask) -> RunMade:
         status, _ = run_suite(request, *(("-k", task.select) if task.select else ()), maker=making)
         if (output := making.output()) is None:
             detail = f"pytest ended with status {status} and left no evidence"
-            output = _only(Trouble(what="suite", message=detail, run=task.run))
+            output = only(Trouble(what="suite", message=detail, run=task.run))
         return making.made(output, *_kept(archive, task.run))
-
-
-def _only(trouble: Trouble) -> WorkerOutput:
-    return WorkerOutput(planned=(), ledgers=(), troubles=(trouble,))
 
 
 def _kept(archive: Path, run: RunKey) -> tuple[tuple[CarriedFile, ...], tuple[str, ...]]:

@@ -208,10 +208,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Take over what an xdist worker saw; one that died leaves nothing, and its checks stay unfinished."""
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take over what an xdist worker saw, or that it died and left nothing."""
     output = getattr(node, "workeroutput", {}).get(HANDED_OVER)
-    if output is not None:
+    if output is None:
+        node.config.stash[SESSION].worker_was_lost(f"{node.gateway.id} died", str(error))
+    elif not error:  # of one that was stopped it is told twice
         node.config.stash[SESSION].add_worker(decode(output, WorkerOutput))
 
 

@@ -59,6 +59,11 @@ class WorkerOutput(Record, frozen=True, kw_only=True):
     """What could not be kept of failing checks."""
 
 
+def only(*troubles: Trouble, toolchain: str = "", notes: tuple[str, ...] = ()) -> WorkerOutput:
+    """What is known of work of which nothing came but this."""
+    return WorkerOutput(planned=(), ledgers=(), troubles=troubles, toolchain=toolchain, notes=notes)
+
+
 class Runs:
     """Images by profile, runs by their keys; what is wrong with one is raised again for every check of it.
 

@@ -15,14 +15,14 @@ from frame_harness.base.parent import die_with_parent
 from frame_harness.coverage.lines import Coverage
 from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, RunKey, decode, encode
+from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, RunKey, Trouble, decode, encode
 from frame_harness.judge.reason import Reason
 from frame_harness.judge.verdict import judge_runs
 from frame_harness.session.leavings import Leavings, archive_of, contents_of
 from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Run
-from frame_harness.session.runs import Runs, WorkerOutput
+from frame_harness.session.runs import RAISED_BY_TESTS, Runs, WorkerOutput, only
 from frame_harness.session.seen import SessionSeen
 
 RESULT = "frame_harness_result"
@@ -151,6 +151,14 @@ class Session:
         """Add what a worker saw."""
         self._seen.outputs.append(output)
 
+    def worker_was_lost(self, which: str, detail: str) -> None:
+        """Have it that a worker left no evidence: what it saw beside the results of its checks is unknown.
+
+        Args:
+            which: and how: `2 died`.
+        """
+        self.add_worker(only(Trouble(what="suite", message=f"worker {which}", detail=detail)))
+
     def hand_over(self) -> WorkerOutput:
         """End the guests that are left; return what this process saw."""
         mine = self._runs.finish(self.planned.values())
@@ -169,7 +177,8 @@ class Session:
         if self.request.evidence:
             self.evidence = replace(self._seen.of_the_plan(), coverage=self.coverage)
             return
-        if self._seen.ledgers:
+        troubles = {one.what for output in self._seen.outputs for one in output.troubles}
+        if self._seen.ledgers or troubles - RAISED_BY_TESTS:
             self.reasons = judge_runs(self._seen.of_the_runs(), self.request.subject.contract)
         if self.archive is not None:
             seen = self._seen.of_the_plan()

@@ -23,7 +23,7 @@ from frame_harness.session import results
 from frame_harness.session.one_run import RunMade, RunTask, make_run
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import SessionRequest
-from frame_harness.session.runs import WorkerOutput, words_of
+from frame_harness.session.runs import only, words_of
 from frame_harness.session.session import Session
 from frame_harness.session.units import make
 
@@ -147,8 +147,7 @@ class SpreadRuns:
             self._add(notes=(f"{run}: what failing checks left is not kept: {error}",))
 
     def _add(self, *troubles: Trouble, toolchain: str = "", notes: tuple[str, ...] = ()) -> None:
-        output = WorkerOutput(planned=(), ledgers=(), troubles=troubles, toolchain=toolchain, notes=notes)
-        self._ours.add_worker(output)
+        self._ours.add_worker(only(*troubles, toolchain=toolchain, notes=notes))
 
 
 def _by_run(items: Sequence[pytest.Item]) -> dict[RunKey, list[pytest.Item]]:
