@@ -119,7 +119,8 @@ class Channel:
 
         Raises:
             BootError: somebody else speaks.
-            CrashReported, GuestGone, ProtocolError, what the watch raises.
+            CrashReported: the guest reported a crash, whether it came to the banner behind that or not.
+            GuestGone, ProtocolError, what the watch raises.
         """
         return self._guarded(lambda: self._boot(watch, nonce, build_id))
 
@@ -205,6 +206,8 @@ class Channel:
                 continue
             line = parse_line(raw)
             if isinstance(line, Banner):
+                if crashes:  # no banner admits one, as the reply to a request does
+                    raise CrashReported("boot", crashes[-1])
                 self.banner = _checked(line, nonce, build_id)
                 return line
             if isinstance(line, Crash):

@@ -171,6 +171,14 @@ def test_crash_while_booting_is_a_crash(channel: Channel, guest: socket.socket) 
         channel.boot(Patience(), nonce="cafe")
 
 
+def test_crash_ahead_of_the_banner_is_a_crash_though_the_kernel_goes_on(
+    channel: Channel, guest: socket.socket
+) -> None:
+    guest.sendall(REPORT + BANNER)
+    with pytest.raises(CrashReported, match="no slot"):
+        channel.boot(Patience(), nonce="cafe")
+
+
 def test_recovered_panic_is_an_answer_with_its_report(channel: Channel, guest: socket.socket) -> None:
     guest.sendall(REPORT + b"=1 panic file=src/a.rs line=3 msg=no%20slot\n=2 ok\n")
     answer = channel.request("x", Patience())

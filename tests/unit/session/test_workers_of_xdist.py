@@ -1,4 +1,4 @@
-"""What a worker of pytest-xdist saw is told once, and where it died it is told that nothing is known of it."""
+"""What a worker of pytest-xdist saw is told once; of one that died, that nothing is known of it."""
 
 from __future__ import annotations
 
