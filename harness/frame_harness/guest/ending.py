@@ -73,10 +73,11 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
         )
     if isinstance(error, console.CrashReported):
         status, _, _ = _reap(guest, channel)
+        end, _ = spoiled((status.kind, status.describe()), error.summary)
         return GuestCrashed(
             "crash" if error.report.overflow else _WHAT.get(error.report.kind, error.report.kind),
             detail=_described(error.report, image),
-            status=status.kind,
+            status=end,
             console_tail=tail,
             backtrace=_without_recursion(symbolized(error.report, image), error.report),
             registers=_registers(error.report),

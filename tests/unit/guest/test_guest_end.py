@@ -124,5 +124,12 @@ def test_success_that_nobody_asked_for_is_a_crash(tmp_path: Path) -> None:
     assert "nobody asked it to exit" in text
 
 
+def test_success_behind_the_report_of_a_crash_is_a_crash(tmp_path: Path) -> None:
+    kernel = guest_that_leaves(tmp_path, REPORT)
+    with pytest.raises(GuestCrashed, match="too late") as crash:
+        kernel.request("help")
+    assert crash.value.status is kernel.finish()[0] is GuestEnd.UNEXPECTED
+
+
 def test_trouble_does_not_soften_what_is_worse_than_a_pass() -> None:
     assert spoiled((GuestEnd.RESET, "reset"), "trouble") == (GuestEnd.RESET, "reset")
