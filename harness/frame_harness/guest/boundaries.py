@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.errors import ProtocolError
+from frame_harness.base.errors import UsageError
 from frame_harness.base.units import Paddr, Pfn, frames_from, pfn_to_paddr
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import StructLayout
@@ -58,8 +57,6 @@ def _said(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:
     while len(replies) < len(requests) and not (replies and replies[-1].status == "err"):
         group = grouped(requests[len(replies) :], BATCH_BYTES)[0]
         done = kernel.call("batch " + ";".join(group)).parts(group)
-        if not done:
-            raise ProtocolError("batch", repr(group[0]), expected="its outcome", actual="none")
         kernel.log.was_several(done)
         replies += done
         kernel.commands.pop()  # a line of thousands of characters says nothing; see `tell`
@@ -77,7 +74,7 @@ def tell(kernel: BootedGuest, replies: Sequence[Reply], index: int) -> None:
 def play(
     kernel: BootedGuest, method: SlotMethod, *, first_pfn: Pfn = Pfn(0), cases: Sequence[Case] | None = None
 ) -> int:
-    """Call a method once for each of its cases, on a slot of its own; returns how many there were.
+    """Call a method once for each of its cases, on a slot of its own; returns how many were played.
 
     The slots are written and read by the host, so that no other method has a say. Nobody in the guest may
     use them: boot with `init="array"`, or take a block of frames and name its first one.
@@ -87,14 +84,17 @@ def play(
     Raises:
         ClauseViolated: names the operands with the first slot or reply that is not allowed.
         NotInThisVersion: its slots lack fields that a case writes and reads.
+        UsageError: there is no case, or no slot for it.
     """
     contract = kernel.image.subject.contract
     require_names(kernel.image, contract.versions.whole_slot, f"cases of {method.name}")
     cases = method.cases(contract.slot) if cases is None else cases
-    n_slots = len(kernel.slots()) - first_pfn
-    left = iter(enumerate(cases))
-    while part := list(islice(left, n_slots)):
-        _play_part(kernel, method, first_pfn, [case for _, case in part])
+    n_slots = max(0, len(kernel.slots()) - first_pfn)
+    if not (n_slots and cases):
+        got = f"{n_slots} slots from frame {pfn_to_paddr(first_pfn):#x} on, {len(cases)} cases"
+        raise UsageError("boundaries", method.id, expected="a slot and a case", actual=got)
+    for first in range(0, len(cases), n_slots):
+        _play_part(kernel, method, first_pfn, cases[first : first + n_slots])
     return len(cases)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from frame_harness.base.errors import ProtocolError
@@ -14,6 +13,7 @@ from frame_harness.guest.errors import AllocFailed, CommandRefused, OtherAnswer,
 
 SLOT_LEADS_NOWHERE = "slot"
 """The code of a refusal that is not the caller's mistake."""
+_END_A_BATCH = ("err", "panic")
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,19 @@ class Reply:
         return [parse_fields(line) for line in self.data]
 
     def parts(self, requests: list[str]) -> list[Reply]:
-        """The outcomes of a batch, one for each request that was carried out.
+        """The outcomes of a batch, one for each request that was carried out: all, or the first ones.
 
         Raises:
-            ProtocolError: an outcome is of a request that was not made, or a request has two.
+            ProtocolError: an outcome is missing, is of a request that was not made, or a request has two.
         """
-        lines = [parse_batch_line(line) for line in self.data]
-        outcomes = dict(lines)
-        if len(outcomes) < len(lines):
-            most = max(Counter(number for number, _ in lines).values())
-            raise ProtocolError("batch", "outcomes", expected="one of each request", actual=f"{most} of one")
-        if any(number >= len(requests) for number in outcomes):
-            numbers = f"numbers below {len(requests)}"
-            raise ProtocolError("batch", "outcomes", expected=numbers, actual=max(outcomes))
-        return [Reply(requests[number], outcome) for number, outcome in sorted(outcomes.items())]
+        lines = sorted((parse_batch_line(line) for line in self.data), key=lambda one: one[0])
+        numbers, outcomes = [number for number, _ in lines], [outcome for _, outcome in lines]
+        stopped = bool(outcomes) and outcomes[-1].status in _END_A_BATCH and len(outcomes) < len(requests)
+        wanted = len(outcomes) if stopped else len(requests)
+        if numbers != list(range(wanted)):
+            expected = f"those of requests 0 to {wanted - 1}, each once"
+            raise ProtocolError("batch", "outcomes", expected=expected, actual=str(numbers)[:80])
+        return [Reply(request, outcome) for request, outcome in zip(requests, outcomes, strict=False)]
 
 
 def checked(reply: Reply, followed: FollowedField | None = None) -> Reply:

@@ -50,9 +50,27 @@ def test_outcomes_of_a_batch_are_those_of_its_requests() -> None:
     assert [part.status for part in batch("1 ok", "0 fail OutOfMemory").parts(["a", "b"])] == ["fail", "ok"]
 
 
-@pytest.mark.parametrize("lines", [("0 fail OutOfMemory", "0 ok", "1 ok"), ("0 ok", "2 ok")])
-def test_a_second_outcome_and_one_of_no_request_are_refused(lines: tuple[str, ...]) -> None:
-    with pytest.raises(ProtocolError):
+def test_a_batch_may_end_early_behind_what_ends_one() -> None:
+    [only] = batch("0 err range too large").parts(["a", "b"])
+    assert (only.request, only.status) == ("a", "err")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("0 fail OutOfMemory", "0 ok", "1 ok"),
+        ("0 ok", "2 ok"),
+        ("1 ok",),
+        ("1 err range too large",),
+        ("0 ok",),
+        ("0 fail OutOfMemory",),
+        (),
+    ],
+    ids=["twice", "of no request", "gap", "gap before an end", "too few", "too few behind a fail", "none"],
+)
+def test_outcomes_that_are_not_those_of_the_first_requests_are_refused(lines: tuple[str, ...]) -> None:
+    """Else what was said of one request would be taken for the outcome of another."""
+    with pytest.raises(ProtocolError, match="outcomes: expected those of requests 0 to"):
         batch(*lines).parts(["a", "b"])
 
 
