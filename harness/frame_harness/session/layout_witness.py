@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -33,44 +34,45 @@ def dwarf_evidence(kernel: Kernel) -> LayoutEvidence:
 def layout_evidence(kernel: Kernel, preflight: Preflight[Any]) -> LayoutEvidence:
     """Measure DWARF and the guest's bytes against the contract.
 
-    Setters tell which bytes a field has; in a contract without any, other methods that store an operand. A
+    Setters tell which bytes a field has; of a field without one, other methods that store an operand there. A
     subject that gives out no frame is seen by the checks: the bytes stay unread, the text says why. So they
     do where no method stores anything.
     """
     image, dwarf, layout = kernel.image, dwarf_evidence(kernel), kernel.image.slot_layout
     contract = image.subject.contract
-    setters = {
-        setter: field
-        for setter, field in contract.setters.items()
-        if image.has(f"{contract.slot.name}::{setter}")
-    }
-    others = [] if setters or dwarf.dwarf is Witness.DIFFERS else _storing(contract)
+    there = [method for method in contract.methods if image.has(contract.path_of(method))]
+    setters = {method.name: method.owns for method in there if method.owns}
+    left = contract.slot.widths.keys() - setters.values()
+    others = _storing(contract, there, left) if left and dwarf.dwarf is not Witness.DIFFERS else []
+    moved, why = list[str](), list[str]()
     try:
-        moved = []
         for setter, name in setters.items():
             with preflight.lend(kernel) as paddr:
                 moved.append(_probe(kernel, paddr, setter, layout.field(name)))
         for method, case, field in others:
             with preflight.lend(kernel) as paddr:
                 moved.append(_probe_call(kernel, paddr, method, case, field))
-        guest_bytes = Witness.DIFFERS if any(moved) else Witness.EQUAL
-        if not setters and not others:
-            guest_bytes = Witness.UNREAD
-            moved = ["" if dwarf.text else "no method of the contract stores an operand"]
     except (SubjectPanic, AllocFailed) as refused:
-        moved, guest_bytes = [str(refused)], Witness.UNREAD
+        why.append(str(refused))
+    if not (setters or others or dwarf.text):
+        why.append("no method of the contract stores an operand")
+    guest_bytes = Witness.EQUAL if moved and not why else Witness.UNREAD
     return LayoutEvidence(
-        dwarf=dwarf.dwarf, guest_bytes=guest_bytes, text="; ".join(filter(None, [dwarf.text, *moved]))
+        dwarf=dwarf.dwarf,
+        guest_bytes=Witness.DIFFERS if any(moved) else guest_bytes,
+        text="; ".join(filter(None, [dwarf.text, *moved, *why])),
     )
 
 
-def _storing(contract: Contract) -> list[tuple[SlotMethod, Case, FieldLayout]]:
-    """A call of each method that stores an operand in a field, with that field."""
+def _storing(
+    contract: Contract, methods: Iterable[SlotMethod], fields: Collection[str]
+) -> list[tuple[SlotMethod, Case, FieldLayout]]:
+    """A call of each method that stores an operand in one of these fields, with that field."""
     found = []
-    for method in contract.methods:
+    for method in methods:
         case, name = method.storing(contract.slot) or (None, "")
         field = contract.slot.field(name)
-        if case is not None and field is not None:
+        if case is not None and field is not None and name in fields:
             found.append((method, case, field))
     return found
 

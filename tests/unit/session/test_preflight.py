@@ -19,7 +19,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.backtrace import BacktraceLine
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, SubjectPanic
-from frame_harness.judge.evidence import Witness
+from frame_harness.judge.evidence import LayoutEvidence, Witness
 from frame_harness.session.layout_witness import layout_evidence
 from frame_harness.session.preflight import judge_invariants, preflight_of, prepare
 from frame_harness.session.run import Run
@@ -101,6 +101,59 @@ def test_guest_bytes_count_as_unread_where_no_method_tells_them() -> None:
     found = layout_evidence(guest_of(replace(TINY, methods=())), preflight)
     assert (found.dwarf, found.guest_bytes) == (Witness.EQUAL, Witness.UNREAD)
     assert found.text == "no method of the contract stores an operand"
+
+
+class Slots:
+    """A guest that stores what its methods are given, each in the field that it is asked to."""
+
+    def __init__(self, lacks: tuple[str, ...], stores: dict[str, str], refuses: str = "") -> None:
+        slot = FRAME_METADATA.slot
+        self.image = SimpleNamespace(
+            subject=SimpleNamespace(contract=FRAME_METADATA), slot_type=slot.name, slot_layout=slot,
+            layout=lambda _: slot, has=lambda name: name.removeprefix("MetaSlot::") not in lacks,
+        )  # fmt: skip
+        self._table = np.zeros(1, np.dtype((np.void, slot.size)))
+        self._stores, self._refuses = {**FRAME_METADATA.setters, **stores}, refuses
+        self.called: list[str] = []
+
+    def slots(self) -> np.ndarray[Any, Any]:
+        return self._table
+
+    def slot(self, _: Paddr) -> Slots:
+        return self
+
+    def call(self, method: str, *arguments: int) -> None:
+        self.called.append(method)
+        if method == self._refuses:
+            raise AllocFailed("OutOfMemory", method)
+        field = FRAME_METADATA.slot.field(self._stores[method])
+        assert field is not None
+        row = self._table.view(np.uint8)
+        row[field.offset : field.end] = list(arguments[-1].to_bytes(field.size, "little"))
+
+
+def witnessed(slots: Slots) -> LayoutEvidence:
+    return layout_evidence(cast("Kernel", cast("Any", slots)), panics_behind())
+
+
+def test_a_field_whose_setter_is_not_in_this_version_is_told_by_another_method() -> None:
+    lacks = ("set_guard", "set_refcount", "cas_refcount")
+    right = witnessed(slots := Slots(lacks, {"fetch_or_guard": "guard"}))
+    assert (right.guest_bytes, right.text) == (Witness.EQUAL, "")
+    assert "fetch_or_guard" in slots.called and not {*lacks} & {*slots.called}
+    wrong = witnessed(Slots(lacks, {"fetch_or_guard": "generation"}))
+    assert wrong.guest_bytes is Witness.DIFFERS
+    assert "fetch_or_guard leaves" in wrong.text
+
+
+def test_a_field_that_lies_elsewhere_is_told_though_the_subject_fails_behind_it() -> None:
+    found = witnessed(Slots((), {"set_next": "prev"}, refuses="set_order"))
+    assert found.guest_bytes is Witness.DIFFERS
+    assert "set_next changes bytes" in found.text and "OutOfMemory" in found.text
+
+
+def test_guest_bytes_stay_unread_where_the_subject_fails() -> None:
+    assert witnessed(Slots((), {}, refuses="set_order")).guest_bytes is Witness.UNREAD
 
 
 def test_a_contract_without_preflight_is_refused() -> None:
