@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -30,6 +30,9 @@ from frame_harness.session.runs import WorkerOutput
 from frame_harness.session.schedule import Assignment, Schedule
 from frame_harness.session.session import Session
 from frame_harness.session.units import make, units_of
+
+END_S: Final = 60.0
+"""So long a worker may take to end once nothing more comes from it; the host may be busy."""
 
 
 # What a worker says.
@@ -210,12 +213,16 @@ class ForkedWorkers:
     def _end(self, worker: _Worker) -> None:
         del self._workers[worker.connection]
         worker.connection.close()
-        worker.process.join()
+        worker.process.join(END_S)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+            self._ours.worker_was_lost(f"{worker.number} did not end", f"killed after {END_S:g} s")
 
     # In a worker
 
     def work(self, connection: Connection) -> None:
-        """Make checks until there are no more, then assignment over what was seen."""
+        """Make checks until there are no more, then hand over what was seen."""
         config, ours = self._session.config, self._ours
         for plugin in (*self._only_here, self, ours):
             config.pluginmanager.unregister(plugin)
@@ -230,7 +237,7 @@ class ForkedWorkers:
             on_prepared=lambda run, facts: connection.send(_Prepared(run, facts)),
         )
         try:
-            while (assignment := connection.recv()) is not None:
+            while (assignment := _next(connection)) is not None:
                 self._make(assignment, connection)
                 connection.send(_Finished())
         finally:
@@ -257,6 +264,23 @@ class _Reporter:
         self._connection.send(_Reported(data))
 
 
+class _ParentGone(Exception):
+    """Nobody is there any more to make checks for."""
+
+
+def _next(connection: Connection) -> Assignment[int] | None:
+    """What the parent wants to be made next; None: no more.
+
+    Raises:
+        _ParentGone: it ended, or is about to.
+    """
+    try:
+        assignment: Assignment[int] | None = value_heard(connection)
+    except EOFError as error:
+        raise _ParentGone from error
+    return assignment
+
+
 def _work(workers: ForkedWorkers, connection: Connection, blocked: Blocked) -> None:
     """What a worker's process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, too, and ends its workers
@@ -265,7 +289,7 @@ def _work(workers: ForkedWorkers, connection: Connection, blocked: Blocked) -> N
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     try:
         workers.work(connection)
-    except EOFError:
-        pass  # the parent is about to end
+    except _ParentGone:
+        pass  # and so does this one
     except BaseException:
         connection.send(_BrokenDown(traceback.format_exc()))

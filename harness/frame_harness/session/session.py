@@ -152,7 +152,7 @@ class Session:
         self._seen.outputs.append(output)
 
     def worker_was_lost(self, which: str, detail: str) -> None:
-        """Have it that a worker left no evidence: what it saw beside the results of its checks is unknown.
+        """Have it that a worker did not end well: what it saw may be more than the results of its checks.
 
         Args:
             which: and how: `2 died`.

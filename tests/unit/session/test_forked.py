@@ -73,6 +73,12 @@ def test_has_a_folder_of_its_own(tmp_path, n, record_property):
     (tmp_path / "mine").write_text(str(n))
     record_property("folder", str(tmp_path))
 """
+STAYS = """\
+import threading
+
+def test_leaves_a_thread():
+    threading.Thread(target=threading.Event().wait).start()
+"""
 ENDS = """\
 import os
 
@@ -177,6 +183,22 @@ def test_the_only_worker_that_ends_early_is_an_error(pytester: pytest.Pytester) 
     listener = made_by(pytester, 1, ENDS)
     assert listener.calls() == []
     assert [trouble.message for trouble in listener.evidence.errors] == ["worker 0 died"]
+
+
+def test_a_worker_that_does_not_end_is_ended_and_told(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frame_harness.session.forked.END_S", 0.5)
+    listener = made_by(pytester, 1, STAYS)
+    assert listener.calls() == [("test_leaves_a_thread", "passed")]
+    [trouble] = listener.evidence.errors
+    assert (trouble.message, trouble.detail) == ("worker 0 did not end", "killed after 0.5 s")
+
+
+def test_an_end_of_file_of_the_worker_s_own_is_told_with_its_trace(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("def pytest_runtest_protocol():\n    raise EOFError('of a plugin')\n")
+    [trouble] = made_by(pytester, 1, OUTCOMES).evidence.errors
+    assert trouble.message == "worker 0 broke down" and "EOFError: of a plugin" in trouble.detail
 
 
 def test_a_plugin_that_breaks_down_in_a_worker_is_an_error_with_its_trace(pytester: pytest.Pytester) -> None:
