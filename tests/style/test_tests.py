@@ -201,3 +201,11 @@ def test_what_a_package_hands_on_names_the_module_that_has_it(tmp_path: Path) ->
 def test_a_module_is_named_in_a_program_that_a_test_writes() -> None:
     program = 'CHILD = "from frame_harness.base.parent import die_with_parent"'
     assert named_in(program) == {"frame_harness.base.parent"}
+
+
+def test_no_check_of_the_suite_is_skipped_by_itself() -> None:
+    """It says by `OtherClauseViolated` what hinders it: else what is known of that hides its own clause."""
+    calls = re.compile(r"pytest\.(?:skip|xfail|importorskip)\(|mark\.(?:skip|skipif|xfail)\b")
+    checks = sorted((ROOT / "tests" / "contract").glob("**/*.py"))
+    assert checks
+    assert [path.name for path in checks if calls.search(path.read_text(encoding="utf-8"))] == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,12 +16,8 @@ from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import MemoryState, pfn_ranges
-from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-
-
-class HistoryBrokenOff(Exception):
-    """A history ended early, which is reported for another clause."""
 
 
 def broken_by(request: str) -> str:
@@ -75,7 +71,7 @@ class WatchedMemory:
             ClauseViolated: what the history or an invariant that serves the clause saw, its counterexamples
                 as exhibit.
             SubjectPanic, AllocFailed: the call that ended the history, for the one clause that it breaks.
-            HistoryBrokenOff: such a call left the clause undecided.
+            OtherClauseViolated: such a call left the clause undecided.
             HarnessError: no invariant that serves the clause ever looked at anything.
         """
         if clause in self.problems:
@@ -88,9 +84,7 @@ class WatchedMemory:
         if self.broken is not None:
             if clause == broken_by(self.broken.request):
                 raise self.broken
-            raise HistoryBrokenOff(
-                f"`{self.broken.request}` failed: that is judged as {broken_by(self.broken.request)}"
-            )
+            raise _undecided(self.broken, self.kernel.called) from self.broken
         seen = sum(moment.report[name].evaluated for moment in self.moments for name in serving)
         if not seen:
             raise HarnessError("invariants", clause, expected="frames to look at", actual="none")
@@ -99,6 +93,17 @@ class WatchedMemory:
     def violated(self) -> frozenset[str]:
         """Ids of the invariants that any moment violated."""
         return frozenset().union(*(moment.report.violated for moment in self.moments))
+
+
+def _undecided(end: SubjectPanic | AllocFailed, called: Collection[str]) -> OtherClauseViolated:
+    """What keeps other clauses from being judged, once a call has ended their history."""
+    panicked = isinstance(end, SubjectPanic)
+    return OtherClauseViolated(
+        broken_by(end.request), f"`{end.request}` {'panicked' if panicked else 'failed'}",
+        expected="no panic" if panicked else "success",
+        got=end.message if isinstance(end, SubjectPanic) else end.kind,
+        calls=called, panicked=panicked, incidental=True,
+    )  # fmt: skip
 
 
 def violated(result: InvariantResult, moment: str, clause: str) -> ClauseViolated:

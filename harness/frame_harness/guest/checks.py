@@ -97,6 +97,7 @@ class OtherClauseViolated(ClauseViolated):
 
     Attributes:
         clause: the one that is broken.
+        incidental: a call failed by which the check wanted to get somewhere.
     """
 
     def __init__(
@@ -111,15 +112,19 @@ class OtherClauseViolated(ClauseViolated):
         exhibit: str = "",
         at: str = "",
         function: str = "",
+        calls: Iterable[str] = (),
         diagram: Diagram | None = None,
         values: Values | None = None,
         slot: bytes = b"",
+        panicked: bool = False,
+        incidental: bool = False,
     ) -> None:
         super().__init__(
             what, expected=expected, got=got, frame=frame, field=field, exhibit=exhibit, at=at,
-            function=function, breaks=(clause,), diagram=diagram, values=values, slot=slot,
+            function=function, calls=calls, breaks=(clause,), diagram=diagram, values=values, slot=slot,
+            panicked=panicked,
         )  # fmt: skip
-        self.clause = clause
+        self.clause, self.incidental = clause, incidental
 
 
 class ImpossibleValue(OtherClauseViolated):
