@@ -15,9 +15,9 @@ from frame_harness.base import resources
 from frame_harness.base.commands import Say, SlowStep
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.version import version
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.signals import only_for_the_command
-from frame_harness.campaigns.version import version
 from frame_harness.image import cache_limit
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import msgspec
 from frame_harness.base.disk import make_folder, write_whole, writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record, decode_json
+from frame_harness.base.version import version
 from frame_harness.campaigns.done import DoneTask, Lost
 from frame_harness.campaigns.plan import Plan, R
-from frame_harness.campaigns.version import version
 
 RESULTS: Final = "results.jsonl"
 CAMPAIGN: Final = "campaign.json"

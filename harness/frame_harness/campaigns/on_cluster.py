@@ -15,10 +15,10 @@ from distributed import Client, Future, KilledWorker
 from distributed.comm.core import CommClosedError
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.version import version
 from frame_harness.campaigns.cluster import NO_WORKERS_S
 from frame_harness.campaigns.done import LossReason
 from frame_harness.campaigns.tasks import Ended, TaskOutcome, Work
-from frame_harness.campaigns.version import version
 from frame_harness.campaigns.worker_plugin import COMPILER, FILES, TaskPlugin, do_task, package_resource
 
 LOOK_S: Final = 1.0

@@ -22,11 +22,11 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from frame_harness.base.digests import sha256_of
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.pipes import value_heard
+from frame_harness.base.version import version
 from frame_harness.campaigns import files
 from frame_harness.campaigns.done import LossReason
 from frame_harness.campaigns.task_server import IDLE_SERVER_S
 from frame_harness.campaigns.tasks import Ended, Fetched, TaskOutcome, Wanted, Work
-from frame_harness.campaigns.version import version
 from frame_harness.image.toolchain import find_toolchain
 
 if TYPE_CHECKING:

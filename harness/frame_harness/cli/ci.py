@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -22,11 +21,6 @@ from frame_harness.report import github
 
 _WORKSPACES: Final = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
 """Where a CI system says that the repository is: it shows paths relative to that."""
-
-
-def version() -> str:
-    """The version of this program."""
-    return importlib.metadata.version("frame-harness")
 
 
 def root_of(path: Path, environment: Mapping[str, str] = os.environ) -> Path:

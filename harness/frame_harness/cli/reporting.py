@@ -14,8 +14,9 @@ from frame_harness.base import report_files
 from frame_harness.base.program import program
 from frame_harness.base.report_files import ReportFiles
 from frame_harness.base.text import printable
+from frame_harness.base.version import number
 from frame_harness.cli import upstream
-from frame_harness.cli.ci import add_summary, in_github_actions, root_of, version
+from frame_harness.cli.ci import add_summary, in_github_actions, root_of
 from frame_harness.contract.contract import Contract
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
@@ -123,7 +124,7 @@ def _writers(
 
 
 def _sarif(found: Examined, root: Path) -> str:
-    return sarif.dumps(found.evidence, found.verdict, found.subject.contract.clauses, root, version())
+    return sarif.dumps(found.evidence, found.verdict, found.subject.contract.clauses, root, number())
 
 
 def keep(found: Examined, kept: RunArchive | None) -> None:

@@ -15,6 +15,7 @@ from frame_harness.archive.folder import Archive
 from frame_harness.archive.records import Begun, Header
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
+from frame_harness.base.version import version
 from frame_harness.contract.contract import Contract
 from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import CheckInRun, Evidence
@@ -90,8 +91,8 @@ class RunArchive:
             notes.append(f"the subject's files are not kept: {error}")
         header = Header(
             command=self._begun.command, at=self._begun.at, contract=contents.contract.name,
-            required=contents.required, baseline=contents.baseline, evidence=contents.evidence,
-            sources=sources, notes=tuple(notes),
+            version=version(), required=contents.required, baseline=contents.baseline,
+            evidence=contents.evidence, sources=sources, notes=tuple(notes),
         )  # fmt: skip
         writing.finish(self.folder, header)
         self._archive = Archive(self.folder, header, files.read_sums(self.folder).keys())

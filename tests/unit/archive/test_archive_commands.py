@@ -22,13 +22,14 @@ from frame_harness.archive.folder import Archive
 from frame_harness.archive.memory import Life, Payload, save, save_life
 from frame_harness.archive.records import FailureRecord, GuestRecord, SentCommand
 from frame_harness.base.units import Paddr
+from frame_harness.base.version import version
 from frame_harness.cli.main import cli
 from frame_harness.cli.reporting import show as print_again
 from frame_harness.cli.show import entries_of, show
 from frame_harness.cli.show_text import entry_parts
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.baseline import EMPTY
-from frame_harness.judge.evidence import Outcome
+from frame_harness.judge.evidence import Outcome, encode
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.publishing.run_archive import Contents, archive_of_a_run
@@ -115,6 +116,19 @@ def test_the_status_is_that_of_the_run(
     run = told("judge", tmp_path / "out")
     print_again(evidence, judge(evidence, FRAME_METADATA), EMPTY, console_for(), FRAME_METADATA)  # type: ignore[arg-type]
     assert (run.exit_code, run.output) == (status, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("then", ["0.0.9 with code 12345678", ""])
+def test_judge_says_that_the_run_was_judged_by_another_version(then: str, kept: Path, tmp_path: Path) -> None:
+    """Its contract may be another one, and the verdict with it."""
+    copy = shutil.copytree(kept, tmp_path / "elsewhere")
+    header = Archive.open(copy).header
+    assert header.version == version()
+    (copy / files.HEADER).write_text(encode(replace(header, version=then)))
+    (copy / files.SUMS).write_text(files.written_sums(copy))
+    run = told("judge", copy)
+    assert run.stderr.startswith(f"note: the run was judged by frame-harness {then or 'of an unknown'}")
+    assert run.stdout == told("judge", kept).stdout and not told("judge", kept).stderr
 
 
 def test_an_archive_may_lie_anywhere(kept: Path, tmp_path: Path) -> None:

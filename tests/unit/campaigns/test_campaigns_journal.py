@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from frame_harness.base.digests import sha256_of
 from frame_harness.base.disk import Unwritable
 from frame_harness.base.errors import HarnessError, MachineError, UsageError
+from frame_harness.base.version import version
 from frame_harness.campaigns.done import LossReason, Lost
 from frame_harness.campaigns.engine import CampaignProgress, DoneTask, campaign
 from frame_harness.campaigns.journal import Journal, seed_of
 from frame_harness.campaigns.plan import Plan, Settings
-from frame_harness.campaigns.version import version
 from frame_harness.cli.main import cli
 from tests.support.campaign_tasks import Job, Kind, Number, act, plan_of
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from frame_harness.base.version import version
 from frame_harness.campaigns import worker_plugin
 from frame_harness.campaigns.tasks import Work
-from frame_harness.campaigns.version import version
 from frame_harness.campaigns.worker_plugin import COMPILER, TaskPlugin, package_resource
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.campaign_tasks import plan_of

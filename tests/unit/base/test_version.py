@@ -9,7 +9,7 @@ import pytest
 
 from frame_harness.base import resources
 from frame_harness.base.errors import HarnessError
-from frame_harness.campaigns.version import version
+from frame_harness.base.version import version
 
 
 def version_with(suite: Path, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -26,7 +26,7 @@ def version() -> str:
     files = (*_files_of(_PACKAGE, "*.py"), *_files_of(suite, "*.py"), *_files_of(machines, "*.toml"))
     for name, file in files:
         total.update(f"{name}\n".encode() + file.read_bytes())
-    return f"{_number()} with code {total.hexdigest()[:8]}"
+    return f"{number()} with code {total.hexdigest()[:8]}"
 
 
 def _files_of(folder: Path | None, pattern: str) -> Iterator[tuple[str, Path]]:
@@ -45,7 +45,8 @@ def _there(find: Callable[[], Path]) -> Path | None:
         return None
 
 
-def _number() -> str:
+def number() -> str:
+    """The number of the version alone."""
     try:
         return metadata.version("frame-harness")
     except metadata.PackageNotFoundError:
