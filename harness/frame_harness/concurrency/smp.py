@@ -98,6 +98,10 @@ class ProgramResult:
         """A counter, added up over the CPUs."""
         return sum(counters[name] for counters in self.counters.values())
 
+    def least(self, name: str) -> int:
+        """A counter of the CPU that has the least."""
+        return min(counters[name] for counters in self.counters.values())
+
     @property
     def steps(self) -> int:
         """The steps that all CPUs of the run did together."""

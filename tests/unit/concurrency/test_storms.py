@@ -20,7 +20,7 @@ from tests.tiny_contract.contract import KERNEL, TINY, Table
 CPUS = 2
 FRAME = Paddr(0x7000)
 Runs = Sequence[Mapping[str, int]]
-"""By run what the record of CPU 1 holds behind it."""
+"""By run what the record of CPU 1 holds behind it, beside iterations enough."""
 
 RECORD = np.dtype(
     [
@@ -51,6 +51,8 @@ class Guest:
         self.sent.append(" ".join([command.split(maxsplit=1)[0], *map(str, arguments)]))
         if command == "smp.run":
             self._table["run"] += 1
+            for record in self._table["cpus"][0]:
+                record["counters.iterations"] = LEAST_ROUNDS
             for name, value in next(self._runs).items():
                 self._table["cpus"][0][1][name] = value
 
@@ -134,6 +136,20 @@ def test_cpus_that_hardly_met_run_once_more_from_the_beginning() -> None:
     assert run().total("rounds") == LEAST_ROUNDS
     assert [line for line in log if line.startswith(("ready", "begin"))] == [log[1], "begin"] * 3
     assert [line for line in log if line.startswith(("take", "seen"))] == ["take 1", "seen 1 steps"]
+
+
+def test_a_cpu_that_hardly_began_is_run_once_more_where_cpus_meet_nowhere() -> None:
+    late = ({"counters.steps": 1, "counters.iterations": count} for count in (0, LEAST_ROUNDS - 1, 20, 0))
+    log, _, run = played([*late])
+    assert run().least("iterations") == LEAST_ROUNDS
+    assert log.count("begin") == 3
+
+
+def test_a_cpu_that_never_began_is_no_verdict() -> None:
+    log, _, run = played([{"counters.iterations": 0}] * 100)
+    with pytest.raises(HarnessError, match=f"expected {LEAST_ROUNDS} rounds, got 0"):
+        run()
+    assert "as before" not in log
 
 
 def test_cpus_that_never_met_are_no_verdict() -> None:
