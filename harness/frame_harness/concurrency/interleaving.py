@@ -346,6 +346,7 @@ def interleaved(boot: Boots[G], prepare: Callable[[G, Cpus], tuple[str, str]]) -
         prepare: readies the guest, names its frames; returns the step of the first CPU, that of the second.
     Raises:
         SubjectPanic: on leaving, when a step panicked.
+        HarnessError: on leaving, when a step did, which ended the block, and the guest tells of no panic.
     """
     with holdable(boot) as guest:
         kernel, cpus = guest.kernel, guest.cpus
@@ -354,9 +355,12 @@ def interleaved(boot: Boots[G], prepare: Callable[[G, Cpus], tuple[str, str]]) -
         cpus.arm(jobs)
         debugger = guest.hold()
         cpus.go()
+        panicked: StepPanicked | None = None
         try:
-            with contextlib.suppress(StepPanicked):  # the guest tells it, when it is waited for
+            try:
                 yield Turns(kernel, cpus, debugger, steps)
+            except StepPanicked as error:  # the guest tells it, when it is waited for
+                panicked = error
         except GuestEnded as error:
             raise gone(kernel, " beside ".join(steps)) from error
         except NoStop:
@@ -373,3 +377,8 @@ def interleaved(boot: Boots[G], prepare: Callable[[G, Cpus], tuple[str, str]]) -
             raise
         let_go(cpus, debugger)
         cpus.wait(jobs)
+        if panicked is not None:
+            both = " beside ".join(steps)
+            raise HarnessError(
+                "interleaving", both, expected="the panic of a step", actual="none"
+            ) from panicked

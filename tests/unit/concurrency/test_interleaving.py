@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
 from frame_harness.concurrency import two_cpus
 from frame_harness.concurrency.interleaving import Turns, interleaved
 from frame_harness.concurrency.recording import code_at, keeps_frame
 from frame_harness.concurrency.smp import Cpus
+from frame_harness.concurrency.turn import StepPanicked
 from frame_harness.concurrency.two_cpus import FIRST
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
@@ -230,3 +234,24 @@ def test_a_function_keeps_its_frame_by_how_it_begins(boot: Booted) -> None:
     # Assembly keeps no frame; where no function is, nobody does.
     assert not keeps_frame(kernel, Vaddr(kernel.image.symbol("smp_call_begins")[0] + 1))
     assert not keeps_frame(kernel, Vaddr(0x1000))
+
+
+def test_a_step_that_panicked_is_told_though_the_guest_tells_of_no_panic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The panic ended the block: what it did not come to was not looked at."""
+    waited = list[object]()
+    kernel = SimpleNamespace(image=SimpleNamespace(symbol=lambda _: (Vaddr(0x1000), 1)))
+    cpus = SimpleNamespace(
+        arm=lambda _: None, go=lambda: None, stop=lambda: None, wait=waited.append, thread=lambda cpu: cpu
+    )
+    debugger = SimpleNamespace(breakpoint=lambda _: None, detach=lambda: None)
+    guest = SimpleNamespace(kernel=kernel, cpus=cpus, hold=lambda: debugger)
+    monkeypatch.setattr("frame_harness.concurrency.interleaving.holdable", lambda _: nullcontext(guest))
+    none: Any = None
+    with (
+        pytest.raises(HarnessError, match="inc@0 beside dec@0: expected the panic of a step, got none"),
+        interleaved(none, lambda *_: ("inc@0", "dec@0")),
+    ):
+        raise StepPanicked
+    assert len(waited) == 1
