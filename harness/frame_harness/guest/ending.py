@@ -26,7 +26,7 @@ _PLACES = (
     (re.compile(r"/\S*/registry/src/[^/]+/"), ""),
 )
 _RECURSION_LINES = 8
-_OF_AN_ANSWER = ("=", ":")
+_OF_THE_PROTOCOL = ("=", ":", "!")
 _WHAT = {"panic": "guest"}  # a report calls itself a panic in its first word
 
 
@@ -42,8 +42,8 @@ def status_of(guest: Guest, channel: Channel) -> tuple[GuestEnd, str]:
         end = spoiled(end, trouble)
     if ending.crash is not None:
         return spoiled(end, ending.crash.describe())
-    answers = [line for line in ending.lines if line.startswith(_OF_AN_ANSWER)]
-    return spoiled(end, f"it answered once more: {answers[0]}") if answers else end
+    more = [line for line in ending.lines if line.startswith(_OF_THE_PROTOCOL)]
+    return spoiled(end, f"it went on behind its last answer: {more[0]}") if more else end
 
 
 def spoiled(end: tuple[GuestEnd, str], trouble: str) -> tuple[GuestEnd, str]:

@@ -53,11 +53,12 @@ def test_a_guest_that_answers_and_exits_has_passed(tmp_path: Path) -> None:
         (b"=1 ok\n" + REPORT, "panic at src/a.rs:3:5: too late"),
         (b"=1 ok\n" + REPORT.removesuffix(b"!end\n"), "the report is cut off"),
         (b"=1 ok\n" + REPORT.replace(b"!end", b"! bt 0xffff=7 ok\n!end"), "the report is cut off"),
-        (b"=1 ok\n=2 ok\n", "it answered once more: =2 ok"),
+        (b"=1 ok\n=2 ok\n", "it went on behind its last answer: =2 ok"),
+        (b"=1 ok\n! msg too late\n!end\n", "it went on behind its last answer: ! msg too late"),
     ],
     ids=[
         *("another-number", "no-reply", "silence", "panic-not-admitted", "panic", "half-a-panic"),
-        *("a-panic-with-a-reply-inside", "twice"),
+        *("a-panic-with-a-reply-inside", "twice", "a-panic-without-its-head"),
     ],
 )
 def test_trouble_on_the_way_out_is_no_pass(last_words: bytes, told: str, tmp_path: Path) -> None:
