@@ -17,7 +17,7 @@ from frame_harness.concurrency.two_cpus import FIRST, SECOND
 from frame_harness.contract.linear import LinearCall, Sequential, linearization
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, booted_model
-from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.checks import ClauseViolated, NotEvaluated, expect
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 
@@ -155,15 +155,18 @@ def play(kernel: Kernel, seed: int, names: Sequence[str]) -> None:
     cpus.frames([paddr])
     expect_right_alone(kernel, paddr, [step for program in programs.values() for step in program])
     kernel.slots()[paddr >> PAGE_SHIFT]["refcount"] = BEGIN
+    what = f"calls of two cpus on one frame, seed {seed}"
     cpus.run({cpu: Job(("barrier", *program), ROUNDS, logged=True) for cpu, program in programs.items()})
     histories = []
     for cpu, program in programs.items():
         entries = [entry for entry in cpus.log(cpu) if entry.op != "barrier"]
+        if len(entries) != ROUNDS * STEPS:
+            raise NotEvaluated(what, expected=f"{ROUNDS * STEPS} on CPU {cpu}", actual=len(entries))
         histories.append(
             [LinearCall(cpu, program[n % STEPS], e.began, e.ended, e.result) for n, e in enumerate(entries)]
         )
     left = int(kernel.slots()[paddr >> PAGE_SHIFT]["refcount"])
-    expect_explained(f"calls of two cpus on one frame, seed {seed}", histories, left, paddr)
+    expect_explained(what, histories, left, paddr)
 
 
 @pytest.mark.level("storm")
