@@ -284,7 +284,7 @@ class Offer:
         kernel.offer(self.frame)
         cpus.frames([self.frame])
         self._pending = BookkeepingCopy(kernel)
-        buddy = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(BUDDY)]
+        buddy = [kernel.bytes_at(one.vaddr, one.size) for one in kernel.image.statics(BUDDY)]
         if not buddy:
             raise HarnessError(BUDDY, expected="the state of the buddy", actual="no static of that module")
         self._offering = [(live, live.copy()) for live in buddy]

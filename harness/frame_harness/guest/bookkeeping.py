@@ -16,7 +16,7 @@ class BookkeepingCopy:
     def __init__(self, kernel: BootedGuest) -> None:
         # As bytes, since numpy copies records field after field.
         slots = kernel.slots().view(np.uint8)
-        statics = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(STATICS)]
+        statics = [kernel.bytes_at(one.vaddr, one.size) for one in kernel.image.statics(STATICS)]
         self._kept = [(live, live.copy()) for live in (slots, *statics)]
 
     def restore(self) -> None:

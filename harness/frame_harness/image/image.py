@@ -51,7 +51,7 @@ def declaration_line(text: str, path: str) -> int | None:
 
 @dataclass(frozen=True)
 class Static:
-    """A static of the frame module: its path in the module, `MetaSlot::inc_ref::CALLS`; size in bytes."""
+    """A static: its path, that of the frame module without the module's own; size in bytes."""
 
     name: str
     vaddr: Vaddr
@@ -207,19 +207,19 @@ class Image:
         """Return a structure as a numpy type: same size, same offsets, atomics as plain integers."""
         return self._dwarf.dtype(type_name)
 
-    def statics(self, path: str) -> tuple[tuple[Vaddr, int], ...]:
-        """Return (vaddr, size in bytes) of every static of a module and of those inside it.
+    def statics(self, path: str) -> tuple[Static, ...]:
+        """Return every static of a module and of those inside it by address, with its whole path.
 
         Args:
             path: from the crate on: `kernel_shim::memory`.
         """
         code = {at for at, _, _ in self._elf.functions}
         found = {
-            (at, size)
+            (at, size): Static(name, at, size)
             for symbol, (at, size) in self._elf.symbols.items()
-            if size and at not in code and f"{path}::" in demangle(symbol)
+            if size and at not in code and f"{path}::" in (name := demangle(symbol))
         }
-        return tuple(sorted(found))
+        return tuple(found[place] for place in sorted(found))
 
     def subject_statics(self) -> tuple[Static, ...]:
         """Return the statics of the frame module by address, those of its own modules and functions, too."""
@@ -257,7 +257,4 @@ class Image:
 
     def subject_static(self, name: str) -> Vaddr | None:
         """Return the vaddr of a static of the frame module; None when the subject has none of that name."""
-        found = [
-            at for symbol, (at, _) in self._elf.symbols.items() if demangle(symbol).endswith(f"frame::{name}")
-        ]
-        return found[0] if len(found) == 1 else None
+        return next((one.vaddr for one in self.subject_statics() if one.name == name), None)

@@ -68,7 +68,7 @@ def _found(
         at, size = guest.image.static(name)
     except ImageError:
         return None
-    beside = [other for where, other in guest.image.statics(name.rpartition("::")[0]) if where != at]
+    beside = [one.size for one in guest.image.statics(name.rpartition("::")[0]) if one.vaddr != at]
     if any(other <= MOST_OF_A_SEAL for other in beside):
         return None  # a flag, or a number, may say that it gives nothing any more
     members = members_of(dtype)

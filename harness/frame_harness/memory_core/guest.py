@@ -57,7 +57,8 @@ class CoreGuest:
         if self._guest is None:
             self._guest = guest = self._boot()
             self._reader = self.design.reader(guest)
-            live = [guest.bytes_at(at, size) for name in STATICS for at, size in guest.image.statics(name)]
+            statics = [one for name in STATICS for one in guest.image.statics(name)]
+            live = [guest.bytes_at(one.vaddr, one.size) for one in statics]
             self._kept = [(now, now.copy()) for now in live]
             self._given = guest.static("GIVEN", "region::GivenMap")
             regions = [(one.base, one.end) for one in guest.memory_map() if one.kind == "ram"]

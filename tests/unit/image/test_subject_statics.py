@@ -13,6 +13,7 @@ SYMBOLS = {
     "_ZN11kernel_shim6memory5frame4BASE17h0123456789abcdefE.0": (Vaddr(0x2000), 8),
     "_ZN11kernel_shim6memory5frame8MetaSlot7inc_ref5CALLS17h0123456789abcdefE": (Vaddr(0x1000), 4),
     "_ZN11kernel_shim6memory5buddy5STATE17h0123456789abcdefE": (Vaddr(0x3000), 64),
+    "_ZN11kernel_shim11other_frame4BASE17h0123456789abcdefE": (Vaddr(0x6000), 8),
     "_ZN11kernel_shim6memory5frame8get_meta17h0123456789abcdefE": (Vaddr(0x4000), 64),
     "_ZN11kernel_shim6memory5frame5EMPTY17h0123456789abcdefE": (Vaddr(0x5000), 0),
 }
@@ -26,3 +27,4 @@ def test_those_of_the_module_and_its_functions_are_its_statics_and_no_code_is(tm
         Static("MetaSlot::inc_ref::CALLS", Vaddr(0x1000), 4),
         Static("BASE", Vaddr(0x2000), 8),
     )
+    assert (image.subject_static("BASE"), image.subject_static("STATE")) == (Vaddr(0x2000), None)
