@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from frame_harness.judge.exit_codes import ExitCode, VerdictKind
+from frame_harness.memory_core.cores import SMALL
+from tests.red.test_core_mutants import core_guest
 from tests.support.core_mutants import CoreMutant, broken_tree
 from tests.support.doors import check
 from tests.support.same_place import same_place
@@ -76,3 +78,13 @@ def test_a_core_whose_caches_have_ticket_locks_passes(tmp_path: Path) -> None:
     tree = broken_tree(same_place(), OWN_LOCK)
     result = check(tmp_path, "--kernel-src", tree, "--profile", "release", "--case", CASE)
     assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
+
+
+def test_locks_that_are_not_the_shim_s_are_told_of() -> None:
+    with core_guest(broken_tree(same_place(), OWN_LOCK), SMALL) as core:
+        told = {one.part: one.why for one in core.unjudged}
+    assert (
+        told["LOCAL_FRAME_CACHES"]
+        == "who holds LOCAL_FRAME_CACHES is not judged: it is no lock of the shim's"
+    )
+    assert "BUDDY_ALLOCATOR" not in told

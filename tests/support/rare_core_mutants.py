@@ -204,6 +204,10 @@ RARE_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-19", "counts nothing that is poisoned", "buddy.rs",
+        (("        POISON_QUARANTINE_PAGES.fetch_add(1 << order, Relaxed);\n", ""),),
+    ),
+    CoreMutant(
         "CORE-09", "a refusal keeps the lock", "buddy.rs",
         (
             (

@@ -10,9 +10,10 @@ import numpy as np
 from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
+from frame_harness.image.image import Image
 from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import ADDRESS_SPACE, Span, common
-from frame_harness.memory_core.state import CoreState
+from frame_harness.memory_core.state import CoreState, LeftOut
 
 ENDS: Final = (("start", "end"), ("__0", "__1"))
 """The members of a piece: its first address, one past its last."""
@@ -34,18 +35,26 @@ class BootMemory:
             behind: where the value begins in a lock.
         """
         self._guest = guest
-        self._found = _found(guest, f"{path}boot_alloc::BOOT_ALLOCATOR", behind)
+        self._found = _found(guest.image, f"{path}boot_alloc::BOOT_ALLOCATOR", behind)
+        self._why = self._found if isinstance(self._found, str) else ""
+
+    @property
+    def unjudged(self) -> tuple[LeftOut, ...]:
+        """Why it is not known what is left, where that is so."""
+        why = f"what the boot allocator still gives is not judged: {self._why}"
+        return (LeftOut("CORE-04", "boot allocator", why),) if self._why else ()
 
     def left(self) -> Iterator[Span]:
         """Each piece of memory that can be asked for now."""
-        if self._found is None:
+        if isinstance(self._found, str):
             return
         at, dtype, (pieces, first, end) = self._found
         record = self._guest.bytes_at(at, dtype.itemsize).view(dtype)[0]
         limit = int(record[_LIMIT]) if _LIMIT in (dtype.names or ()) else ADDRESS_SPACE
         spans = [(int(piece[first]), int(piece[end])) for piece in record[pieces][: int(record["len"])]]
         if any(begin > stop for begin, stop in spans):
-            return  # they are something else than ends
+            self._why = f"{first} and {end} of a piece are something else than its ends"
+            return
         for begin, stop in spans:
             if begin < min(stop, limit):
                 yield Paddr(begin), Paddr(min(stop, limit))
@@ -60,21 +69,20 @@ def judge_boot(first: CoreState) -> Iterator[CoreViolation]:
         )
 
 
-def _found(
-    guest: BootedGuest, name: str, behind: int
-) -> tuple[Vaddr, np.dtype[Any], tuple[str, str, str]] | None:
+def _found(image: Image, name: str, behind: int) -> tuple[Vaddr, np.dtype[Any], tuple[str, str, str]] | str:
+    """Where it is, its type, the members that are read; else why that is not known."""
     try:
-        dtype = guest.image.dtype("boot_alloc::BootAllocator")
-        at, size = guest.image.static(name)
-    except ImageError:
-        return None
-    beside = [one.size for one in guest.image.statics(name.rpartition("::")[0]) if one.vaddr != at]
-    if any(other <= MOST_OF_A_SEAL for other in beside):
-        return None  # a flag, or a number, may say that it gives nothing any more
+        dtype = image.dtype("boot_alloc::BootAllocator")
+        at, size = image.static(name)
+    except ImageError as error:
+        return error.summary
+    for other in image.statics(name.rpartition("::")[0]):
+        if other.vaddr != at and other.size <= MOST_OF_A_SEAL:
+            return f"{other.name.rpartition('::')[2]} may say that it gives nothing any more"
     members = members_of(dtype)
-    return (
-        None if members is None or size != behind + dtype.itemsize else (Vaddr(at + behind), dtype, members)
-    )
+    if members is None or size != behind + dtype.itemsize:
+        return "it is made in another way than of pieces and their number, in the shim's lock"
+    return Vaddr(at + behind), dtype, members
 
 
 def members_of(dtype: np.dtype[Any]) -> tuple[str, str, str] | None:

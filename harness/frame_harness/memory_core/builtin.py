@@ -19,7 +19,7 @@ from frame_harness.memory_core.design import Design
 from frame_harness.memory_core.functions import ALLOC_ZONE, START
 from frame_harness.memory_core.lists import NO_LINK, Head, slot_type, walked
 from frame_harness.memory_core.maps import Span
-from frame_harness.memory_core.state import CoreState, Segment, Structure, ZoneCounters
+from frame_harness.memory_core.state import CoreState, LeftOut, Segment, Structure, ZoneCounters
 
 WITHOUT_OWNERSHIP: Final = "owners of blocks"
 """What this core does not have of a kernel's."""
@@ -41,6 +41,8 @@ def builtin_core(path: Path | None = None) -> Subject:
 
 class BuiltinReader:
     """Knows where an image keeps the state of the built-in allocators; reads it as often as asked."""
+
+    unjudged: tuple[LeftOut, ...] = ()
 
     def __init__(self, guest: BootedGuest) -> None:
         """Look up every name once.

@@ -10,6 +10,7 @@ from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedChe
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.design import Design
 from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.state import LeftOut
 from frame_harness.memory_core.steps import CaseStep, CaseStorm, map_of, operations_of, written
 from frame_harness.memory_core.tally import Found
 
@@ -78,11 +79,11 @@ def results_of(
     return results
 
 
-def left_out(run: RunKey, why: str) -> CheckResult:
-    """A check that is skipped because the host has no room for it."""
+def left_out(run: RunKey, unjudged: LeftOut) -> CheckResult:
+    """A check that is skipped: the host has no room for it, or the core nothing that it could read."""
     return CheckResult(
-        check=f"{NAME}[maps of tens of GiB]", clauses=("CORE-01",), run=run, outcome=Outcome.SKIPPED,
-        duration_s=0.0, message=why, level=Level.HISTORY,
+        check=f"{NAME}[{unjudged.part}]", clauses=(unjudged.clause,), run=run, outcome=Outcome.SKIPPED,
+        duration_s=0.0, message=unjudged.why, level=Level.HISTORY,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from frame_harness.memory_core import machines
 from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.state import LeftOut
 from frame_harness.memory_core.steps import CaseStep, counts_work
 
 SMALL, LARGE = "64 MiB", "5 GiB"
@@ -44,6 +45,11 @@ class Cores(ExitStack):
         """The clauses that some case was judged by."""
         cores = (self.small, self.large, self.huge, self.counting)
         return {clause for core in cores for clause in core.looked_at}
+
+    @property
+    def unjudged(self) -> tuple[LeftOut, ...]:
+        """What cannot be judged of the core, which all guests have."""
+        return self.small.unjudged
 
     def of_case(self, case: Sequence[CaseStep]) -> CoreGuest:
         """Where a single case is played."""

@@ -13,7 +13,7 @@ from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.code_at import CodeAt
 from frame_harness.memory_core.functions import OLDER
 from frame_harness.memory_core.reading import CoreReader
-from frame_harness.memory_core.state import CoreState, Structure
+from frame_harness.memory_core.state import CoreState, LeftOut, Structure
 
 _MEMORY: Final = "::memory::"
 
@@ -21,8 +21,11 @@ _MEMORY: Final = "::memory::"
 class Reader(Protocol):
     """Turns what a core remembers into values that are judged.
 
-    `slots` has shape (n_frames,); `locked` is that of `CoreState`.
+    `slots` has shape (n_frames,); `locked` is that of `CoreState`; `unjudged` is what it cannot read.
     """
+
+    @property
+    def unjudged(self) -> tuple[LeftOut, ...]: ...
 
     def read(self, structures: tuple[Structure, ...] | None = None) -> CoreState: ...
 

@@ -15,7 +15,7 @@ from frame_harness.guest.request import grouped
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.maps import MemoryMap, Span, merged, rounded_in, without
 from frame_harness.memory_core.slots import SlotWords
-from frame_harness.memory_core.state import CoreState
+from frame_harness.memory_core.state import CoreState, LeftOut
 
 STATICS = tuple(f"kernel_shim::{name}" for name in ("memory", "heap", "adapter", "core_commands"))
 """Where the core, and what drives it, keep what they remember outside of the memory that the core manages."""
@@ -92,6 +92,11 @@ class CoreGuest:
     def slots(self) -> NDArray[Any]:
         """The slots of a core that has started, shape (n_frames,), no copy."""
         return self._reader.slots()
+
+    @property
+    def unjudged(self) -> tuple[LeftOut, ...]:
+        """What cannot be judged of this core."""
+        return self._reader.unjudged if self.guest.alive else ()
 
     def locked(self) -> tuple[str, ...]:
         """Which locks of a core that has started somebody holds, as `CoreState.locked`."""

@@ -1,4 +1,7 @@
-"""Tells which of a core's statics are the shim's locks: what another lock holds says nothing of an owner."""
+"""Tells which statics a core declares, and which of them are the shim's locks.
+
+What another lock holds says nothing of an owner.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,30 @@ _VARIABLE: Final = "DW_TAG_variable"
 _QUIET: Final = frozenset({"DW_TAG_subprogram"})
 
 
-def shim_locks(image: Image, paths: Sequence[str]) -> frozenset[str]:
-    """Those of some statics, by whole path, whose type is the shim's lock, or an array of it."""
+def declared_statics(image: Image, paths: Sequence[str]) -> dict[str, bool]:
+    """Those of some statics, by whole path, that the text declares; optimized code need not have them.
+
+    The value says whether the type is the shim's lock, or an array of it.
+    """
 
     def read() -> dict[str, Any]:
         with reading(image.elf):
             units = dies.Units(open_elf(image.elf).get_dwarf_info())
-            return {"locks": [path for path in paths if _is_lock(units, path)]}
+            found = {path: _types_of(units, path) for path in paths}
+            return {"statics": {path: _are_locks(units, of) for path, of in found.items() if of}}
 
     asked = hashlib.sha256(" ".join(paths).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
-    return frozenset(cached(image.sha256, f"locks-{asked}", {"locks"}, read)["locks"])
+    return dict(cached(image.sha256, f"statics-{asked}", {"statics"}, read)["statics"])
 
 
-def _is_lock(units: dies.Units, path: str) -> bool:
-    types = {
+def _types_of(units: dies.Units, path: str) -> set[int]:
+    return {
         _element(units, of) for unit in units.naming(path.rpartition("::")[2]) for of in _types(unit, path)
     }
-    return bool(types) and all(_path_of(units, of).startswith(_LOCK) for of in types)
+
+
+def _are_locks(units: dies.Units, types: set[int]) -> bool:
+    return all(_path_of(units, of).startswith(_LOCK) for of in types)
 
 
 def _types(unit: dies.CompilationUnit, path: str) -> Iterator[int]:

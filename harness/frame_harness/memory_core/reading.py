@@ -11,28 +11,33 @@ from numpy.typing import NDArray
 from frame_harness.base.units import Paddr, Pfn, Vaddr, paddr_to_pfn
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
-from frame_harness.image.image import Image
 from frame_harness.memory_core.boot_memory import ENDS, BootMemory
+from frame_harness.memory_core.counters import (
+    CACHED,
+    CACHED_OF_KINDS,
+    CACHED_OF_ZONES,
+    COUNTERS,
+    QUARANTINED,
+    Counters,
+)
 from frame_harness.memory_core.lists import Head, slot_type, walked
-from frame_harness.memory_core.locks import shim_locks
+from frame_harness.memory_core.locks import declared_statics
 from frame_harness.memory_core.maps import Span
 from frame_harness.memory_core.shapes import require_counts, require_members, require_no_numbers
 from frame_harness.memory_core.state import (
     KINDS,
     ZONES,
     CoreState,
+    LeftOut,
     Segment,
     Structure,
     ZoneCounters,
 )
 
 _CORE = "kernel_shim::memory::"
-_ALLOCATOR, _CACHES = f"{_CORE}buddy::BUDDY_ALLOCATOR", f"{_CORE}buddy::LOCAL_FRAME_CACHES"
-_CACHED, _CACHED_OF_ZONES = "LOCAL_CACHED_FRAMES", "LOCAL_CACHED_ZONE_FRAMES"
-_CACHED_OF_KINDS, _QUARANTINED = "LOCAL_CACHED_ZONE_MIGRATETYPE_FRAMES", "POISON_QUARANTINE_PAGES"
+_BUDDY = f"{_CORE}buddy::"
+_ALLOCATOR, _CACHES = f"{_BUDDY}BUDDY_ALLOCATOR", f"{_BUDDY}LOCAL_FRAME_CACHES"
 _WORD = 8
-_WORDS = {4: "<u4", 8: "<u8"}
-"""By bytes the type of a counter."""
 _BEHIND_OWNER = 8
 """Where the value of the shim's `SpinLock` begins; see `sync/spinlock.rs`."""
 
@@ -74,17 +79,26 @@ class CoreReader:
             )  # fmt: skip
         self._lock, self._allocator = at, Vaddr(at + _BEHIND_OWNER + before)
         self._caches, self._caches_bytes = image.static(_CACHES)
-        self._locks = shim_locks(image, (_ALLOCATOR, _CACHES))
+        counters = (f"{_BUDDY}{name}" for name in COUNTERS)
+        declared = declared_statics(image, (_ALLOCATOR, _CACHES, *counters))
+        self._locks = {path for path, is_lock in declared.items() if is_lock}
         self._boot = BootMemory(guest, _CORE, _BEHIND_OWNER)
         self._table_base = image.static(f"{_CORE}frame::METADATA_BASE_VIRT")[0]
         self._table_count = image.static(f"{_CORE}frame::METADATA_FRAME_COUNT")[0]
         self._zones = int(self._buddy["zones"].shape[0])
-        counts = {_CACHED: 1, _CACHED_OF_ZONES: self._zones, _CACHED_OF_KINDS: self._zones * len(KINDS)}
-        self._words = {
-            name: place
-            for name, count in {**counts, _QUARANTINED: 1}.items()
-            if (place := _words_if_any(image, f"{_CORE}buddy::{name}", count))
-        }
+        sizes = (1, self._zones, self._zones * len(KINDS), 1)
+        counts = dict(zip(COUNTERS, sizes, strict=True))
+        self._counters = Counters(guest, _BUDDY, counts, declared)
+
+    @property
+    def unjudged(self) -> tuple[LeftOut, ...]:
+        """What cannot be judged of this image, as far as that is known by now."""
+        names = [path.removeprefix(_BUDDY) for path in (_ALLOCATOR, _CACHES) if path not in self._locks]
+        locks = (
+            LeftOut("CORE-09", name, f"who holds {name} is not judged: it is no lock of the shim's")
+            for name in names
+        )
+        return (*locks, *self._counters.unjudged, *self._boot.unjudged)
 
     def read(self, structures: tuple[Structure, ...] | None = None) -> CoreState:
         """The state as it is now; the guest must stand at its prompt.
@@ -100,7 +114,7 @@ class CoreReader:
         lists = [self._lists(at, record) for at, (_, record) in enumerate(segments)]
         max_order = int(self._segment["free_lists"].shape[-1]) - 1
         blocks, faults = walked([one for some in lists for one in some], slots)
-        cached_words, of_kinds = self._word(_CACHED_OF_ZONES), self._word(_CACHED_OF_KINDS)
+        cached_words, of_kinds = map(self._counters.read, (CACHED_OF_ZONES, CACHED_OF_KINDS))
         return CoreState(
             segments=tuple(self._as_segment(zone, record) for zone, record in segments),
             blocks=tuple(blocks),
@@ -118,8 +132,8 @@ class CoreReader:
             ),
             structures=tuple(self._structures(allocator, slots)) if structures is None else structures,
             max_order=max_order,
-            quarantined=self._number_if_any(_QUARANTINED),
-            cached_in_all=self._number_if_any(_CACHED),
+            quarantined=self._counters.number(QUARANTINED),
+            cached_in_all=self._counters.number(CACHED),
             boot=tuple(self._boot.left()) if structures is None else (),
             locked=self.locked(),
         )
@@ -236,31 +250,6 @@ class CoreReader:
     def _number(self, vaddr: Vaddr) -> int:
         return int(self._guest.bytes_at(vaddr, 8).view("<u8")[0])
 
-    def _word(self, name: str) -> NDArray[Any] | None:
-        place = self._words.get(name)
-        if place is None:
-            return None
-        at, size, word = place
-        return self._guest.bytes_at(at, size).view(word)
-
-    def _number_if_any(self, name: str) -> int | None:
-        words = self._word(name)
-        return None if words is None else int(words[0])
-
 
 def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
     return dtype.names or ()
-
-
-def _words_if_any(image: Image, path: str, count: int) -> tuple[Vaddr, int, str] | None:
-    """Where counters are, their bytes, the type of each.
-
-    Those that this version lacks, or that nothing in it reads, are not in the image. What is no plain number,
-    such as one in a lock, is not read.
-    """
-    try:
-        at, size = image.static(path)
-    except ImageError:
-        return None
-    word = _WORDS.get(size // count) if size % count == 0 else None
-    return None if word is None else (at, size, word)

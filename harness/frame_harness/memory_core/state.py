@@ -120,6 +120,15 @@ class CoreState:
         return merged([*listed, *cached])
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A part of a clause that cannot be judged of a core; `why` is a sentence for a person."""
+
+    clause: str
+    part: str
+    why: str
+
+
 def spans_of(structures: Sequence[Structure]) -> list[Span]:
     """The memory of each structure, in their order."""
     return [one.span for one in structures]

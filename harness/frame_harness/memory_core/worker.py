@@ -33,6 +33,7 @@ from frame_harness.memory_core.leavings import CaseKeeper
 from frame_harness.memory_core.maps import merged
 from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.sightings import all_of
+from frame_harness.memory_core.state import LeftOut
 from frame_harness.memory_core.steps import CaseStep, map_of
 from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.work import require_counting
@@ -107,8 +108,7 @@ def judge_build(task: Task, say: Say) -> Judged:
     results = results_of(
         task.key, played.found, task.image, task.design, task.again, took, lacks, looked_at, unseen
     )
-    if played.left_out:
-        results.append(left_out(task.key, played.left_out))
+    results += [left_out(task.key, one) for one in played.left_out]
     notes = _kept(task, played.found, results)
     # A guest that a core brought down is a finding by itself.
     return Judged(ledger=unhandled(run.ledger()), results=tuple(results), notes=notes)
@@ -142,8 +142,8 @@ class _Played:
     cases: int
     unseen: Mapping[str, str] = field(default_factory=dict)
     """By clause why it is not judged, though some case may have looked at it."""
-    left_out: str = ""
-    """Why something was not played."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What a whole campaign did not judge."""
 
 
 def _play(task: Task, cores: Cores, say: Say) -> _Played:
@@ -166,7 +166,8 @@ def _play(task: Task, cores: Cores, say: Say) -> _Played:
     )  # fmt: skip
     # What held so far may be broken by what was not played.
     unseen = dict.fromkeys(CORE_CLAUSES, tally.cut) if tally.cut else {}
-    return _Played(tally.found, tally.maps + tally.histories, unseen, tally.left_out)
+    left = (LeftOut("CORE-01", "maps of tens of GiB", tally.left_out),) if tally.left_out else ()
+    return _Played(tally.found, tally.maps + tally.histories, unseen, (*left, *cores.unjudged))
 
 
 def _play_alone(task: Task, cores: Cores) -> _Played:

@@ -22,6 +22,7 @@ from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import MapRegion, Span
 from frame_harness.memory_core.sightings import PlayedCase
+from frame_harness.memory_core.state import LeftOut
 from frame_harness.memory_core.steps import CaseStep, CaseStorm, map_of, parsed
 from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.worker import Judged, Task, judge_build
@@ -99,6 +100,8 @@ class NoCores:
     def __init__(self, core: NoGuest) -> None:
         self.small = self.large = self.counting = self.huge = core
 
+    unjudged = (LeftOut("CORE-18", "COUNT", "COUNT is not judged: this version has no such counter"),)
+
     @property
     def looked_at(self) -> set[str]:
         return self.small.looked_at
@@ -137,9 +140,18 @@ def test_no_clause_is_held_by_a_campaign_that_was_cut(monkeypatch: pytest.Monkey
     monkeypatch.setattr(worker, "campaign", cut)
     monkeypatch.setattr("frame_harness.memory_core.checks._line_of", lambda *_: "")
     found = judged(monkeypatch, NoGuest())
-    assert set(outcomes(found).values()) == {Outcome.NOT_EVALUATED, Outcome.VIOLATED}
+    assert set(outcomes(found).values()) == {Outcome.NOT_EVALUATED, Outcome.VIOLATED, Outcome.SKIPPED}
     [merged] = [one for one in found.results if one.clauses == ("CORE-08",)]
     assert (merged.outcome, merged.message) == (Outcome.NOT_EVALUATED, "the campaign ended after 6 hangs")
+
+
+def test_a_campaign_tells_what_it_did_not_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "campaign", lambda *_, **__: Tally(left_out="no room"))
+    told = [(one.check, one.outcome, one.message) for one in judged(monkeypatch, NoGuest()).results]
+    assert told[-2:] == [
+        ("cases[maps of tens of GiB]", Outcome.SKIPPED, "no room"),
+        ("cases[COUNT]", Outcome.SKIPPED, NoCores.unjudged[0].why),
+    ]
 
 
 SMALL, LARGE = "0x400000..0x401000 free", "0x400000..0x4000000 free"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frame_harness.image.build import build
-from frame_harness.memory_core.locks import shim_locks
+from frame_harness.memory_core.locks import declared_statics
 from frame_harness.memory_core.tree import memory_core
 from tests.support.core_mutants import TREE
 
@@ -12,7 +12,6 @@ LOCKS = (f"{BUDDY}BUDDY_ALLOCATOR", f"{BUDDY}LOCAL_FRAME_CACHES")
 
 
 def test_a_lock_and_an_array_of_locks_are_the_shims_and_a_counter_is_none() -> None:
-    others = (f"{BUDDY}LOCAL_CACHED_ZONE_FRAMES", f"{BUDDY}NOT_THERE")
-    image = build(memory_core(TREE), "release")
-    assert shim_locks(image, (*LOCKS, *others)) == set(LOCKS)
-    assert shim_locks(image, others) == set()
+    counter = f"{BUDDY}LOCAL_CACHED_ZONE_FRAMES"
+    declared = declared_statics(build(memory_core(TREE), "release"), (*LOCKS, counter, f"{BUDDY}NOT_THERE"))
+    assert declared == {**dict.fromkeys(LOCKS, True), counter: False}

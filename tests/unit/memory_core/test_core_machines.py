@@ -22,6 +22,7 @@ from frame_harness.memory_core.maps import (
     without,
 )
 from frame_harness.memory_core.playing import may_refuse
+from frame_harness.memory_core.state import LeftOut
 from frame_harness.memory_core.steps import parsed, require_sense, steps_of, written
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -106,5 +107,5 @@ def test_a_host_that_cannot_have_such_a_file_leaves_all_out_and_says_why() -> No
 
 
 def test_what_is_left_out_is_a_skipped_check_with_the_reason() -> None:
-    result = left_out(RunKey("microvm", "dev"), "this host has 512 MiB")
+    result = left_out(RunKey("microvm", "dev"), LeftOut("CORE-01", "maps", "this host has 512 MiB"))
     assert (result.outcome, result.message) == (Outcome.SKIPPED, "this host has 512 MiB")
