@@ -204,6 +204,16 @@ RARE_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-01", "does not start on eight islands of three hundred pages", "buddy.rs",
+        (
+            (
+                "pub fn init_buddy_allocator(_regions: &[MemoryRegion]) {\n",
+                "pub fn init_buddy_allocator(regions: &[MemoryRegion]) {\n"
+                "    assert!(regions.iter().filter(|one| one.size == 300 * PAGE_SIZE).count() != 8);\n",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-19", "counts nothing that is poisoned", "buddy.rs",
         (("        POISON_QUARANTINE_PAGES.fetch_add(1 << order, Relaxed);\n", ""),),
     ),

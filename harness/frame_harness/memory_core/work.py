@@ -28,6 +28,7 @@ from frame_harness.memory_core.functions import ALLOC, FREE, START
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.maps import Islands, MapRegion, MemoryMap, length
+from frame_harness.memory_core.playing import may_refuse
 
 BOOT, EACH = "CORE-23", "CORE-24"
 PART: Final = 8
@@ -207,11 +208,15 @@ class Meter:
                 yield what, Cost(reply["calls"], reply["total"], reply["most"])
 
     def _start(self, memory: MemoryMap) -> Cost | None:
-        """None where the core does not start: other cases judge that."""
+        """None where the core refuses the map, or panics: nobody else starts it on the eighth."""
         reply = self._core.start(memory, "work.start")
         share = "" if memory is self._maps[1] else " on an eighth of the map"
         self._commands.append(f"work.start{share} → {reply.shown}")
-        return Cost(reply["calls"], reply["total"], reply["most"]) if reply.status == "ok" else None
+        if reply.status == "ok":
+            return Cost(reply["calls"], reply["total"], reply["most"])
+        if self.panic is None and not may_refuse(memory, reply.outcome.text):
+            self.panic = "CORE-01", START, reply
+        return None
 
     def _scatter(self, order: int, kind: str) -> int:
         """How many blocks are free then."""

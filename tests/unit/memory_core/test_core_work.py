@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from frame_harness.base.errors import UsageError
+from frame_harness.console.protocol import Fields, ReplyLine
+from frame_harness.guest.reply import Reply
 from frame_harness.memory_core.catalogue import DMA_END, MIB, reserved, work_catalogue
 from frame_harness.memory_core.maps import Islands, MapRegion, MemoryMap, Protected, length
 from frame_harness.memory_core.steps import counts_work, parsed, require_sense, written
-from frame_harness.memory_core.work import ALLOWANCE, PART, SLACK, growth_of_boot, part_of, too_much
+from frame_harness.memory_core.work import (
+    ALLOWANCE,
+    PART,
+    SLACK,
+    Meter,
+    growth_of_boot,
+    part_of,
+    too_much,
+)
 from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
 PAGE = 0x1000
@@ -78,3 +90,35 @@ def test_a_case_that_counts_work_becomes_simpler_until_it_is_plain() -> None:
     while simpler := list(step.simpler()):
         step, seen = simpler[-1], seen + 1
     assert step == WorkOf(0) and seen <= 10 and not list(WorkOfBoot().simpler())
+
+
+WIDE = MemoryMap("", (MapRegion(0x1000000, 64 * MIB),))
+
+
+class StartsOnTheWholeAlone:
+    """A core that panics where its map is smaller."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self.looked_at: set[str] = set()
+
+    def start(self, memory: MemoryMap, command: str) -> Reply:
+        if memory == WIDE:
+            cost = dict.fromkeys(("calls", "total", "most"), "1")
+            return Reply(command, ReplyLine(1, "ok", fields=Fields(cost)))
+        return Reply(command, ReplyLine(1, "panic", text=self._words, file="buddy.rs", line=7))
+
+
+def test_a_panic_on_the_eighth_of_a_map_that_has_room_is_no_refusal() -> None:
+    core: Any = StartsOnTheWholeAlone("assertion failed: islands != 8")
+    meter = Meter(core, WIDE, [])
+    assert meter.boot() is None and meter.panic is not None
+    assert (meter.panic[0], meter.panic[2].status) == ("CORE-01", "panic")
+    meter = Meter(core, WIDE, [])
+    assert meter.operations(0, "unmovable") is None and meter.panic is not None
+
+
+def test_a_refusal_in_words_of_an_eighth_without_room_is_no_panic() -> None:
+    little = MemoryMap("", (MapRegion(0x1000000, 64 * PAGE),))
+    meter = Meter(StartsOnTheWholeAlone("no room for slots"), little, [])  # type: ignore[arg-type]
+    assert meter.boot() is None and meter.panic is None
