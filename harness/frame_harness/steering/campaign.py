@@ -7,7 +7,7 @@ varied again, steps that its rare branches do not need are left out.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from frame_harness.frame_histories.boot_configs import boot_configs_for
@@ -234,10 +234,11 @@ class Campaign:
         else:
             entry = self.corpus.choose(rng)
             boot_config = entry.boot_config
-            if not entry.steps and not self._lift(entry):
-                return None
-            if entry.chosen > 1 and not entry.trimmed:
-                self._trim(entry)
+            failed = self._lift(entry) if not entry.steps else None
+            if entry.steps and entry.chosen > 1 and not entry.trimmed:
+                failed = self._trim(entry)
+            if failed is not None or not entry.steps:
+                return failed
             other = self.corpus.choose_beside(rng)
             writer = Varied(varied(entry.steps, other.steps, rng), rng, tuple(avoid))
         played = self.player.play(writer, boot_config, MOST_STEPS)
@@ -247,40 +248,53 @@ class Campaign:
                 self._kept(entry)
         return self._confirmed(played, boot_config, name)
 
-    def _lift(self, entry: CorpusEntry) -> bool:
-        """Find out where the frames of an entry come from that another process kept."""
+    def _lift(self, entry: CorpusEntry) -> Failed | None:
+        """Find out where the frames of another process's entry come from; it goes where it shows a bug."""
         played = self.player.play(Lifted(entry.commands), entry.boot_config, len(entry.commands))
-        entry.steps = played.steps
-        if played.failure is not None or not played.steps:
+        entry.steps = played.steps if played.failure is None else ()
+        if not entry.steps:
             self.corpus.drop(entry)
-            return False
-        return True
+        return self._confirmed(played, entry.boot_config, entry.name)
 
-    def _trim(self, entry: CorpusEntry) -> None:
-        """Leave out what the rare branches of an entry do not need: what is made of it is shorter, too."""
+    def _trim(self, entry: CorpusEntry) -> Failed | None:
+        """Leave out what the rare branches of an entry do not need: what is made of it is shorter, too.
+
+        A bug may show only where an earlier step is missing: that is a finding, and ends it.
+        """
         entry.trimmed = True
         rare = self.corpus.rare_branches(entry)
         if not rare or len(entry.steps) <= SHORT:
-            return
-        steps = self._reaching(entry, entry.steps, rare, batch=1)
+            return None
+        found = (self._confirmed(one, entry.boot_config, entry.name) for one in self._shorter(entry, rare))
+        failed = next(filter(None, found), None)
+        self.tally.commands = self.commands
+        return failed
+
+    def _shorter(self, entry: CorpusEntry, rare: frozenset[Feature]) -> Iterator[PlayedHistory]:
+        """Yield histories with ever fewer of an entry's steps, each as it was played."""
+        yield (played := self._played(entry, entry.steps, batch=1))
+        steps = self._enough(entry, played, rare)
         size = len(steps) // 2
         while size >= TRIMMED_TO:
             end = len(steps) - 1  # the last one reaches it
             while end > 0 and size < len(steps):
                 first = max(end - size, 0)
-                steps = self._reaching(entry, (*steps[:first], *steps[end:]), rare) or steps
+                yield (played := self._played(entry, (*steps[:first], *steps[end:])))
+                steps = self._enough(entry, played, rare) or steps
                 end = min(first, len(steps))
             size //= 2
         if steps:
-            self._reaching(entry, steps, rare, batch=1)
-        self.tally.commands = self.commands
+            yield (played := self._played(entry, steps, batch=1))
+            self._enough(entry, played, rare)
 
-    def _reaching(
-        self, entry: CorpusEntry, steps: tuple[Step, ...], rare: frozenset[Feature], batch: int = BATCH
-    ) -> tuple[Step, ...]:
-        """As many of some steps as reach the branches; none when all together do not."""
+    def _played(self, entry: CorpusEntry, steps: tuple[Step, ...], batch: int = BATCH) -> PlayedHistory:
         writer = Varied(steps, random.Random(entry.name))
-        played = self.player.play(writer, entry.boot_config, MOST_STEPS, batch)
+        return self.player.play(writer, entry.boot_config, MOST_STEPS, batch)
+
+    def _enough(
+        self, entry: CorpusEntry, played: PlayedHistory, rare: frozenset[Feature]
+    ) -> tuple[Step, ...]:
+        """Keep as many of the steps as reach the branches, and return these; none when all do not."""
         if played.failure is not None or not rare <= played.reached.keys():
             return ()
         for each in self.corpus.add(played, entry.boot_config, entry.name):
