@@ -93,6 +93,8 @@ class ProgramResult:
     """The first one of each CPU."""
     seconds: float
     """As the host saw them."""
+    at_once: bool = True
+    """Whether there was a moment at which all of them ran."""
 
     def total(self, name: str) -> int:
         """A counter, added up over the CPUs."""
@@ -243,7 +245,8 @@ class Cpus:
             for cpu, v in first.items()
             if v["op"]
         )
-        return ProgramResult(counters, violations, seconds)
+        began, ended = ([int(one[at]) for one in records.values()] for at in ("began_tsc", "ended_tsc"))
+        return ProgramResult(counters, violations, seconds, at_once=max(began) <= min(ended))
 
 
 def _operation(number: int) -> str:

@@ -12,7 +12,7 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.concurrency.smp import COUNTERS, VIOLATION, Job, ProgramResult
-from frame_harness.concurrency.storms import LEAST_ROUNDS, Storm, StormContext, run_storm
+from frame_harness.concurrency.storms import LEAST_ROUNDS, MOST_TRIES, Storm, StormContext, run_storm
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from tests.tiny_contract.contract import KERNEL, TINY, Table
@@ -157,6 +157,19 @@ def test_cpus_that_never_met_are_no_verdict() -> None:
     with pytest.raises(HarnessError, match=f"expected {LEAST_ROUNDS} rounds, got {LEAST_ROUNDS - 1}"):
         run()
     assert "as before" not in log
+
+
+def test_cpus_that_ran_one_after_the_other_run_once_more() -> None:
+    log, _, run = played([{"began_tsc": 5, "ended_tsc": 9}, {"began_tsc": 0, "ended_tsc": 9}])
+    run()
+    assert log.count("begin") == 2
+
+
+def test_cpus_that_always_run_one_after_the_other_are_no_verdict() -> None:
+    log, _, run = played([{"began_tsc": 5, "ended_tsc": 9}] * MOST_TRIES)
+    with pytest.raises(HarnessError, match="expected CPUs that run at the same time"):
+        run()
+    assert (log.count("begin"), "as before" in log) == (MOST_TRIES, False)
 
 
 def test_what_a_program_finds_wrong_ends_the_storm_and_is_counted_before() -> None:
