@@ -180,8 +180,12 @@ class Course:
 
     def _may_survive(self) -> frozenset[str]:
         """The keys of survivors, and of mutants that were not judged."""
-        ended = {key for key, one in self.reports.items() if one.judged.fate is not Fate.SURVIVED}
+        ended = {key for key, one in self.reports.items() if one.judged.fate not in _MAY_SURVIVE}
         return frozenset(one.key for one in self.made) - ended
+
+
+_MAY_SURVIVE: Final = (Fate.SURVIVED, Fate.ERROR)
+"""What does not say that a mutant is told from the subject."""
 
 
 def _survived(result: JudgedMutant) -> bool:

@@ -184,6 +184,14 @@ def test_a_survivor_with_a_reason_is_told_apart_and_needs_no_other_check(tmp_pat
     assert "a reason that nothing needs: aaaaaaaaaaaa: it did not survive" in out.getvalue()
 
 
+def test_a_reason_for_a_mutant_that_could_not_be_judged_may_be_needed(tmp_path: Path) -> None:
+    def fails(task: Nothing) -> JudgedMutant:
+        return judged(Fate.ERROR, key=task.key)
+
+    reasons = {"a" * 12: SurvivorExplanation(mutant="a" * 12, function=mutant().function, why="no promise")}
+    assert course(tmp_path / "campaign", work=fails, reasons=reasons).report().idle_reasons == ()
+
+
 def test_a_survivor_that_a_reason_calls_equivalent_does_not_lower_the_score_and_is_listed(
     tmp_path: Path,
 ) -> None:
