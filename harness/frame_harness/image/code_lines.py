@@ -54,6 +54,7 @@ def code_lines(image: Image, toolchain: Toolchain, say: Say | None = None) -> Co
 
     Raises:
         CompileError: a file of the subject changed meanwhile.
+        BuildError: a compiler was ended, which says nothing of the subject.
         ImageError: the image cannot be read.
     """
 
@@ -113,6 +114,7 @@ def coverable(
 
     Raises:
         CompileError: it does not compile; carries the compiler's words.
+        BuildError: the compiler was ended.
     """
     with scratch("reference") as folder:
         out = folder / "subject.o"

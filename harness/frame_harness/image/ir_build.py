@@ -16,8 +16,9 @@ from typing import Any, Final
 import msgspec
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say
+from frame_harness.base.commands import Finished, Say
 from frame_harness.base.disk import run_writing, scratch, write_whole
+from frame_harness.base.errors import BuildError
 from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, evidence, store
 from frame_harness.image.asked import Asked, asked, foreign_crates, manifest
@@ -27,7 +28,7 @@ from frame_harness.image.errors import CompileError
 from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.isolation import environment
 from frame_harness.image.placed import memory_module
-from frame_harness.image.said import errors_in, objects_in
+from frame_harness.image.said import errors_in, objects_in, said
 from frame_harness.image.subject import Subject
 
 # The subject is compiled in a crate of its own rather than in the shim:
@@ -47,6 +48,8 @@ FLAGS: Final = (
     "--crate-type=rlib", f"--crate-name={CRATE}", "-Ccodegen-units=1",
     "-Clink-dead-code=yes", "-Cno-vectorize-loops", "-Cno-vectorize-slp",
 )  # fmt: skip
+
+AGAIN: Final = "see that nothing ends compilers here, such as a lack of memory, and run it again"
 
 
 class Dependencies(Record, frozen=True):
@@ -114,13 +117,14 @@ def compile_alone(
         flags: for the compiler, beyond its own.
     Raises:
         CompileError: it does not compile; carries the compiler's words.
+        BuildError: the compiler, or what it runs, was ended: nothing that the text is to blame for.
         Unwritable: there is no room for what the compiler makes.
     """
     write_host(folder, subject)
     argv = [*host_argv(wanted, toolchain, say), *flags, emit, SOURCE]
     finished = run_writing(folder, argv, what=what, say=say, env=host_env(folder, toolchain), cwd=folder)
     if finished.status != 0:
-        raise _refused(subject, wanted.profile, finished.err)
+        raise refused("build", subject, wanted.profile, finished)
 
 
 def evidence_ir(wanted: Asked, toolchain: Toolchain, target: str) -> str:
@@ -161,10 +165,21 @@ def host_env(folder: Path, toolchain: Toolchain) -> dict[str, str]:
     return environment() | dict(toolchain.env) | {"FRAME_HARNESS_SUBJECT": str(folder / MODULE)}
 
 
-def _refused(subject: Subject, profile: str, said: str) -> CompileError:
-    errors = errors_in(said)
-    first = " ".join(str(errors[0]["message"]).split()) if errors else said.strip()[-200:]
-    rendered = "\n".join(str(message.get("rendered") or "").rstrip() for message in errors)
+def refused(topic: str, subject: Subject, profile: str, finished: Finished) -> BuildError:
+    """What to raise of a compiler that failed: a text is to blame only where it names a place in one.
+
+    A linker that is killed is an error of the compiler's, too, of no place.
+    """
+    errors = errors_in(finished.err) if finished.status > 0 else []
+    blamed = next((one for one in errors if said(one).is_of_the_text(subject.files)), None)
+    if blamed is None:
+        words = " ".join(str(errors[0]["message"]).split()) if errors else finished.last_words()
+        return BuildError(
+            topic, subject.name, detail=f"the compiler ended with status {finished.status}: {words}",
+            next_step=AGAIN,
+        )  # fmt: skip
+    first = " ".join(str(blamed["message"]).split())
+    rendered = "\n".join(str(one.get("rendered") or "").rstrip() for one in errors)
     return CompileError(subject=subject.name, profile=profile, first=first, rendered=rendered)
 
 
@@ -195,9 +210,9 @@ def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
             write_whole(noted, msgspec.json.encode(made))
         cache_limit.trim()
     if finished.status != 0:
-        raise CompileError(
-            subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err,
-            next_step=NOT_THE_SUBJECT,
+        raise BuildError(
+            "build", "dependencies (release)", expected="code that compiles", actual=finished.last_words(),
+            evidence=finished.err, next_step=NOT_THE_SUBJECT,
         )  # fmt: skip
     return made
 

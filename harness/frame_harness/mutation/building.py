@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Finished
 from frame_harness.base.disk import run_writing
 from frame_harness.base.errors import BuildError
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
-from frame_harness.image.ir_build import compile_ir
+from frame_harness.image.ir_build import AGAIN, compile_ir, refused
 from frame_harness.image.isolation import environment
 from frame_harness.image.line_table import files_of, read_line_table
-from frame_harness.image.said import errors_in, said
 from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
@@ -42,7 +40,6 @@ _OF_ORDERINGS: Final = frozenset(
     }
 )  # fmt: skip
 """Operators that may change what other CPUs see, and nothing of the code for x86."""
-_AGAIN: Final = "see that nothing ends compilers here, such as a lack of memory, and run it again"
 _KERNELS: Final = 4
 """Kernels of mutants that a place keeps: those of the last two in both profiles."""
 
@@ -137,7 +134,7 @@ class Builder:
             env=environment() | settings_of(self._toolchain) | base.command.env,
         )  # fmt: skip
         if finished.status != 0:
-            raise _refused(subject, profile, finished)
+            raise refused("mutants", subject, profile, finished)
         sha256 = hashlib.sha256(kernel.read_bytes()).hexdigest()
         elf = self._place.kept(kernel, sha256, built_name(), most=_KERNELS)
         digests = dict(base.sources) | {
@@ -184,7 +181,7 @@ class Builder:
             return orderings_of(compile_ir(subject, _IR_PROFILE, self._toolchain))
         except CompileError as error:  # its kernel was compiled: the text is not to blame
             detail = f"no LLVM IR of a text that compiles: {error.first}"
-            raise BuildError("mutants", subject.name, detail=detail, next_step=_AGAIN) from error
+            raise BuildError("mutants", subject.name, detail=detail, next_step=AGAIN) from error
 
 
 @contextlib.contextmanager
@@ -242,21 +239,3 @@ def _with_its_lines(text: bytes, mutant: Mutant) -> bytes:
     changed = applied(text, mutant)
     end = mutant.start + len(mutant.after.encode())
     return changed[:end] + b"\n" * missing + changed[end:]
-
-
-def _refused(subject: Subject, profile: str, finished: Finished) -> BuildError:
-    """What to raise of a compiler that failed: a text is to blame only where it names a place in one.
-
-    A linker that is killed is an error of the compiler's, too, of no place.
-    """
-    errors = errors_in(finished.err) if finished.status > 0 else []
-    blamed = next((one for one in errors if said(one).is_of_the_text(subject.files)), None)
-    if blamed is None:
-        words = " ".join(str(errors[0]["message"]).split()) if errors else finished.last_words()
-        return BuildError(
-            "mutants", subject.name, detail=f"the compiler ended with status {finished.status}: {words}",
-            next_step=_AGAIN,
-        )  # fmt: skip
-    first = " ".join(str(blamed["message"]).split())
-    rendered = "\n".join(str(one.get("rendered") or "").rstrip() for one in errors)
-    return CompileError(subject=subject.name, profile=profile, first=first, rendered=rendered)
