@@ -6,6 +6,7 @@ away where the folder for its output is another one. Object files are hard links
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -19,9 +20,10 @@ import msgspec
 from frame_harness.base import resources
 from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.profiles import PROFILE_USES
 from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, cargo, store
-from frame_harness.image.build import key_of
+from frame_harness.image.build import key_of, lock_of
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names
@@ -126,7 +128,7 @@ def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolcha
         HarnessError: it cannot be built there.
     """
     order = cargo.image_invocation(subject, profile, toolchain)
-    key = f"{key_of(subject, order)} {' '.join(FLAGS)} {METHOD}"
+    key = f"{key_of(subject, order)} {place.sha256} {' '.join(FLAGS)} {METHOD}"
     note = place.folder / f"base-{profile}.json"
     try:
         kept = msgspec.json.decode(note.read_bytes(), type=Base)
@@ -139,11 +141,6 @@ def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolcha
     base = _built(place, subject.refreshed(), profile, toolchain, key)
     write_whole(note, msgspec.json.encode(base))
     return base
-
-
-def settings_of(toolchain: Toolchain) -> dict[str, str]:
-    """Return the variables that a compiler needs which is run without cargo."""
-    return dict(toolchain.env)
 
 
 def _built(place: Workplace, subject: Subject, profile: str, toolchain: Toolchain, key: str) -> Base:
@@ -162,7 +159,7 @@ def _built(place: Workplace, subject: Subject, profile: str, toolchain: Toolchai
     ours = (resources.shim_dir(), target)
     outside = [file for file in built.sources if not any(file.is_relative_to(one) for one in ours)]
     return Base(
-        key=key, folder=str(state), command=command, program=program_of(built.elf, subject.files),
+        key=key, folder=str(state), command=command, program=program_of(built.elf, place.paths),
         lacks=lacks, sources=tuple((str(file), store.content_of([file])) for file in outside),
     )  # fmt: skip
 
@@ -174,7 +171,10 @@ def _target(place: Workplace, toolchain: Toolchain) -> Path:
         return folder
     part = folder.with_name(f".{folder.name}")
     shutil.rmtree(part, ignore_errors=True)
-    with store.locked(f"build-{toolchain.key}"), cache_limit.used(common):
+    with contextlib.ExitStack() as stack:
+        for profile in PROFILE_USES:  # each build of the common folder holds that of its profile
+            stack.enter_context(store.locked(lock_of(toolchain, profile)))
+        stack.enter_context(cache_limit.used(common))
         shutil.copytree(common, part, symlinks=True, ignore=shutil.ignore_patterns("incremental*"))
     part.rename(folder)
     return folder

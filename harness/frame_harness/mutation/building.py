@@ -23,10 +23,10 @@ from frame_harness.image.image import Image
 from frame_harness.image.ir_build import AGAIN, compile_ir, refused
 from frame_harness.image.isolation import environment
 from frame_harness.image.line_table import files_of, read_line_table
-from frame_harness.image.store import built_name
+from frame_harness.image.store import built_name, content_of
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.mutation.base_build import Base, base_of, settings_of
+from frame_harness.mutation.base_build import Base, base_of
 from frame_harness.mutation.mutants import Mutant, Operator, applied
 from frame_harness.mutation.same_code import METHOD, orderings_of, program_of
 from frame_harness.mutation.source import RustSource, function_lines
@@ -131,20 +131,18 @@ class Builder:
         finished = run_writing(
             self._place.folder, base.command.argv, what=f"compiling mutant {mutant.key} ({profile})",
             cwd=resources.shim_dir(),
-            env=environment() | settings_of(self._toolchain) | base.command.env,
+            env=environment() | dict(self._toolchain.env) | base.command.env,
         )  # fmt: skip
         if finished.status != 0:
             raise refused("mutants", subject, profile, finished)
         sha256 = hashlib.sha256(kernel.read_bytes()).hexdigest()
         elf = self._place.kept(kernel, sha256, built_name(), most=_KERNELS)
-        digests = dict(base.sources) | {
-            str(path): digest for path, digest in zip(subject.files, subject.digests, strict=True)
-        }
-        return Image(elf, sha256, profile, subject, base.lacks, tuple(digests.items()))
+        now = {str(path): content_of([path]) for path in self._place.paths}
+        return Image(elf, sha256, profile, subject, base.lacks, tuple((dict(base.sources) | now).items()))
 
     def program(self, image: Image) -> str:
         """Return a digest of what an image does."""
-        return program_of(image.elf, self.subject.files)
+        return program_of(image.elf, self._place.paths)
 
     def orders_alike(self, mutant: Mutant) -> bool:
         """Tell whether a mutant has the subject's atomic accesses in LLVM IR, with the same orderings.
@@ -156,7 +154,7 @@ class Builder:
         """
         if self.subject.parts:
             return mutant.operator not in _OF_ORDERINGS
-        key = f"{self.subject.sha256} {self._toolchain.key} {METHOD}"
+        key = f"{self._place.sha256} {self._toolchain.key} {METHOD}"
         known = self._place.note("orderings", key)
         if known is None:
             self._place.restore_texts()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -37,6 +39,19 @@ class Workplace:
     def sources(self) -> Path:
         """Where the subject lies."""
         return self.folder / _SOURCES
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the subject."""
+        return tuple(self.sources / name for name in self.files)
+
+    @cached_property
+    def sha256(self) -> str:
+        """A digest of the subject's own texts, with their names."""
+        total = hashlib.sha256()
+        for name, text in sorted(self.files.items()):
+            total.update(f"{name} {hashlib.sha256(text).hexdigest()} ".encode())
+        return total.hexdigest()
 
     def text(self, name: str) -> bytes:
         """Return the subject's own text of a file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -12,12 +13,16 @@ from msgspec.structs import replace
 
 from frame_harness.base.commands import Finished
 from frame_harness.base.errors import BuildError
+from frame_harness.base.profiles import PROFILES as ALL_PROFILES
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image import cargo, store
+from frame_harness.image.build import lock_of
 from frame_harness.image.errors import CompileError
 from frame_harness.image.store import content_of
 from frame_harness.image.subject import Subject
-from frame_harness.mutation import building
-from frame_harness.mutation.base_build import command_of
+from frame_harness.image.toolchain import find_toolchain
+from frame_harness.mutation import base_build, building
+from frame_harness.mutation.base_build import Base, CompilerCommand, command_of
 from frame_harness.mutation.building import (
     Builder,
     BuiltMutant,
@@ -29,7 +34,7 @@ from frame_harness.mutation.building import (
 )
 from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation.same_code import orderings_of
-from frame_harness.mutation.workplace import claimed
+from frame_harness.mutation.workplace import Workplace, claimed
 from tests.support.frame_mutants import MUTANTS
 from tests.support.mutants import Edit, apply
 
@@ -264,3 +269,63 @@ def test_state_is_built_again_where_a_file_from_elsewhere_changed(builds: Builde
     assert not extended.stands(own)
     other.unlink()
     assert not extended.stands(own)
+
+
+PART = "frame/part.rs"
+
+
+def with_part(text: str) -> dict[str, bytes]:
+    return {NAME: b"mod part;\n", PART: text.encode()}
+
+
+def test_another_text_of_a_module_of_the_frame_module_is_built_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[bytes] = []
+
+    def build(place: Workplace, *order: object) -> Base:
+        built.append((place.sources / PART).read_bytes())
+        command, folder = CompilerCommand(argv=(), env={}), str(place.folder)
+        return Base(key=str(order[-1]), folder=folder, command=command, program="", lacks=(), sources=())
+
+    def orderings(builds: Builder, _: Subject) -> str:
+        return (builds._place.sources / PART).read_text(encoding="utf-8")
+
+    monkeypatch.setattr(base_build, "_built", build)
+    monkeypatch.setattr(Builder, "_orderings", orderings)
+    for now, after in ("ab", "ab", "ba"):
+        weaker = Mutant(
+            key="0" * 12, operator=Operator.ORDERING, file=PART, start=0, end=1, line=1, column=1,
+            function="", before=now, after=after,
+        )  # fmt: skip
+        with builder(with_part(now), module_in) as builds:
+            builds.base("release")
+            assert not builds.orders_alike(weaker)
+    assert built == [b"a", b"b"]
+
+
+def test_places_in_every_file_of_a_subject_are_left_out_of_its_program(
+    monkeypatch: pytest.MonkeyPatch, builds: Builder
+) -> None:
+    image = builds.image(of_edits(WEAKER), "release")
+    monkeypatch.setattr(building, "program_of", lambda _, sources: " ".join(one.name for one in sources))
+    with builder(with_part(""), module_in) as other:
+        assert other.program(image) == "frame.rs part.rs"
+
+
+def test_common_folder_is_copied_while_no_build_works_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held: list[str] = []
+
+    @contextmanager
+    def locked(name: str, **_: object) -> Iterator[None]:
+        held.append(name)
+        yield
+
+    toolchain = find_toolchain()
+    monkeypatch.setattr(store, "locked", locked)
+    monkeypatch.setattr(cargo, "target_dir_of", lambda _: tmp_path / "common")
+    (tmp_path / "common").mkdir()
+    base_build._target(Workplace(tmp_path / "place", {}), toolchain)
+    assert set(held) >= {lock_of(toolchain, profile) for profile in ALL_PROFILES}
