@@ -105,7 +105,6 @@ class Explorer:
     Attributes:
         traces: of operations that meet others on their frame, in each of its scenes.
         alone: of operations that meet others which are on another frame.
-        strangers: commands that should enter the subject and did not, with their answers.
         absent: commands that take no part because this version of the subject lacks a name that they need:
             those names, by command.
         endless: plays that came to no end in an earlier guest, which the next one is given: none is played
@@ -117,7 +116,6 @@ class Explorer:
     endless: dict[PlayKey, Race] = field(default_factory=dict)
     traces: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
     alone: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
-    strangers: dict[str, str] = field(default_factory=dict)
     absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _touched: dict[Method, set[Access]] = field(default_factory=dict)
     _orders: dict[tuple[Scene, Operation, Operation, bool], RaceResult] = field(default_factory=dict)
@@ -131,7 +129,8 @@ class Explorer:
         Args:
             endless: of the explorer before this one.
         Raises:
-            HarnessError: one of them belongs to a clause that nobody would ask for.
+            HarnessError: one of them never enters the subject, so that it would take part in no play, or
+                belongs to a clause that nobody would ask for.
         """
         explorer = cls(stage, rules, {} if endless is None else endless)
         versions = stage.kernel.image.subject.contract.versions
@@ -297,8 +296,6 @@ class Explorer:
         rules = self.rules
         scene = rules.offered if operation.method.name == rules.allocates else rules.in_use
         trace = self._trace(operation, scene)
-        if trace is None:
-            return
         self.alone[scene, operation] = trace
         if scene is rules.offered:
             return
@@ -311,25 +308,23 @@ class Explorer:
 
     def _learn_apart(self, method: Method) -> None:
         for operation in self._apart_of(method):
-            trace = self._seen(operation, self.rules.offered)
-            if trace is not None:
-                self.alone[self.rules.offered, operation] = trace
+            self.alone[self.rules.offered, operation] = self._seen(operation, self.rules.offered)
 
     def _apart_of(self, method: Method) -> tuple[Operation, ...]:
         return self.rules.calls.operations_apart(method, self.stage.known, self.stage.other)
 
-    def _trace(self, operation: Operation, scene: Scene) -> Trace | None:
-        trace = self._seen(operation, scene)
-        if trace is not None:
-            self.traces[scene, operation] = trace
+    def _trace(self, operation: Operation, scene: Scene) -> Trace:
+        trace = self.traces[scene, operation] = self._seen(operation, scene)
         return trace
 
-    def _seen(self, operation: Operation, scene: Scene) -> Trace | None:
+    def _seen(self, operation: Operation, scene: Scene) -> Trace:
         trace, answer = self.stage.trace(operation.line, scene)
         if trace is None:
-            self.strangers[operation.line] = answer
-        else:
-            self._touched.setdefault(operation.method, set()).update(trace.accesses)
+            raise HarnessError(
+                "races", operation.line, expected=f"a call of the subject, {scene.name}", actual=answer,
+                next_step="see why the command comes back before it calls the subject",
+            )  # fmt: skip
+        self._touched.setdefault(operation.method, set()).update(trace.accesses)
         return trace
 
     def _field(self, access: Access) -> str:

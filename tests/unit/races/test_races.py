@@ -179,7 +179,16 @@ def test_plays_are_derived_from_what_each_operation_touches() -> None:
         ("TINY-04", "free", put, put, "owner", 1),
     }
     assert explorer.clauses() == set(RULES.clauses)
-    assert explorer.strangers == {} and explorer.absent == {}
+    assert explorer.absent == {}
+
+
+def test_a_command_that_never_enters_the_subject_is_not_left_out_unseen() -> None:
+    class Refusing(TinyStage):
+        def trace(self, line: str, scene: Scene) -> tuple[Trace | None, str]:
+            return (None, "err no such frame") if line.startswith("slot.put") else super().trace(line, scene)
+
+    with pytest.raises(HarnessError, match=r"slot\.put.*expected a call of the subject.*no such frame"):
+        explored(Refusing())
 
 
 def test_a_frame_that_is_handed_out_is_raced_for_by_those_who_may_write_to_it() -> None:
