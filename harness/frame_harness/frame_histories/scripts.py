@@ -11,10 +11,11 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.profiles import NAMED_PROFILES
 from frame_harness.frame_histories.commands import VTABLES, Command, ScriptError, decode, encode
 from frame_harness.frame_histories.lockstep import BootConfig
+from frame_harness.frame_histories.script_files import SCRIPT
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.guest.boot_options import BootOptions
 
-FORMAT = "frame-harness script 1"
+FORMAT = f"{SCRIPT} 1"
 NEXT_STEP = "name a file that fuzz has saved"
 _HEADER = re.compile(r"#\s*([a-z]+): (.*)")
 

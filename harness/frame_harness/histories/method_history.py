@@ -57,7 +57,7 @@ def check(
     again = play(found.steps)
     if again is None:  # it takes calls that were made before: then it is told as it was
         raise _told(kernel, found, "\n".join(found.lines))
-    shortest = shrink(again, play)
+    shortest = shrink(again, play, lambda one: one.clause)
     raise _told(kernel, play(shortest.steps) or shortest)  # whose commands the last guest shows
 
 

@@ -36,27 +36,18 @@ class FailureLike(Protocol):
     @property
     def steps(self) -> Sequence[StepLike]: ...
 
-    @property
-    def clause(self) -> Hashable: ...
-
 
 F = TypeVar("F", bound=FailureLike)
 PlaySteps = Callable[[Sequence[Any]], F | None]
 
 
-def _clause(failure: FailureLike) -> Hashable:
-    return failure.clause
-
-
-def shrink(
-    failure: F, play: PlaySteps[F], key: Callable[[F], Hashable] = _clause, *, by_chance: bool = False
-) -> F:
+def shrink(failure: F, play: PlaySteps[F], key: Callable[[F], Hashable], *, by_chance: bool = False) -> F:
     """The shortest history found that shows the same.
 
     Args:
         play: carries a history out from the state after boot.
         by_chance: the same history may show something else the next time; otherwise none is played twice.
-        key: what a shorter history has to have in common with the failure; the clause unless it is given.
+        key: what a shorter history has to have in common with the failure, such as the clause.
     """
     wanted = key(failure)
 

@@ -47,7 +47,7 @@ class Failure:
     """The guest used up its time: to play such a case costs all of it."""
 
     @property
-    def clause(self) -> Key:
+    def key(self) -> Key:
         """What a shorter case must show, too: the clause with the cause."""
         return self.violation.key
 

@@ -33,6 +33,6 @@ def filled(failure: Failure, play_again: Callable[[Sequence[CaseStep]], Failure 
             elif not (isinstance(step, Poison | WrongFree) and step.name in others):
                 steps.append(step)
         found = play_again(steps)
-        if found is not None and found.clause == failure.clause:
+        if found is not None and found.key == failure.key:
             return found
     return failure

@@ -96,7 +96,7 @@ class CaseKeeper:
         guests: tuple[GuestRecord, ...] = ()
         notes = _why_not(failure) if play_it else f"only the first {MOST} cases are played again"
         if not notes:
-            others = tuple(key for key in known if key != failure.clause)
+            others = tuple(key for key in known if key != failure.key)
             guests, notes = _Case(_core_for(failure.steps, cores), failure, others).record(
                 self.archive, writer.folder
             )
@@ -140,7 +140,7 @@ class _Case:
         taken.sent, taken.left_out, taken.of_others = taken.sent[-(guest.log.n_sent - start) :], 0, 0
         played = self._played(taken, rows, before)
         record = write_guest(archive, folder, "", taken, played)
-        shows = again is not None and again.clause == self.failure.clause
+        shows = again is not None and again.key == self.failure.key
         return (record,), "" if shows else "played once more, the case does not show the fault"
 
     def _memory(self, guest: BootedGuest) -> MemoryState:

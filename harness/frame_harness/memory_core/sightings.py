@@ -126,11 +126,11 @@ def all_of(case: Sequence[CaseStep], core: CoreGuest, *, anew: bool = True) -> P
         anew: for each fault in a guest that has just booted.
     """
     found: dict[Key, Found] = {}
-    while (failure := play(core, case, found)) is not None and failure.clause not in found:
-        found[failure.clause] = Found(failure, fresh=None)
-        if failure.clause[0] not in LASTING:
+    while (failure := play(core, case, found)) is not None and failure.key not in found:
+        found[failure.key] = Found(failure, fresh=None)
+        if failure.key[0] not in LASTING:
             core.renew()
-            return PlayedCase(found, failure.clause)
+            return PlayedCase(found, failure.key)
         if anew:
             core.renew()
     return PlayedCase(found, None)
@@ -196,10 +196,10 @@ def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> tuple[dict
         while (failure := play(site.core, steps, tally.found)) is not None:
             spoilt[name] += not operations_of(failure.steps)
             tally.hangs += failure.hung
-            if failure.clause in tally.found:
+            if failure.key in tally.found:
                 break
-            tally.found[failure.clause] = Found(failure, fresh=None)
-            if failure.clause[0] not in LASTING:
+            tally.found[failure.key] = Found(failure, fresh=None)
+            if failure.key[0] not in LASTING:
                 core.renew()
         if tally.hangs >= MOST_HANGS:
             tally.cut = f"its survey ended after {plural(tally.hangs, 'hang')}"

@@ -12,21 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from frame_harness.base.profiles import profiles_named
+from frame_harness.frame_histories.script_files import is_script
 
 if TYPE_CHECKING:
     from frame_harness.steering.replaying import ScriptReplayer
 
-_FIRST_LINE = b"# frame-harness script "
 REPLAYER: pytest.StashKey[ScriptReplayer] = pytest.StashKey()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Take a script; everything else is none of ours."""
-    if file_path.suffix != ".txt" or not file_path.is_file():
+    if not is_script(file_path):
         return None
-    with file_path.open("rb") as file:
-        if file.read(len(_FIRST_LINE)) != _FIRST_LINE:
-            return None
     collector: pytest.Collector = ScriptFile.from_parent(parent, path=file_path)
     return collector
 

@@ -10,26 +10,17 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.reading import text_of
 from frame_harness.base.units import Vaddr
 from frame_harness.frame_histories.lockstep import BootConfig
-from frame_harness.frame_histories.scripts import FORMAT, NEXT_STEP, Script, parse
+from frame_harness.frame_histories.script_files import SUFFIX, is_script
+from frame_harness.frame_histories.scripts import NEXT_STEP, Script, parse
 from frame_harness.image.branches import Branches
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
 from frame_harness.steering.corpus import CorpusEntry
 from frame_harness.steering.features import FeatureKind
 
-SUFFIX = ".txt"
 PREFIX = "history-"
 """Begins the name of a history that breaks nothing; what was found is named by its clause."""
-_FIRST_LINE = f"# {FORMAT}".encode()
 _SHOWN = 3
-
-
-def is_script(path: Path) -> bool:
-    """Whether a file is a script, by its first line."""
-    if path.suffix != SUFFIX or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(_FIRST_LINE)) == _FIRST_LINE
 
 
 def scripts(folder: Path) -> Iterator[Path]:

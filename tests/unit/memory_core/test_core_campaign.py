@@ -135,7 +135,7 @@ def outcomes(found: Judged) -> dict[str, Outcome]:
 def test_no_clause_is_held_by_a_campaign_that_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(*_: object, **__: object) -> Tally:
         found = failure((), 1)
-        return Tally(found={found.clause: Found(found, None)}, maps=6, cut="the campaign ended after 6 hangs")
+        return Tally(found={found.key: Found(found, None)}, maps=6, cut="the campaign ended after 6 hangs")
 
     monkeypatch.setattr(worker, "campaign", cut)
     monkeypatch.setattr("frame_harness.memory_core.checks._line_of", lambda *_: "")

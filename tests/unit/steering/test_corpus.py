@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.errors import UsageError
 from frame_harness.frame_histories.attribution import Blame
 from frame_harness.frame_histories.boot_configs import ISLANDS
 from frame_harness.frame_histories.commands import Command, Op, Recipe, decode
 from frame_harness.frame_histories.differences import HistoryDifference, Look
 from frame_harness.frame_histories.history import HistoryFailure
+from frame_harness.frame_histories.script_files import is_script
 from frame_harness.frame_histories.scripts import Script, parse
 from frame_harness.frame_histories.steps import Got, Step
 from frame_harness.steering.about import place_about, steps_about
 from frame_harness.steering.campaign import Cause
 from frame_harness.steering.corpus import Corpus, CorpusEntry, fewest
 from frame_harness.steering.features import Feature, FeatureKind
-from frame_harness.steering.folder import is_script, name_of
+from frame_harness.steering.folder import name_of, scripts
 from frame_harness.steering.player import PlayedHistory
 from frame_harness.steering.variation import MOST_STEPS, varied
 
@@ -182,4 +184,8 @@ def test_only_a_first_line_makes_a_file_a_script(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("alloc\n")
     (folder / "script.txt").write_text(script("alloc").text)
     (folder / "script.md").write_text(script("alloc").text)
-    assert [path.name for path in sorted(folder.iterdir()) if is_script(path)] == ["script.txt"]
+    (folder / "other.txt").write_text(script("alloc").text.replace("script 1", "script 2"))
+    assert is_script(folder / "other.txt") and not is_script(folder)
+    assert [path.name for path in scripts(folder)] == ["other.txt", "script.txt"]
+    with pytest.raises(UsageError, match="expected `# frame-harness script 1` in its first line"):
+        parse((folder / "other.txt").read_text(), "other.txt")
