@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from frame_harness.memory_core.owning_steps import Own
-from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.state import KINDS, LARGEST_BYTE_ORDER, MAX_ORDER, ZONES
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     Alloc,
@@ -36,11 +36,9 @@ HIGH_MAPS: Final = ("behind the PCI hole",)
 HIGH_BLOCKS: Final = 8
 PAIRS: Final = ("b1", "b2", "b3", "b4")
 """More blocks than ends of a map leave of one order: the last two are halves of one that was split."""
-MAX_ORDER: Final = 11
-"""Of the blocks that cores of this design have; one that has no list of an order returns an error."""
 OFTEN: Final = (MAX_ORDER, 10, 9) * 4
 """Orders of large blocks, which are taken and given back more than a hundred times."""
-NO_ORDERS: Final = (MAX_ORDER + 1, 63, 64, 255)
+NO_ORDERS: Final = (MAX_ORDER + 1, 63, 64, LARGEST_BYTE_ORDER)
 """Orders that hardly any core has: one that has no list of them returns an error."""
 
 

@@ -15,6 +15,7 @@ from frame_harness.memory_core.maps import (
     MapRegion,
     Protected,
 )
+from frame_harness.memory_core.state import LARGEST_BYTE_ORDER
 
 STORM_CPUS: Final = 3
 """CPUs of the guests that storms are played on."""
@@ -24,8 +25,8 @@ _MOST_TURNS: Final = 100_000
 """Requests of a storm that are done long before its time is used up, which would be taken for a hang."""
 _BOUNDS: Final = {
     "base": (0, _WORD), "size": (0, _WORD), "end": (0, _WORD), "seed": (0, _WORD), "cap": (0, _WORD),
-    "count": (0, MAX_REGIONS), "frames": (0, _WORD), "order": (0, 255), "cpus": (1, STORM_CPUS),
-    "turns": (0, _MOST_TURNS), "cpu": (0, STORM_CPUS - 1),
+    "count": (0, MAX_REGIONS), "frames": (0, _WORD), "order": (0, LARGEST_BYTE_ORDER),
+    "cpus": (1, STORM_CPUS), "turns": (0, _MOST_TURNS), "cpu": (0, STORM_CPUS - 1),
 }  # fmt: skip
 """By the name of a number the least and the most that the shim's requests, or its maps, can carry."""
 

@@ -11,7 +11,7 @@ from itertools import count, islice
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.histories.shrink import shrink
-from frame_harness.memory_core.basics import MAX_ORDER, basics
+from frame_harness.memory_core.basics import basics
 from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.catalogue import (
     KIB,
@@ -32,7 +32,7 @@ from frame_harness.memory_core.owning_histories import OwningWriter
 from frame_harness.memory_core.owning_steps import MOST_SHARING, SHARED_BY, CopyOnWrite
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
-from frame_harness.memory_core.state import KINDS
+from frame_harness.memory_core.state import KINDS, MAX_ORDER
 from frame_harness.memory_core.steps import (
     CaseStep,
     CaseStorm,
@@ -70,7 +70,7 @@ HUNG_TRIES, MOST_HANGS = 12, 6
 HUGE_TRIES = 24
 """The same for a case on a map of tens of GiB, of which a start takes seconds."""
 WORK_OF = (
-    *((0, order, "unmovable") for order in range(12)),
+    *((0, order, "unmovable") for order in range(MAX_ORDER + 1)),
     *((0, order, "movable") for order in (0, 1, 4)),
     *((2, order, "unmovable") for order in (0, 3)),
     *((3, order, "unmovable") for order in (0, 2)),
@@ -331,7 +331,7 @@ def _breaks(core: CoreGuest, steps: Sequence[CaseStep], tally: Tally) -> bool:
         return False
     tally.hangs += failure.hung
     if not _is_known(failure, tally):
-        tally.found[failure.clause] = Found(failure, fresh=None)
+        tally.found[failure.key] = Found(failure, fresh=None)
         core.renew()
     return True
 
@@ -339,7 +339,7 @@ def _breaks(core: CoreGuest, steps: Sequence[CaseStep], tally: Tally) -> bool:
 def _is_known(failure: Failure, tally: Tally) -> bool:
     """Whether it is known, or panics where one CPU alone does."""
     causes = {cause for _, cause in tally.all_known}
-    return failure.clause in tally.all_known or bool(failure.at and failure.violation.cause in causes)
+    return failure.key in tally.all_known or bool(failure.at and failure.violation.cause in causes)
 
 
 def _map_for(
@@ -369,7 +369,7 @@ def _try(core: CoreGuest, name: str, steps: Sequence[CaseStep], tally: Tally, sp
         tally.hangs += failure.hung
         if not operations_of(failure.steps):
             spoilt[name] += 1
-        key = failure.clause
+        key = failure.key
         if key in tally.all_known:
             return
         if not tally.shortens:
@@ -391,10 +391,10 @@ def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Fou
 
     if is_huge(failure.steps):
         small = (found for steps in fewer(failure.steps) if (found := shorter(steps)) is not None)
-        failure = next((found for found in small if found.clause == failure.clause), failure)
+        failure = next((found for found in small if found.key == failure.key), failure)
     races = any(isinstance(step, CaseStorm) for step in failure.steps)
-    shortest = shrink(filled(failure, shorter), shorter, by_chance=races or failure.hung)
+    shortest = shrink(filled(failure, shorter), shorter, lambda one: one.key, by_chance=races or failure.hung)
     core.renew()
     again = play(core, shortest.steps, known)
-    fresh = again is not None and again.clause == failure.clause
+    fresh = again is not None and again.key == failure.key
     return Found(again if again is not None and fresh else shortest, fresh)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from frame_harness.memory_core.basics import MAX_ORDER, NO_ORDERS
+from frame_harness.memory_core.basics import NO_ORDERS
 from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.slots import PURPOSES
-from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.state import KINDS, MAX_ORDER, ZONES
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     FREE_PLACES,

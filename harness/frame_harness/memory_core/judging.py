@@ -77,7 +77,8 @@ class Accepted:
     given_up: tuple[Span, ...] = ()
     """The core's own memory that was free."""
     own: tuple[Span, ...] | None = None
-    """The rest of its own, in whole frames, which never moves; None where that is not known."""
+    """The rest of its own, in whole frames, which never moves; None before the start was judged: then it is
+    that of the state."""
 
 
 def accepted(state: CoreState, memory: MemoryMap) -> Accepted:

@@ -17,7 +17,7 @@ from frame_harness.base.units import GIB, KIB, MIB, PAGE_SIZE, format_bytes
 from frame_harness.campaigns.usage import memory_left
 from frame_harness.memory_core.catalogue import free, reserved
 from frame_harness.memory_core.maps import MapRegion, MemoryMap, RegionKind, Span
-from frame_harness.memory_core.state import KINDS
+from frame_harness.memory_core.state import KINDS, MAX_ORDER
 from frame_harness.memory_core.steps import Alloc, CaseOperation, CaseStep, Free, map_of, operations_of
 from frame_harness.session.workers import available_memory
 
@@ -37,7 +37,7 @@ _PROCESSES: Final = 2
 def operations(kind: str) -> tuple[CaseOperation, ...]:
     """What is done on each of these maps: it reaches blocks at high addresses."""
     return (
-        Alloc("b1", 0, kind), Alloc("b2", 9, kind, "highmem"), Alloc("b3", 11, KINDS[0], "highmem"),
+        Alloc("b1", 0, kind), Alloc("b2", 9, kind, "highmem"), Alloc("b3", MAX_ORDER, KINDS[0], "highmem"),
         Free("b2"), Free("b3"), Free("b1"),
     )  # fmt: skip
 

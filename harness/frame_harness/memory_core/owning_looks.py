@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from frame_harness.base.units import PAGE_SIZE, Pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
@@ -13,6 +12,7 @@ from frame_harness.memory_core.judging import CoreViolation
 from frame_harness.memory_core.ownership import BlockReferences, Handle, around, end_of
 from frame_harness.memory_core.owning_asks import FUNCTIONS, panic_of
 from frame_harness.memory_core.playing import Playing
+from frame_harness.memory_core.state import LARGEST_BYTE_ORDER
 
 
 def shown(handle: Handle) -> str:
@@ -113,16 +113,13 @@ def _entry_of(reply: Reply) -> str | None:
     return f"{reply.text('state')}, count {reply['count']}{told}: capabilities {caps}; {reply['pins']} pins"
 
 
-_LARGEST: Final = 255
-
-
 def _handles(playing: Playing, handle: Handle) -> Iterator[_Question]:
     """What handles say of themselves: the block's own, and some that no block has."""
     if playing.state is None or handle not in playing.owners:
         return
     base, order, most = pfn_to_paddr(handle[0]), handle[1], playing.state.max_order
     asked = ((base, order), (base + (PAGE_SIZE << order) // 2, order), (base, most), (0, most), (0, most + 1))
-    for at, of_order in dict.fromkeys((*asked, (0, _LARGEST))):
+    for at, of_order in dict.fromkeys((*asked, (0, LARGEST_BYTE_ORDER))):
         there = of_order <= most
         wanted = {"valid": int(there and at % (PAGE_SIZE << of_order) == 0)}
         if there:

@@ -116,10 +116,9 @@ class Tables:
 
     def _spoil(self) -> None:
         """Fill free frames with entries that lead to the first of them, as a frame that was a table is."""
-        trap = self.free[0][0] if self.free else 0
         for first, end in self.free:
             if self.ram.holds(first, end - first):
-                self.ram.view(first, end - first).view("<u8")[:] = trap | _DIRT_FLAGS
+                self.ram.view(first, end - first).view("<u8")[:] = self._trap | _DIRT_FLAGS
         for number, paddr in enumerate(self.targets, start=1):
             self.ram.view(paddr, 1)[0] = number
 

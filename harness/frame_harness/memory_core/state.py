@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from frame_harness.base.units import Pfn, pfn_to_paddr
 from frame_harness.memory_core.maps import Span, merged
 
 KINDS = ("unmovable", "movable")
 ZONES = ("dma", "normal", "highmem")
+MAX_ORDER: Final = 11
+"""Of the blocks that cores of this design have; one that has no list of an order returns an error."""
+LARGEST_BYTE_ORDER: Final = 255
+"""The largest order that a caller can ask for: an order is a byte."""
 
 
 @dataclass(frozen=True)

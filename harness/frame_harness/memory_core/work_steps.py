@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 
 from frame_harness.base.errors import UsageError
 from frame_harness.histories.shrink import PlainStep
-from frame_harness.memory_core.state import KINDS
-
-MOST_ORDER = 11
-"""The largest order of a core of this design."""
+from frame_harness.memory_core.state import KINDS, MAX_ORDER
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,8 @@ def require_countable(step: WorkStep, operations: int) -> None:
             "case", str(step), expected="no other operation", actual="some beside it",
             next_step="leave the others out",
         )  # fmt: skip
-    if isinstance(step, WorkOf) and step.order > MOST_ORDER:
+    if isinstance(step, WorkOf) and step.order > MAX_ORDER:
         raise UsageError(
-            "case", str(step), expected=f"an order of at most {MOST_ORDER}", actual=step.order,
+            "case", str(step), expected=f"an order of at most {MAX_ORDER}", actual=step.order,
             next_step="name a smaller order",
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Final
 from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.memory_core.judging import Owned
 from frame_harness.memory_core.maps import MemoryMap
-from frame_harness.memory_core.state import CoreState
+from frame_harness.memory_core.state import LARGEST_BYTE_ORDER, CoreState
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def _modulo(near: Target) -> WrongRequest | None:
     block, orders = near.block, near.state.max_order + 1
     if block is None:
         return None
-    return WrongRequest(pfn_to_paddr(block.pfn), block.order + (MOST - block.order) // orders * orders)
+    more = (LARGEST_BYTE_ORDER - block.order) // orders * orders
+    return WrongRequest(pfn_to_paddr(block.pfn), block.order + more)
 
 
 def _far(near: Target) -> WrongRequest | None:
@@ -142,8 +143,6 @@ def _odd(near: Target) -> WrongRequest | None:
 
 NO_ORDER: Final = 128
 """Added to an order it is one that no core has; whoever looks at a few of its bits takes it for the same."""
-MOST: Final = 255
-"""The largest order that can be asked for: it is a byte."""
 NO_MEMORY: Final = 1 << 51
 """Added to an address there is no memory, but who looks at fewer of its bits finds the same."""
 _WAYS: Final[Mapping[str, Callable[[Target], WrongRequest | None]]] = {

@@ -12,14 +12,13 @@ from frame_harness.memory_core.basics import (
     FREE_MAPS,
     HIGH_MAPS,
     ISLAND_MAPS,
-    MAX_ORDER,
     NO_ORDERS,
     PAIRS,
     WHOLE_MAPS,
     basics,
 )
 from frame_harness.memory_core.catalogue import NORMAL_END, PCI_HOLE, catalogue, large_catalogue
-from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.state import KINDS, MAX_ORDER, ZONES
 from frame_harness.memory_core.steps import (
     POISON_PLACES,
     Alloc,
