@@ -23,3 +23,8 @@ def seconds(duration_s: float) -> str:
     """Show a duration: `1.5 s`, from one minute on `2 min 5 s`."""
     minutes, rest = divmod(round(duration_s), 60)
     return f"{minutes} min {rest} s" if minutes else f"{duration_s:.1f} s"
+
+
+def percent(part: int, of: int) -> str:
+    """A share, rounded down: `100 %` are all of them; `–` of none."""
+    return f"{1000 * part // of / 10:.1f} %".replace(".0 %", " %") if of else "–"

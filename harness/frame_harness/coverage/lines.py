@@ -112,8 +112,3 @@ class Reached(Record, frozen=True, kw_only=True):
     check: str
     group: str = ""
     spots: tuple[int, ...]
-
-
-def percent(hit: int, of: int) -> str:
-    """A share, rounded down: `100 %` are all of them."""
-    return f"{1000 * hit // of / 10:.1f} %".replace(".0 %", " %") if of else "–"

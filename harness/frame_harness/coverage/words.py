@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from frame_harness.base.text import plural, printable
-from frame_harness.coverage.lines import Coverage, SourceCoverage, percent
+from frame_harness.base.text import percent, plural, printable
+from frame_harness.coverage.lines import Coverage, SourceCoverage
 
 
 class FunctionRow(NamedTuple):

@@ -20,7 +20,6 @@ _WEAKER: Final[Mapping[str, tuple[str, ...]]] = {
 }
 FENCES: Final = ("fence", "compiler_fence")
 _FENCE: Final = ("SeqCst", "AcqRel", "Acquire", "Release")
-_ANY: Final = ("SeqCst", "AcqRel", "Acquire", "Release", "Relaxed")
 _READING: Final = ("SeqCst", "Acquire", "Relaxed")
 _WRITING: Final = ("SeqCst", "Release", "Relaxed")
 _FULL: Final = "core::sync::atomic::Ordering"
@@ -103,14 +102,14 @@ def _allowed(source: RustSource, node: Node) -> tuple[tuple[str, ...], bool]:
     arguments = node.parent
     call = arguments.parent if arguments is not None and arguments.type == "arguments" else None
     if arguments is None or call is None or call.type != "call_expression":
-        return _ANY, False
+        return ORDERINGS, False
     name, place = called(source, call), parts(arguments).index(node)
     if name in FENCES:
         return _FENCE, False
     if name == "store":
         return _WRITING, False
     failing = (name in _EXCHANGES and place == 3) or (name == "fetch_update" and place == 1)
-    return (_READING, failing) if failing or name == "load" else (_ANY, False)
+    return (_READING, failing) if failing or name == "load" else (ORDERINGS, False)
 
 
 def _spelled(source: RustSource, like: str, ordering: str) -> str:

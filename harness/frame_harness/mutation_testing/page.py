@@ -9,12 +9,12 @@ from typing import Final
 
 from markupsafe import Markup
 
-from frame_harness.base.text import plural
+from frame_harness.base.text import percent, plural
 from frame_harness.html_report import shell
 from frame_harness.html_report.annotated import AnnotatedLine
 from frame_harness.html_report.excerpt import highlighted
 from frame_harness.mutation_testing.records import Fate, MutantReport, MutationReport
-from frame_harness.mutation_testing.terminal import percent, score_line, summary
+from frame_harness.mutation_testing.terminal import score_line, summary
 
 _SIGNS: Final = {"survived": "✗", "killed": "✓", "": " "}
 
@@ -48,7 +48,7 @@ def dumps(report: MutationReport, texts: Mapping[str, str]) -> str:
         .render(
             report=report,
             tone="is-bad" if total.survived or total.errors else "is-good",
-            score="–" if total.score is None else percent(total.score),
+            score=percent(total.killed, total.killed + total.survived),
             line=score_line(report),
             facts=tuple(summary(report)),
             survivors=report.of(Fate.SURVIVED),

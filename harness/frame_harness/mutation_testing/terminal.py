@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from frame_harness.base.text import plural, printable, seconds
+from frame_harness.base.text import percent, plural, printable, seconds
 from frame_harness.mutation_testing.order import OF_ORDERINGS
 from frame_harness.mutation_testing.records import Fate, JudgedMutant, MutantReport, MutationReport, Share
 from frame_harness.report.text import matrix
@@ -129,7 +129,7 @@ def summary(report: MutationReport) -> Iterator[str]:
 def score_line(report: MutationReport) -> str:
     """`SCORE 98.2 %: 321 killed, 6 survived; 12 equivalent, 9 not compiled`."""
     total = report.total
-    score = "–" if total.score is None else percent(total.score)
+    score = percent(total.killed, total.killed + total.survived)
     by_reason = len(report.explained_equivalents)
     more = [f"{total.equivalent} equivalent" + (f" ({by_reason} by a reason)" if by_reason else "")]
     more = more if total.equivalent else []
@@ -142,11 +142,6 @@ def score_line(report: MutationReport) -> str:
         f" ({explained} explained)" if explained else ""
     )
     return f"{stopped}SCORE {score}: {'; '.join([counts, ', '.join(more)] if more else [counts])}"
-
-
-def percent(share: float) -> str:
-    """A share, rounded down: `100 %` are all of them."""
-    return f"{int(share * 1000) / 10:.1f} %".replace(".0 %", " %")
 
 
 def _place(one: MutantReport) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.record import Record
+from frame_harness.base.text import percent
 from frame_harness.base.units import Vaddr
 from frame_harness.coverage import lcov, words
-from frame_harness.coverage.lines import Coverage, LineState, Reached, SourceCoverage, percent
+from frame_harness.coverage.lines import Coverage, LineState, Reached, SourceCoverage
 from frame_harness.coverage.summary import summary
 from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.line_table import CodeRow, LineTable, Spot
