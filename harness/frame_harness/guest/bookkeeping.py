@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from frame_harness.guest.booted import BootedGuest
-
-STATICS = "kernel_shim::memory"
-"""Everything that the subject, the buddy and the hooks remember outside of the slots."""
+from frame_harness.image.placed import MEMORY_IN_SHIM
 
 
 class BookkeepingCopy:
@@ -16,7 +14,8 @@ class BookkeepingCopy:
     def __init__(self, kernel: BootedGuest) -> None:
         # As bytes, since numpy copies records field after field.
         slots = kernel.slots().view(np.uint8)
-        statics = [kernel.bytes_at(one.vaddr, one.size) for one in kernel.image.statics(STATICS)]
+        # Everything that the subject, the buddy and the hooks remember outside of the slots.
+        statics = [kernel.bytes_at(one.vaddr, one.size) for one in kernel.image.statics(MEMORY_IN_SHIM)]
         self._kept = [(live, live.copy()) for live in (slots, *statics)]
 
     def restore(self) -> None:

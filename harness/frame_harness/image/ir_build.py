@@ -27,7 +27,7 @@ from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError
 from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.isolation import environment
-from frame_harness.image.placed import memory_module
+from frame_harness.image.placed import CRATE, memory_module
 from frame_harness.image.said import errors_in, objects_in, said
 from frame_harness.image.subject import Subject
 
@@ -37,7 +37,6 @@ from frame_harness.image.subject import Subject
 # - a shim that does not compile (or a subject that the shim's linker refuses) is no obstacle.
 # The crate gives what the contract promises a frame module (section J), with the shim's edition and crates.
 HOST: Final = Path(__file__).with_name("ir_host.rs")
-CRATE: Final = "kernel_shim"
 SOURCE: Final = "lib.rs"
 MODULE: Final = "subject.rs"
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from frame_harness.image.subject import Subject
 
 KERNEL_S_NAME = "frame.rs"
-PATH_IN_SHIM = "kernel_shim::memory::frame"
+CRATE = "kernel_shim"
+MEMORY_IN_SHIM = f"{CRATE}::memory"
+PATH_IN_SHIM = f"{MEMORY_IN_SHIM}::frame"
 
 
 def memory_module(subject: Subject, around: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import Paddr, Pfn, Vaddr, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.booted import BootedGuest
+from frame_harness.image.placed import MEMORY_IN_SHIM
 from frame_harness.image.subject import Subject
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.design import Design
@@ -23,7 +24,6 @@ from frame_harness.memory_core.state import CoreState, LeftOut, Segment, Structu
 
 WITHOUT_OWNERSHIP: Final = "owners of blocks"
 """What this core does not have of a kernel's."""
-_MEMORY: Final = "kernel_shim::memory::"
 BUILTIN_CORE: Final = replace(
     FRAME_METADATA, name=MEMORY_CORE.name, clauses=MEMORY_CORE.clauses, functions=MEMORY_CORE.functions,
     table=MEMORY_CORE.table, layouts=MEMORY_CORE.layouts,
@@ -54,7 +54,9 @@ class BuiltinReader:
         self._slot = slot_type(image)
         self._state, self._ranges = image.dtype("state::BuddyState"), image.dtype("FrameRanges")
         self._places = guest.static("CORE_PLACES", "builtin_core::Places")
-        self._table = [image.static(f"{_MEMORY}slot_table::{name}")[0] for name in ("BASE", "FRAMES")]
+        self._table = [
+            image.static(f"{MEMORY_IN_SHIM}::slot_table::{name}")[0] for name in ("BASE", "FRAMES")
+        ]
 
     def read(self, structures: tuple[Structure, ...] | None = None) -> CoreState:
         """The state as it is now; the guest must stand at its prompt.

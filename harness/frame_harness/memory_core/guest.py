@@ -12,12 +12,13 @@ from frame_harness.base.units import GIB, Paddr
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
+from frame_harness.image.placed import CRATE
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.maps import MemoryMap, Span, merged, rounded_in, without
 from frame_harness.memory_core.slots import SlotWords
 from frame_harness.memory_core.state import CoreState, LeftOut
 
-STATICS = tuple(f"kernel_shim::{name}" for name in ("memory", "heap", "adapter", "core_commands"))
+STATICS = tuple(f"{CRATE}::{name}" for name in ("memory", "heap", "adapter", "core_commands"))
 """Where the core, and what drives it, keep what they remember outside of the memory that the core manages."""
 
 LIMITED_TO = 6 * GIB

@@ -15,8 +15,9 @@ from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.image import Image
+from frame_harness.image.placed import CRATE
 
-_LOCK: Final = "kernel_shim::sync::spinlock::SpinLock<"
+_LOCK: Final = f"{CRATE}::sync::spinlock::SpinLock<"
 _SCOPES: Final = frozenset({"DW_TAG_namespace", "DW_TAG_structure_type"})
 _VARIABLE: Final = "DW_TAG_variable"
 _QUIET: Final = frozenset({"DW_TAG_subprogram"})

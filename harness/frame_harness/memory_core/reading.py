@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import Paddr, Pfn, Vaddr, paddr_to_pfn
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
+from frame_harness.image.placed import MEMORY_IN_SHIM
 from frame_harness.memory_core.boot_memory import ENDS, BootMemory
 from frame_harness.memory_core.counters import (
     CACHED,
@@ -34,7 +35,7 @@ from frame_harness.memory_core.state import (
     ZoneCounters,
 )
 
-_CORE = "kernel_shim::memory::"
+_CORE = f"{MEMORY_IN_SHIM}::"
 _BUDDY = f"{_CORE}buddy::"
 _ALLOCATOR, _CACHES = f"{_BUDDY}BUDDY_ALLOCATOR", f"{_BUDDY}LOCAL_FRAME_CACHES"
 _WORD = 8
