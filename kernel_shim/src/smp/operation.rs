@@ -60,8 +60,8 @@ impl Context {
             Op::Drop => self.held.release(self.held.len().wrapping_sub(1), &self.me.counters).map_err(Ended::Broken),
             Op::Churn => self.churn(value as u8),
             Op::Poison | Op::Or | Op::AndNot | Op::Heal => Ok(mark(step)),
-            Op::Has => expect(paddr, value, slot(paddr).get_flags() & value as u32),
-            Op::HasNot => expect(paddr, 0, slot(paddr).get_flags() & value as u32),
+            Op::Has => expect(paddr, value, u64::from(slot(paddr).get_flags()) & value),
+            Op::HasNot => expect(paddr, 0, u64::from(slot(paddr).get_flags()) & value),
             Op::Look => self.look(paddr),
             Op::Life => self.life(paddr, value),
             Op::Barrier if barrier() => Ok(0),
@@ -186,7 +186,7 @@ impl Context {
         count(&self.me.counters.live);
         let cow = u64::from(generation) & 1 == parity;
         let expected = if cow { frame_flags::COW } else { frame_flags::DLL };
-        expect(paddr, expected.into(), flags & (frame_flags::COW | frame_flags::DLL))
+        expect(paddr, expected.into(), (flags & (frame_flags::COW | frame_flags::DLL)).into())
     }
 
     fn tally(&self, expected: u64) -> Done {
@@ -207,8 +207,8 @@ fn hooks_address() -> u64 {
 /// Looks at a frame that this CPU alone holds.
 fn inspect(step: Step, paddr: u64) -> Done {
     match step.op {
-        Op::Clean => expect(paddr, 0, payload(paddr + PAGE_SIZE - 8).swap(u64::MAX, Relaxed) as u32),
-        _ => expect(paddr, step.value, slot(paddr).get_flags()),
+        Op::Clean => expect(paddr, 0, payload(paddr + PAGE_SIZE - 8).swap(u64::MAX, Relaxed)),
+        _ => expect(paddr, step.value, slot(paddr).get_flags().into()),
     }
 }
 
@@ -225,10 +225,10 @@ fn mark(Step { op, paddr, value, .. }: Step) -> u64 {
     0
 }
 
-fn expect(paddr: u64, expected: u64, got: u32) -> Done {
-    if u64::from(got) == expected {
-        Ok(got.into())
+fn expect(paddr: u64, expected: u64, got: u64) -> Done {
+    if got == expected {
+        Ok(got)
     } else {
-        Err(Ended::Broken(Broken { paddr, expected, got: got.into() }))
+        Err(Ended::Broken(Broken { paddr, expected, got }))
     }
 }
