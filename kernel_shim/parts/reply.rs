@@ -43,6 +43,12 @@ impl Reply {
         self.field_args(key, format_args!("{value}"));
     }
 
+    /// A field with what a foreign type shows of itself, as one word.
+    pub fn debug(&mut self, key: &str, value: &impl fmt::Debug) {
+        let text: Text<64> = Text::from_args(format_args!("{value:?}"));
+        self.field(key, PercentEncoded(text.as_str()));
+    }
+
     /// A field in hexadecimal, `0x…`.
     pub fn hex(&mut self, key: &str, value: impl fmt::LowerHex) {
         self.field_args(key, format_args!("{value:#x}"));
@@ -117,7 +123,9 @@ impl fmt::Display for Answer<'_> {
             (Outcome::Panicked(panic), _) => {
                 let (file, message) = (panic.file.as_str(), panic.message.as_str());
                 let (file, message) = (PercentEncoded(file), PercentEncoded(message));
-                write!(f, "panic file={file} line={} msg={message}", panic.line)
+                // A message that does not end here says so.
+                let rest = if panic.message.overflowed() { "%20..." } else { "" };
+                write!(f, "panic file={file} line={} msg={message}{rest}", panic.line)
             }
             (Outcome::Returned(Err(CommandError::Refused(refusal))), _) => {
                 write!(f, "err {} {}", refusal.code.name(), refusal.text.as_str())

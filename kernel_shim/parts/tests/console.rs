@@ -139,6 +139,20 @@ fn fields_come_in_the_order_in_which_they_were_added() {
 }
 
 #[test]
+fn what_a_foreign_type_shows_is_one_word_of_bounded_length() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "shown alone")]
+    struct Shared {
+        count: u8,
+    }
+    let mut reply = reply();
+    reply.debug("state", &Shared { count: 2 });
+    reply.debug("long", &"x".repeat(100));
+    let expected = format!("ok state=Shared%20{{%20count:%202%20}} long=\"{}", "x".repeat(63));
+    assert_eq!(answer(&Outcome::Returned(Ok(())), &reply), expected);
+}
+
+#[test]
 fn data_goes_out_before_the_reply() {
     reply().data(format_args!("0 {}", 1));
     assert_eq!(sent(), ["0 1"]);
@@ -151,6 +165,12 @@ fn a_refusal_has_no_fields() {
     let outcome = Outcome::Returned(Err(refused(Code::Range, format_args!("no slot"))));
     assert_eq!(answer(&outcome, &reply), "err range no slot");
     assert!(outcome.stops());
+}
+
+#[test]
+fn a_panic_s_message_that_was_cut_says_so() {
+    let cut = PanicReport { file: Text::new(), line: 7, message: Text::from_args(format_args!("{Endless}")) };
+    assert!(answer(&Outcome::Panicked(cut), &reply()).ends_with("x%20..."));
 }
 
 #[test]
