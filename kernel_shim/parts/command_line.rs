@@ -84,6 +84,18 @@ pub fn parse_cpus(text: Option<&str>) -> usize {
     }
 }
 
+/// Whether a panic of a command is survived (`onpanic=`). It is not by default.
+///
+/// # Panics
+/// When `onpanic` is none of the two.
+pub fn parse_on_panic(text: Option<&str>) -> bool {
+    match text {
+        None | Some("halt") => false,
+        Some("recover") => true,
+        Some(other) => panic!("command line: onpanic: expected halt or recover, got {other}"),
+    }
+}
+
 /// # Panics
 /// When `text` is no hexadecimal number.
 pub fn parse_hex(key: &str, text: &str) -> u64 {

@@ -52,7 +52,7 @@ mod capability;
 mod silo;
 
 use boot::start_info::StartInfo;
-use shim_parts::command_line::{parse_cpus, Stage};
+use shim_parts::command_line::{parse_cpus, parse_on_panic, Stage};
 
 // The module under test, compiled in place from the file that the build was given: in `mod memory`, or beside the adapter
 // that the build was given.
@@ -70,6 +70,7 @@ extern "C" fn kernel_main(start_info_paddr: u64) -> ! {
     // SAFETY: no page is taken before `paging::init`, and both readers of it have copied what they need by then.
     let start_info = unsafe { StartInfo::read(start_info_paddr) };
     cmdline::init(start_info.command_line);
+    report::set_recovers(parse_on_panic(cmdline::get("onpanic")));
     let mut map = memory_map::read(&start_info);
     arch::paging::init(&mut map);
     arch::secondary::reserve(&mut map, parse_cpus(cmdline::get("cpus")));
@@ -78,6 +79,5 @@ extern "C" fn kernel_main(start_info_paddr: u64) -> ! {
     witness::announce_kernel();
     adapter::start(Stage::parse(cmdline::get("init")));
     console::banner::print();
-    report::set_recovers(cmdline::get("onpanic") == Some("recover"));
     console::dispatch::serve(adapter::TABLES, adapter::after_panic_of)
 }

@@ -1,7 +1,7 @@
 //! Tests of the kernel command line.
 
 use super::expect_panic;
-use crate::command_line::{parse_cpus, parse_hex, CommandLine, Stage};
+use crate::command_line::{parse_cpus, parse_hex, parse_on_panic, CommandLine, Stage};
 
 #[test]
 fn a_later_word_overrides_an_earlier_one() {
@@ -40,9 +40,15 @@ fn one_cpu_runs_by_default() {
 }
 
 #[test]
+fn a_panic_is_survived_where_that_is_asked_for() {
+    assert_eq!([None, Some("halt"), Some("recover")].map(parse_on_panic), [false, false, true]);
+}
+
+#[test]
 fn a_value_that_means_nothing_is_refused() {
     assert_eq!(parse_hex("ramtop", "0x10"), 16);
     expect_panic("init: expected none, array or full, got half", || _ = Stage::parse(Some("half")));
     expect_panic("cpus: expected 1 to 8, got 9", || _ = parse_cpus(Some("9")));
+    expect_panic("onpanic: expected halt or recover, got recovr", || _ = parse_on_panic(Some("recovr")));
     expect_panic("ramtop: expected a hexadecimal number, got 1g", || _ = parse_hex("ramtop", "1g"));
 }
