@@ -43,10 +43,10 @@ pub fn address(given: Result<PhysFrame, AllocError>) -> Result<u64, CoreError> {
     given.map(|frame| frame.start_address.as_u64()).map_err(named)
 }
 
-pub fn poison(_paddr: u64) -> Result<(), CoreError> {
+pub fn poison(_paddr: PhysAddr) -> Result<(), CoreError> {
     #[cfg(core_has = "mark_poisoned")]
     if HAS_POISON {
-        frame::get_meta(PhysAddr::new(_paddr)).mark_poisoned();
+        frame::get_meta(_paddr).mark_poisoned();
         return Ok(());
     }
     Err(CoreError::Unknown)
@@ -94,9 +94,9 @@ pub fn allocate(_wanted: &WantedFrame) -> Result<u64, CoreError> {
 }
 
 /// Drops a reference to a frame. Returns the count before.
-pub fn drop_reference(_paddr: u64) -> Result<u32, CoreError> {
+pub fn drop_reference(_paddr: PhysAddr) -> Result<u32, CoreError> {
     #[cfg(all(core_has = "frame_options", core_has = "unused"))]
-    return Ok(frame::get_meta(PhysAddr::new(_paddr)).dec_ref());
+    return Ok(frame::get_meta(_paddr).dec_ref());
     #[cfg(not(all(core_has = "frame_options", core_has = "unused")))]
     Err(CoreError::Unknown)
 }

@@ -4,6 +4,7 @@
 
 use shim_parts::command::{failed, refused, Args, Code, CommandError};
 use shim_parts::zone::{Migratetype, Zone};
+use x86_64::PhysAddr;
 
 /// A core that lies in statics: there is one in a kernel.
 pub trait MemoryCore {
@@ -53,6 +54,8 @@ pub enum CoreError {
     InvalidOrder,
     InvalidAddress,
     Other,
+    /// It has not been started, or its start left nothing to ask.
+    NotStarted,
     /// This version knows no such request.
     Unknown,
 }
@@ -76,6 +79,7 @@ impl From<CoreError> for CommandError {
             CoreError::InvalidOrder => failed("InvalidOrder"),
             CoreError::InvalidAddress => failed("InvalidAddress"),
             CoreError::Other => failed("Other"),
+            CoreError::NotStarted => refused(Code::State, format_args!("the core is not started")),
             CoreError::Unknown => refused(Code::State, format_args!("this version of the core does not know it")),
         }
     }
@@ -96,9 +100,13 @@ impl Wanted {
 }
 
 /// An address of at most 52 bits, wherever it leads.
-pub fn address(args: &mut Args<'_>) -> Result<u64, CommandError> {
-    match args.u64("paddr")? {
-        paddr if paddr >> 52 == 0 => Ok(paddr),
-        paddr => Err(refused(Code::Range, format_args!("{paddr:#x}: expected an address of at most 52 bits"))),
-    }
+pub fn address(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
+    named_address(args, "paddr")
+}
+
+/// The same operand by another name.
+pub fn named_address(args: &mut Args<'_>, name: &str) -> Result<PhysAddr, CommandError> {
+    let paddr = args.u64(name)?;
+    PhysAddr::try_new(paddr)
+        .map_err(|_| refused(Code::Range, format_args!("{paddr:#x}: expected an address of at most 52 bits")))
 }

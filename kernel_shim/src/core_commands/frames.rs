@@ -30,6 +30,6 @@ fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn free(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let paddr = args.only(address)?;
     reply.field("before", frame_module::drop_reference(paddr)?);
-    frame_module::free(paddr, 0);
+    frame_module::free(paddr.as_u64(), 0);
     Ok(())
 }

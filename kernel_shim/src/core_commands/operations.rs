@@ -3,7 +3,7 @@
 use super::storm;
 use crate::arch::cpu::ASKS_AS;
 use crate::frame_module;
-use crate::memory_core::{address, MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
+use crate::memory_core::{address, CoreError, MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 use shim_parts::MAX_CPUS;
@@ -73,7 +73,7 @@ fn fill<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult 
 fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (paddr, order) = (address(args)?, args.u8("order")?);
     args.end()?;
-    frame_module::free(paddr, order);
+    frame_module::free(paddr.as_u64(), order);
     Ok(())
 }
 
@@ -83,9 +83,7 @@ fn poison(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 }
 
 fn totals<C: MemoryCore>(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let Some(totals) = C::totals() else {
-        return Err(refused(Code::State, format_args!("the core is not started")));
-    };
+    let totals = C::totals().ok_or(CoreError::NotStarted)?;
     reply.field("managed", totals.managed);
     reply.field("allocated", totals.allocated);
     Ok(())

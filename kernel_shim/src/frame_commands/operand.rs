@@ -3,18 +3,12 @@
 use crate::memory::buddy;
 use crate::memory::subject::{self as frame, AllocError, FramePurpose, MetaSlot};
 use crate::memory::{boot_alloc, slot_table};
+pub use crate::memory_core::address as paddr;
 use shim_parts::command::{failed, refused, Args, Code, CommandError};
 use shim_parts::memory_map::RegionKind;
 use shim_parts::zone::{Migratetype, MAX_ORDER};
 use shim_parts::{paddr_to_pfn, pfn_to_paddr};
 use x86_64::PhysAddr;
-
-/// A physical address: anything of 52 bits.
-pub fn paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
-    let value = args.u64("paddr")?;
-    PhysAddr::try_new(value)
-        .map_err(|_| refused(Code::Range, format_args!("{value:#x}: not a physical address of 52 bits")))
-}
 
 /// The number of a frame that has a slot.
 pub fn pfn(args: &mut Args<'_>) -> Result<u64, CommandError> {
@@ -45,11 +39,15 @@ pub fn order(args: &mut Args<'_>) -> Result<u8, CommandError> {
 /// Address and order of a block that the buddy can have handed out.
 pub fn block(args: &mut Args<'_>) -> Result<(PhysAddr, u8), CommandError> {
     let (paddr, order) = (paddr(args)?, order(args)?);
+    require_block(paddr, order)?;
+    Ok((paddr, order))
+}
+
+/// Refuses a block that the buddy cannot have handed out.
+pub fn require_block(paddr: PhysAddr, order: u8) -> Result<(), CommandError> {
     require_buddy()?;
-    match buddy::with(|buddy| buddy.block(paddr.as_u64(), order)) {
-        Some(_) => Ok((paddr, order)),
-        None => Err(refused(Code::Range, format_args!("{paddr:#x}: no block of order {order} of the buddy's"))),
-    }
+    let none = || refused(Code::Range, format_args!("{paddr:#x}: no block of order {order} of the buddy's"));
+    buddy::with(|buddy| buddy.block(paddr.as_u64(), order)).map(drop).ok_or_else(none)
 }
 
 pub fn migratetype(args: &mut Args<'_>) -> Result<Migratetype, CommandError> {

@@ -1,8 +1,9 @@
 //! Commands for frames that are copied when first written to, and for those of libraries.
 
-use super::ownership::{address, error};
+use super::ownership::error;
 use crate::memory::frame::{frame_flags, PhysFrame};
 use crate::memory::{cow, resolve_handle};
+use crate::memory_core::address;
 use shim_parts::command::{Args, Command, CommandError, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[
@@ -21,7 +22,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn frame(args: &mut Args<'_>) -> Result<PhysFrame, CommandError> {
-    let start_address = args.only(|args| address(args, "paddr"))?;
+    let start_address = args.only(address)?;
     Ok(PhysFrame { start_address })
 }
 

@@ -4,10 +4,10 @@ use crate::capability::CapId;
 use crate::memory::{
     ownership_table, release_owned_block, resolve_handle, BlockHandle, OwnerError, PhysBlock, RemoveRefResult,
 };
+use crate::memory_core::{address, named_address};
 use core::fmt;
-use shim_parts::command::{failed, refused, Args, Code, Command, CommandError, CommandResult, Reply};
+use shim_parts::command::{failed, Args, Command, CommandError, CommandResult, Reply};
 use shim_parts::text::Text;
-use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("block.handle", "<base> <order>", "what a handle says of its block", handle),
@@ -36,14 +36,8 @@ pub fn error(error: OwnerError) -> CommandError {
     failed(WORDS.into_iter().find(|&word| word == text.as_str()).unwrap_or("Other"))
 }
 
-pub fn address(args: &mut Args<'_>, name: &str) -> Result<PhysAddr, CommandError> {
-    let paddr = args.u64(name)?;
-    PhysAddr::try_new(paddr)
-        .map_err(|_| refused(Code::Range, format_args!("{paddr:#x}: expected an address of at most 52 bits")))
-}
-
 fn block(args: &mut Args<'_>) -> Result<BlockHandle, CommandError> {
-    Ok(BlockHandle::new(address(args, "base")?, args.u8("order")?))
+    Ok(BlockHandle::new(named_address(args, "base")?, args.u8("order")?))
 }
 
 fn block_and_cap(args: &mut Args<'_>) -> Result<(BlockHandle, CapId), CommandError> {
@@ -68,14 +62,14 @@ fn claim(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 fn ensure(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (handle, cap) = block_and_cap(args)?;
     let state = ownership_table().ensure_ref(handle, cap).map_err(error)?;
-    reply.field("state", format_args!("{state:?}"));
+    reply.debug("state", &state);
     Ok(())
 }
 
 fn add(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (handle, cap) = block_and_cap(args)?;
     let state = ownership_table().add_ref(handle, cap).map_err(error)?;
-    reply.field("state", format_args!("{state:?}"));
+    reply.debug("state", &state);
     Ok(())
 }
 
@@ -129,7 +123,7 @@ fn get(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let Some(entry) = entry else {
         return Ok(());
     };
-    reply.field("state", format_args!("{:?}", entry.state));
+    reply.debug("state", &entry.state);
     reply.field("count", entry.refcount);
     reply.field("asked", ownership_table().refcount(handle).unwrap_or(0));
     reply.field("pins", entry.transient_refs);
@@ -153,7 +147,7 @@ impl fmt::Display for Caps<'_> {
 }
 
 fn find(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let paddr = args.only(|args| address(args, "paddr"))?;
+    let paddr = args.only(address)?;
     show(reply, ["begins", "begins_order"], ownership_table().handle_for_base(paddr));
     show(reply, ["around", "around_order"], ownership_table().handle_containing(paddr));
     Ok(())
@@ -168,7 +162,7 @@ fn show(reply: &mut Reply, [base, order]: [&str; 2], handle: Option<BlockHandle>
 }
 
 fn resolve(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let paddr = args.only(|args| address(args, "paddr"))?;
+    let paddr = args.only(address)?;
     show(reply, ["base", "order"], Some(resolve_handle(paddr)));
     Ok(())
 }

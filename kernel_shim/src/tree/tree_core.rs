@@ -38,10 +38,12 @@ impl MemoryCore for TreeCore {
     fn allocate(wanted: &Wanted) -> Result<u64, CoreError> {
         let given = match wanted.zone {
             None => with_irqs_disabled(|token| alloc_anywhere(token, wanted.order, wanted.kind)),
-            Some(zone) => buddy::get_allocator().lock().with_mut_and_token(|core, token| match core.as_mut() {
-                Some(core) => alloc_in(core, wanted.order, zone_type(zone), wanted.kind, token),
-                None => Err(AllocError::OutOfMemory),
-            }),
+            Some(zone) => {
+                let asked = buddy::get_allocator().lock().with_mut_and_token(|core, token| {
+                    Some(alloc_in(core.as_mut()?, wanted.order, zone_type(zone), wanted.kind, token))
+                });
+                asked.ok_or(CoreError::NotStarted)?
+            }
         };
         address(given)
     }
