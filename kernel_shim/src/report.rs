@@ -1,6 +1,7 @@
 //! Crash reports: what panicked or trapped, with the calls that led there.
 //!
-//! Nothing here allocates or takes a lock. A crash inside a report ends the guest at once, so a report never loops.
+//! Nothing here allocates. A report waits for that of another CPU, and for no lock without a limit. A crash inside a report
+//! ends the guest at once, so a report never loops.
 
 use crate::arch::backtrace::Backtrace;
 use crate::arch::exceptions::TrapFrame;
@@ -15,26 +16,28 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use shim_parts::reply::{ExitCode, PanicReport};
 use shim_parts::text::Text;
+use shim_parts::MAX_CPUS;
 use spin::Mutex;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 
 /// Whether the panic of a command is survived.
 static RECOVERS: AtomicBool = AtomicBool::new(false);
-/// Whether a panic is expected. Set only while one CPU is at work, before the banner.
-static QUIET: AtomicBool = AtomicBool::new(false);
+/// Of each CPU, whether a panic is expected. Only its own CPU uses it.
+static QUIET: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 /// The CPU whose next panic shows in its command's reply alone: a program's replies lie in RAM.
 static KEEPS_NEXT: AtomicUsize = AtomicUsize::new(NOBODY);
 /// Reports that were begun and not finished.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
 
-/// The panic that was recovered last.
-static LAST_PANIC: Mutex<PanicReport> = Mutex::new(PanicReport::none());
+/// Of each CPU, the panic that was recovered last. Only its own CPU uses it, and [`adopt`] once that CPU is done.
+static LAST_PANICS: [Mutex<PanicReport>; MAX_CPUS] = [const { Mutex::new(PanicReport::none()) }; MAX_CPUS];
 
 /// Whether `f` panics, found out by calling it. Nothing is reported. `f` must hold no lock when it panics.
 pub fn panics_in(f: impl FnOnce()) -> bool {
-    QUIET.store(true, Ordering::Relaxed);
+    let quiet = &QUIET[cpu::index()];
+    quiet.store(true, Ordering::Relaxed);
     let panicked = recovery::call(f).is_none();
-    QUIET.store(false, Ordering::Relaxed);
+    quiet.store(false, Ordering::Relaxed);
     panicked
 }
 
@@ -57,33 +60,45 @@ pub fn recovers() -> bool {
     RECOVERS.load(Ordering::Relaxed)
 }
 
+/// Whether this CPU goes on after a panic.
+fn survives() -> bool {
+    recovers() && recovery::is_armed()
+}
+
+/// Of this CPU.
 pub fn last_panic() -> PanicReport {
-    LAST_PANIC.lock().clone()
+    LAST_PANICS[cpu::index()].lock().clone()
+}
+
+/// Takes the last panic of another CPU, which has ended its work, for this CPU's.
+pub fn adopt(cpu: usize) {
+    let of_other = LAST_PANICS[cpu].lock().clone();
+    *LAST_PANICS[cpu::index()].lock() = of_other;
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    if QUIET.load(Ordering::Relaxed) && recovery::is_armed() {
-        // SAFETY: `QUIET` is on in `panics_in` alone, whose `f` holds no lock. The functions of `codegen` that it runs lend nothing
-        // out. They change no data.
+    if QUIET[cpu::index()].load(Ordering::Relaxed) && recovery::is_armed() {
+        // SAFETY: it is on while this CPU is in `panics_in`, whose `f` holds no lock. The functions of `codegen` that it runs lend
+        // nothing out. They change no data.
         unsafe { recovery::abandon() }
     }
     // Only once: if the words themselves panic, that is a crash like any other.
     let kept = KEEPS_NEXT.compare_exchange(cpu::index(), NOBODY, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-    if kept && recovers() && recovery::is_armed() {
+    if kept && survives() {
         keep(info);
         abandon_command()
     }
-    if recovers() && recovery::is_armed() && (taken(info) || !panics::may_report()) {
+    if survives() && (taken(info) || !panics::may_report()) {
         abandon_command()
     }
     begin();
-    let (file, line, column) = info.location().map_or(("?", 0, 0), |at| (at.file(), at.line(), at.column()));
+    let (file, line, column) = place(info);
     crash_line(kind::CRASH, format_args!("panic file={file} line={line} col={column}"));
     name_cpu();
     crash_line(kind::CRASH_DETAIL, format_args!("msg {}", info.message()));
     return_addresses(Backtrace::here());
-    if recovers() && recovery::is_armed() {
+    if survives() {
         keep(info);
         crash_line(kind::CRASH, format_args!("end"));
         DEPTH.store(0, Ordering::Relaxed);
@@ -93,14 +108,17 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     end()
 }
 
+/// File, line and column.
+fn place<'a>(info: &'a PanicInfo<'_>) -> (&'a str, u32, u32) {
+    info.location().map_or(("?", 0, 0), |at| (at.file(), at.line(), at.column()))
+}
+
 /// Keeps a panic for the reply of its command.
 fn keep(info: &PanicInfo<'_>) {
-    let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
+    let (file, line, _) = place(info);
     let file = Text::from_args(format_args!("{file}"));
     let message = Text::from_args(format_args!("{}", info.message()));
-    if let Some(mut last) = LAST_PANIC.try_lock() {
-        *last = PanicReport { file, line, message };
-    }
+    *LAST_PANICS[cpu::index()].lock() = PanicReport { file, line, message };
 }
 
 /// Leaves the command or the program that panicked.
@@ -117,7 +135,7 @@ fn abandon_command() -> ! {
 
 /// Whether the panic is the answer of a command that a program runs.
 fn taken(info: &PanicInfo<'_>) -> bool {
-    let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
+    let (file, line, _) = place(info);
     panics::takes(format_args!("panic {file}:{line} {}", info.message()))
 }
 
@@ -127,8 +145,7 @@ pub fn exception(frame: &TrapFrame, name: &str) -> ! {
     let cr2 = Cr2::read_raw();
     // An interrupt that nobody should let in stays in service, so the next one would go unnoticed: it ends the guest.
     if vector < interrupts::FIRST_VECTOR
-        && recovers()
-        && recovery::is_armed()
+        && survives()
         && KEEPS_NEXT.load(Ordering::Relaxed) != cpu::index()
         && panics::takes(format_args!("fault {name} rip={rip:#x} error={error_code:#x} cr2={cr2:#x}"))
     {

@@ -88,8 +88,8 @@ pub fn is_image(vaddr: u64) -> bool {
 
 /// Whether code cannot run from the HHDM: its only top entry forbids it, and EFER lets the CPU obey.
 pub fn hhdm_is_no_execute() -> bool {
-    // SAFETY: it is a boot table. Only the boot CPU, which runs this, refers to it, and it holds no other reference now.
-    let flags = unsafe { exclusive(PML4) }[HHDM_ENTRY].flags();
+    // SAFETY: boot.s aligns the table and fills it. Nobody changes it after boot.
+    let flags = unsafe { &*PML4 }[HHDM_ENTRY].flags();
     flags.contains(Flags::NO_EXECUTE) && Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE)
 }
 

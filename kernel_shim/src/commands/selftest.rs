@@ -2,12 +2,14 @@
 //!
 //! Format: Linux Documentation/dev-tools/ktap.rst, version 1.
 
+use crate::cpus::rounds;
 use crate::selftest;
 use shim_parts::command::{Args, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[Command::new("selftest", "", "check the shim itself, as KTAP", run)];
 
 fn run(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    rounds::require_idle()?;
     let planned = selftest::checks().count();
     let (mut passed, mut failed) = (0, 0);
     reply.data(format_args!("KTAP version 1"));

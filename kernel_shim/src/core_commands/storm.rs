@@ -48,6 +48,7 @@ pub fn is_on() -> bool {
 pub fn storm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (cpus, iterations, seed) = (args.u64("cpus")?, args.u64("iterations")?, args.u64("seed")?);
     args.end()?;
+    rounds::require_idle()?;
     let ready = SMP.ready();
     if !(1..=ready).contains(&cpus) {
         return Err(refused(Code::Range, format_args!("cpus: expected 1 to {ready}, got {cpus}")));
@@ -135,6 +136,7 @@ fn allocate<C: MemoryCore>(me: &Cpu, random: &mut Random, sort: Option<(u8, Migr
     let (order, kind) = sort.unwrap_or((order, kind));
     let paddr = C::allocate(&Wanted { order, kind, zone: None }).ok()?;
     count(&me.counters.allocated);
+    assert!(paddr % PAGE_SIZE == 0, "storm: {paddr:#x}: expected the address of a page");
     let held = (paddr, order);
     write_marks(me, held, mark_of(me), |before| before & !CPU_BITS != mark_of(me) & !CPU_BITS);
     Some(held)
@@ -152,7 +154,7 @@ fn write_marks(me: &Cpu, (first, order): Held, mark: u64, is_right: impl Fn(u64)
         let paddr = first + page * PAGE_SIZE;
         let word = ptr::with_exposed_provenance::<AtomicU64>(phys_to_virt(paddr) as usize);
         // SAFETY: the host lets a storm run only on a core whose memory is RAM that the HHDM maps; a frame's first word is
-        // aligned, and any bits are valid. Words of frames are reached through such atomics alone as long as a storm lasts.
+        // aligned, as `allocate` checks, and any bits are valid. Words of frames are reached through such atomics alone as long as a storm lasts.
         let before = unsafe { &*word }.swap(mark, Relaxed);
         if !is_right(before) {
             count(&me.counters.violations);

@@ -1,21 +1,21 @@
 //! The effects of a panic or an exception on the program that this CPU runs.
 
 use super::markers::smp_step_panics;
-use super::record::{Cpu, SMP};
-use crate::arch::cpu;
+use super::record::{Cpu, ANSWER_BYTES, SMP};
+use crate::arch::cpu::{self, NOBODY};
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
-use core::sync::atomic::{AtomicBool, AtomicU8};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 
 /// A run was begun and not waited for.
 pub static RUNNING: AtomicBool = AtomicBool::new(false);
-/// A panic of the present run was reported.
-pub static REPORTED: AtomicBool = AtomicBool::new(false);
+/// The CPU whose panic in the present run was reported.
+pub static REPORTED: AtomicUsize = AtomicUsize::new(NOBODY);
 
 /// Whether a CPU that takes part in the present round has panicked.
 #[cfg_attr(not(kernel_tree), allow(dead_code))]
 pub fn ended_the_round() -> bool {
-    RUNNING.load(Relaxed) && REPORTED.load(Relaxed)
+    RUNNING.load(Relaxed) && REPORTED.load(Relaxed) != NOBODY
 }
 
 /// Whether a panic is to be reported. Of the panics of one run only the first is, the others follow from it. A CPU that
@@ -27,7 +27,7 @@ pub fn may_report() -> bool {
     }
     smp_step_panics();
     // AcqRel: only one CPU gets the answer yes.
-    !REPORTED.swap(true, AcqRel)
+    REPORTED.compare_exchange(NOBODY, cpu::index(), AcqRel, Relaxed).is_ok()
 }
 
 /// Takes the words of a panic or an exception as the answer of the command that this CPU runs for a program. Returns false
@@ -43,14 +43,16 @@ pub fn takes(words: fmt::Arguments<'_>) -> bool {
     true
 }
 
-/// Leaves the answer of a command where the host reads it.
+/// Leaves the answer of a command where the host reads it. Of one that does not fit the end says so.
 pub fn answer(me: &Cpu, words: fmt::Arguments<'_>) {
-    let mut writer = Cells { cells: &me.answer, length: 0 };
-    // What does not fit is left out.
-    let _ = writer.write_fmt(words);
-    if let Some(end) = me.answer.get(writer.length) {
-        end.store(0, Relaxed);
+    const CUT: &str = " ...";
+    let (room, _) = me.answer.split_at(ANSWER_BYTES - 1);
+    let mut writer = Cells { cells: room, length: 0 };
+    if writer.write_fmt(words).is_err() {
+        writer.length = room.len() - CUT.len();
+        let _ = writer.write_str(CUT); // it fits
     }
+    me.answer[writer.length].store(0, Relaxed);
 }
 
 struct Cells<'a> {

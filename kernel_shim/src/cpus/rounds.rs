@@ -6,9 +6,11 @@
 
 use super::panics::{REPORTED, RUNNING};
 use super::record::{count, participants_of, Cpu, SMP};
-use crate::arch::{cpu, recovery, secondary};
+use crate::arch::cpu::{self, NOBODY};
+use crate::arch::{recovery, secondary};
 use crate::report;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use shim_parts::command::{refused, Code, CommandResult};
 use spin::Once;
 
 /// What a CPU does in a round, and what frees its locks when that panicked.
@@ -58,7 +60,7 @@ fn serve(cpu: usize) -> ! {
 
 /// Lets the CPUs of `participants` work, and returns when all are done.
 ///
-/// Called on the boot CPU. After a panic that is recovered the other CPUs end with their present iteration. Then the caller
+/// Called where [`require_idle`] allows it. After a panic that is recovered the other CPUs end with their present iteration. Then the caller
 /// is abandoned, too.
 pub fn run(participants: u64) {
     let run = arm(participants);
@@ -74,7 +76,7 @@ pub fn run(participants: u64) {
 /// host, stores that number in `SMP.go`.
 pub fn arm(participants: u64) -> u64 {
     participants_of(participants).for_each(Cpu::clear_results);
-    REPORTED.store(false, Relaxed);
+    REPORTED.store(NOBODY, Relaxed);
     RUNNING.store(true, Relaxed);
     for cell in [&SMP.arrived, &SMP.tally] {
         cell.store(0, Relaxed);
@@ -96,7 +98,9 @@ pub fn wait() {
         core::hint::spin_loop();
     }
     RUNNING.store(false, Relaxed);
-    if REPORTED.load(Relaxed) {
+    let reported = REPORTED.load(Relaxed);
+    if reported != NOBODY {
+        report::adopt(reported);
         // SAFETY: the caller is one of the commands `smp.run`, `smp.wait` and `core.storm`, none of which holds a lock here. They
         // lend nothing out: the CPUs of a run use statics alone. Nothing is half changed: the others have ended, and the command
         // that is abandoned waits.
@@ -122,15 +126,17 @@ fn wake_others(run: u64) {
 }
 
 fn execute(me: &'static Cpu) {
-    let Some(work) = WORK.get() else {
-        return;
-    };
+    let work = WORK.get().expect("rounds: expected to be started");
+    let controls = cpu::controls();
     let through = if report::recovers() {
         recovery::call(|| (work.run)(me)).is_some()
     } else {
         (work.run)(me);
         true
     };
+    if let Some(left) = cpu::left_behind(controls) {
+        report::end_with(format_args!("a program came back with {left}"));
+    }
     if !through {
         count(&me.counters.panics);
         // SAFETY: the code that panicked on this CPU never runs again: `recovery::call` returned `None`, so it was abandoned.
@@ -143,4 +149,21 @@ fn execute(me: &'static Cpu) {
 /// Whether a run was armed and not waited for.
 pub fn is_armed() -> bool {
     RUNNING.load(Relaxed)
+}
+
+/// Refuses what needs the other CPUs asleep: while a run is armed, and on another CPU than the one that wakes them.
+pub fn require_idle() -> CommandResult {
+    require_boot_cpu()?;
+    if is_armed() {
+        return Err(refused(Code::State, format_args!("a run is armed: smp.wait ends it")));
+    }
+    Ok(())
+}
+
+/// Refuses what would wait for the CPU that it runs on.
+pub fn require_boot_cpu() -> CommandResult {
+    match cpu::index() {
+        0 => Ok(()),
+        other => Err(refused(Code::State, format_args!("expected on cpu 0, got cpu {other}"))),
+    }
 }

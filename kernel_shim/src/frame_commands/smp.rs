@@ -8,6 +8,7 @@ use shim_parts::args::parse;
 use shim_parts::command::{refused, Args, Code, Command, CommandError, CommandResult, Reply};
 use shim_parts::pfn_to_paddr;
 use shim_parts::step::{Op, Step, MAX_FRAMES};
+use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("smp.ops", "", "list the operations of programs", operations),
@@ -38,6 +39,7 @@ fn frames(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     // One more than fits is refused by `Args::end`.
     while count < MAX_FRAMES && (count == 0 || !args.is_empty()) {
         paddrs[count] = pfn_to_paddr(operand::pfn(args)?);
+        operand::require_block(PhysAddr::new(paddrs[count]), 0)?;
         count += 1;
     }
     args.end()?;
@@ -109,6 +111,7 @@ fn arm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn wait(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    rounds::require_boot_cpu()?;
     if !rounds::is_armed() {
         return Err(refused(Code::State, format_args!("no run is armed")));
     }
@@ -120,9 +123,7 @@ fn wait(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn mask(args: &mut Args<'_>) -> Result<u64, CommandError> {
     let mask = args.only(|args| args.u64("cpu mask"))?;
     operand::require_buddy()?;
-    if rounds::is_armed() {
-        return Err(refused(Code::State, format_args!("a run is armed: smp.wait ends it")));
-    }
+    rounds::require_idle()?;
     let ready = SMP.ready();
     if mask == 0 || mask >> ready != 0 {
         return Err(refused(Code::Range, format_args!("cpu mask {mask:#x}: this guest has {ready} cpus")));

@@ -51,8 +51,8 @@ fn words_of_ram() -> impl Iterator<Item = &'static AtomicU64> {
         .take(MAX_WORDS)
         .map(|paddr| {
             let word = paging::phys_to_virt(paddr) as *mut u64;
-            // SAFETY: it is an aligned word of RAM, which the HHDM maps for good. Nothing else accesses it meanwhile: other CPUs
-            // sleep, and interrupts are off.
+            // SAFETY: it is an aligned word of RAM, which the HHDM maps for good. Nothing else accesses it meanwhile: the other
+            // CPUs sleep, as `selftest` requires, and interrupts are off.
             unsafe { AtomicU64::from_ptr(word) }
         })
 }

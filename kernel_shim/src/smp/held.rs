@@ -180,7 +180,7 @@ fn meta_aux(slot: &MetaSlot) -> &AtomicU32 {
 /// The first word of a frame, by the frame's address, or any other one by its own.
 pub fn payload(paddr: u64) -> &'static AtomicU64 {
     let word = ptr::with_exposed_provenance_mut::<u64>(phys_to_virt(paddr) as usize);
-    // SAFETY: the address is that of a word, so it is aligned. The frame has a slot, so it is RAM that the HHDM maps for good.
-    // Programs that hold the same frame by mistake reach its words by atomic accesses only.
+    // SAFETY: the address is that of a word, so it is aligned. The frame is the buddy's, which gave it or which `smp.frames` asked,
+    // so it is RAM that the HHDM maps for good. Programs that hold it by mistake, too, reach its words by atomic accesses only.
     unsafe { AtomicU64::from_ptr(word) }
 }

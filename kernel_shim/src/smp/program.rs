@@ -6,7 +6,6 @@ use crate::arch::cpu;
 use crate::cpus::markers::{smp_step_comes, smp_step_ended};
 use crate::cpus::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
 use crate::memory::buddy_locks;
-use crate::report;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::random::Random;
@@ -22,7 +21,6 @@ pub fn run(me: &'static Cpu) {
     if !traced {
         buddy_locks::borrow_caches();
     }
-    let controls = cpu::controls();
     me.began_tsc.store(cpu::time_stamp(), Relaxed);
     for _ in 0..me.iterations.load(Relaxed) {
         if SMP.stopped() || !iterate(&mut context, &steps[..n_steps], traced, logged) {
@@ -35,9 +33,6 @@ pub fn run(me: &'static Cpu) {
         let index = context.held.len() - 1;
         let done = context.held.release(index, &me.counters).map_err(Ended::Broken);
         note(&context, Op::Drop, done);
-    }
-    if let Some(left) = cpu::left_behind(controls) {
-        report::end_with(format_args!("a program came back with {left}"));
     }
     me.seed.store(context.random.state(), Relaxed);
     buddy_locks::return_caches(cpu::index());
