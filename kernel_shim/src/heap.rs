@@ -48,10 +48,20 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let first = (block.addr() - ARENA.0.get().addr()) / GRANULE;
+        let first = block.addr().wrapping_sub(ARENA.0.get().addr()) / GRANULE;
         let count = layout.size().div_ceil(GRANULE);
-        USED.lock()[first..first + count].fill(false);
+        let freed = give_back(&mut USED.lock(), first, count);
+        assert!(freed, "heap: expected a block that is allocated, got {layout:?} at {block:p}");
     }
+}
+
+/// Marks granules as free. False, and nothing is changed, where one of them is free already, or there is none.
+fn give_back(used: &mut [bool; GRANULES], first: usize, count: usize) -> bool {
+    let Some(block) = used.get_mut(first..first + count).filter(|block| !block.contains(&false)) else {
+        return false;
+    };
+    block.fill(false);
+    true
 }
 
 /// Marks the first free run of `count` granules that begins at a multiple of `step`.

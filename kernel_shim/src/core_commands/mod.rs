@@ -6,3 +6,11 @@ pub mod page_tables;
 pub mod storm;
 pub mod tables;
 pub mod work;
+
+use shim_parts::command::{refused, Code, CommandError};
+use spin::{Mutex, MutexGuard};
+
+/// What a command keeps, locked. A panic leaves it locked for good, so nobody waits.
+pub fn unlocked<T>(kept: &Mutex<T>) -> Result<MutexGuard<'_, T>, CommandError> {
+    kept.try_lock().ok_or_else(|| refused(Code::State, format_args!("locked by a command that runs, or that panicked")))
+}

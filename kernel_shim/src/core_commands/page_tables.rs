@@ -1,9 +1,11 @@
 //! Page tables in frames of the core, made as a kernel makes them, and what the CPU finds through them.
 
 use super::tables::{page, show_read, Fresh, Tables};
+use super::unlocked;
+use crate::memory_core::address;
 use shim_parts::command::{Args, Command, CommandResult, Reply};
 use spin::Mutex;
-use x86_64::structures::paging::PageTableFlags;
+use x86_64::structures::paging::{PageTableFlags, PhysFrame as Frame};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("tables.new", "plain|late", "an empty top table; late calls zeroed(false) after the purpose", new),
@@ -17,28 +19,28 @@ static TABLES: Mutex<Tables> = Mutex::new(Tables::none());
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let fresh = args.only(|args| args.choice("plain|late", &[("plain", Fresh::Plain), ("late", Fresh::Late)]))?;
-    reply.hex("root", TABLES.lock().begin(fresh)?);
+    reply.hex("root", unlocked(&TABLES)?.begin(fresh)?);
     Ok(())
 }
 
 fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let (page, paddr) = (page(args)?, args.u64("paddr")?);
+    let (page, frame) = (page(args)?, Frame::containing_address(address(args)?));
     args.end()?;
-    TABLES.lock().map(page, paddr, PageTableFlags::PRESENT | PageTableFlags::WRITABLE)
+    unlocked(&TABLES)?.map(page, frame, PageTableFlags::PRESENT | PageTableFlags::WRITABLE)
 }
 
 fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let page = args.only(page)?;
-    TABLES.lock().unmap(page).map(drop)
+    unlocked(&TABLES)?.unmap(page).map(drop)
 }
 
 fn probe_byte(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let page = args.only(page)?;
-    show_read(TABLES.lock().read(page.start_address().as_u64())?, reply);
+    show_read(unlocked(&TABLES)?.read(page.start_address().as_u64())?, reply);
     Ok(())
 }
 
 fn free(_args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    TABLES.lock().free();
+    unlocked(&TABLES)?.free();
     Ok(())
 }

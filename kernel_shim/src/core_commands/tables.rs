@@ -4,6 +4,7 @@ use crate::arch::{paging, probe};
 use crate::frame_module::{self, Purpose, WantedFrame};
 use crate::memory_core::CoreError;
 use shim_parts::command::{failed, refused, Args, Code, CommandError, CommandResult, Reply};
+use shim_parts::PAGE_SIZE;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::{MapToError, Mapper, OffsetPageTable};
 use x86_64::structures::paging::{
@@ -55,7 +56,7 @@ impl Tables {
         for entry in LOWER_HALF..2 * LOWER_HALF {
             // SAFETY: the CPU uses the kernel's table, so it is a page of RAM, which the HHDM maps. Nobody changes it after boot.
             let shared = unsafe { &(&*kernel)[entry] }.clone();
-            // SAFETY: the HHDM maps the frame, any bits are entries, and the core gave it to this table alone.
+            // SAFETY: the HHDM maps the page that `take` gave, any bits are entries, and the core gave it to this table alone.
             unsafe { (&mut *ours)[entry] = shared };
         }
         Ok(root)
@@ -68,9 +69,10 @@ impl Tables {
         let zeroed_after = (self.fresh == Fresh::Late).then_some(false);
         let wanted = WantedFrame { zeroed_before: None, purpose: Purpose::PageTable, zeroed_after };
         let paddr = frame_module::allocate(&wanted)?;
+        assert!(paddr % PAGE_SIZE == 0, "tables: {paddr:#x}: expected the address of a page");
         if self.fresh == Fresh::Wiped {
             let table = paging::phys_to_virt(paddr) as *mut PageTable;
-            // SAFETY: the HHDM maps the frame writable, a page is aligned, and the core gave it to this table alone.
+            // SAFETY: the HHDM maps the page writable, which is aligned as checked, and the core gave it to this table alone.
             unsafe { table.write_bytes(0, 1) };
         }
         self.frames[self.count] = paddr;
@@ -81,7 +83,7 @@ impl Tables {
     /// The tables as the crate `x86_64` changes them.
     pub fn mapper(&self) -> Result<OffsetPageTable<'static>, CommandError> {
         let root = paging::phys_to_virt(self.root()?) as *mut PageTable;
-        // SAFETY: the HHDM maps the frame, a page is aligned, and any bits are entries. The core gave it to these tables alone,
+        // SAFETY: the HHDM maps the page that `take` gave, and any bits are entries. The core gave it to these tables alone,
         // and the lock around `self` makes this the only reference.
         let root = unsafe { &mut *root };
         // SAFETY: the HHDM shows all physical memory at this address. `begin` made the top table, and the core promises zeros in
@@ -91,8 +93,7 @@ impl Tables {
     }
 
     /// Maps a page. The tables are in use only while the CPU reads or writes through them, so nothing is cached of them.
-    pub fn map(&mut self, page: Page<Size4KiB>, paddr: u64, flags: Flags) -> CommandResult {
-        let frame = Frame::containing_address(PhysAddr::new_truncate(paddr));
+    pub fn map(&mut self, page: Page<Size4KiB>, frame: Frame, flags: Flags) -> CommandResult {
         let mut mapper = self.mapper()?;
         let on_the_way = Flags::PRESENT | Flags::WRITABLE;
         // SAFETY: `page` is of the lower half, where no reference leads: the CPU reads and writes there by `probe` alone.
@@ -118,8 +119,8 @@ impl Tables {
     /// Whether the CPU can write a byte at an address of the lower half.
     #[cfg_attr(not(feature = "ownership"), allow(dead_code))]
     pub fn write(&self, vaddr: u64, value: u8) -> Result<bool, CommandError> {
-        // SAFETY: nobody has a reference to the byte: the lower half maps no memory of the kernel, but frames that the core gave
-        // out, which are reached by raw pointers alone.
+        // SAFETY: nobody has a reference to the byte: of the lower half pages are writable that `space.map` mapped to RAM which is no
+        // part of the kernel, and frames that the core gave out. Both are reached by raw pointers alone.
         self.within(|| unsafe { probe::write(vaddr, value) })
     }
 

@@ -21,11 +21,14 @@ impl<T> CpuLock<T> {
         Self { value: Mutex::new(value), holder: AtomicUsize::new(NOBODY) }
     }
 
-    /// Waits for the lock.
+    /// Waits for the lock. Panics where the CPU waits for a lock that it holds, since it would wait for ever.
+    #[track_caller]
     pub fn lock(&self) -> Held<'_, T> {
-        let guard = self.value.lock();
         // Relaxed: a CPU only asks whether it is the holder itself.
-        self.holder.store(cpu::index(), Relaxed);
+        let me = cpu::index();
+        assert!(self.holder.load(Relaxed) != me, "deadlock: the CPU waits for a lock that it holds");
+        let guard = self.value.lock();
+        self.holder.store(me, Relaxed);
         Held { guard, holder: &self.holder }
     }
 

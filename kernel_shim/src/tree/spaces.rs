@@ -2,13 +2,17 @@
 
 use crate::arch::paging::phys_to_virt;
 use crate::core_commands::tables::{page, show_read, Fresh, Tables};
+use crate::core_commands::unlocked;
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
+use crate::memory_core::address;
+use crate::memory_map;
 use crate::sync::with_irqs_disabled;
 use core::ptr;
 use shim_parts::command::{failed, refused, Args, Code, Command, CommandError, CommandResult, Reply};
+use shim_parts::memory_map::RegionKind;
 use shim_parts::PAGE_SIZE;
 use spin::{Mutex, MutexGuard};
-use x86_64::structures::paging::{Mapper, PageTableFlags as Flags};
+use x86_64::structures::paging::{Mapper, PageTableFlags as Flags, PhysFrame as Frame};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("space.new", "<space>", "an empty address space", new),
@@ -41,7 +45,23 @@ fn space(args: &mut Args<'_>) -> Result<MutexGuard<'static, Tables>, CommandErro
     let number = args.u64("space")?;
     let tables = usize::try_from(number).ok().and_then(|number| TABLES.get(number));
     let refusal = || refused(Code::Range, format_args!("space: expected a number below {SPACES}, got {number}"));
-    Ok(tables.ok_or_else(refusal)?.lock())
+    unlocked(tables.ok_or_else(refusal)?)
+}
+
+/// The operand for a whole frame of RAM which the kernel itself does not use: of that below 1 MiB only its start did.
+fn frame(args: &mut Args<'_>) -> Result<Frame, CommandError> {
+    const LOW: u64 = 1 << 20;
+    let paddr = address(args)?;
+    let mut ram = memory_map::regions().iter().filter(|region| match region.kind {
+        RegionKind::Ram => true,
+        RegionKind::Boot => region.end <= LOW,
+        _ => false,
+    });
+    let frame = Frame::from_start_address(paddr).ok().filter(|frame| {
+        let (base, end) = (frame.start_address().as_u64(), frame.start_address().as_u64() + PAGE_SIZE);
+        ram.any(|region| region.base <= base && end <= region.end)
+    });
+    frame.ok_or_else(|| refused(Code::Range, format_args!("{paddr:#x}: expected a whole frame of RAM")))
 }
 
 fn flags(args: &mut Args<'_>) -> Result<Flags, CommandError> {
@@ -55,9 +75,9 @@ fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let (mut tables, page, paddr, flags) = (space(args)?, page(args)?, args.u64("paddr")?, flags(args)?);
+    let (mut tables, page, frame, flags) = (space(args)?, page(args)?, frame(args)?, flags(args)?);
     args.end()?;
-    tables.map(page, paddr, flags)
+    tables.map(page, frame, flags)
 }
 
 fn change(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
@@ -105,10 +125,10 @@ fn copy(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let old = tables.unmap(page)?;
     let from = phys_to_virt(old.start_address().as_u64()) as *const u8;
     let to = phys_to_virt(new.start_address.as_u64()) as *mut u8;
-    // SAFETY: the HHDM maps both frames, writable, bytes need no alignment, and `copy` allows that they are one. Nobody has a
-    // reference to either.
+    // SAFETY: both are RAM, one since `space.map` asked, one as the core's, and the HHDM maps it writable. Bytes need no alignment,
+    // and `copy` allows that they are one. Nobody has a reference to either.
     unsafe { ptr::copy(from, to, PAGE_SIZE as usize) };
-    tables.map(page, new.start_address.as_u64(), Flags::PRESENT | Flags::WRITABLE)?;
+    tables.map(page, Frame::containing_address(new.start_address), Flags::PRESENT | Flags::WRITABLE)?;
     reply.hex("paddr", new.start_address.as_u64());
     Ok(())
 }
