@@ -114,10 +114,10 @@ impl Map {
         }
     }
 
-    /// Notes where the kernel lies.
+    /// Notes where the kernel lies. Islands that were cut out of RAM there are the kernel's all the same.
     ///
     /// # Panics
-    /// When there is no RAM, or none where the kernel lies.
+    /// When there is no RAM, or it ends ahead of the kernel's end.
     pub fn place_kernel(&mut self, image: &Range<u64>, entries: usize) {
         assert!(
             self.of_kind(RegionKind::Ram).next().is_some(),

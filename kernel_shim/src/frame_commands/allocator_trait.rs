@@ -3,6 +3,7 @@
 use super::operand;
 use crate::memory::buddy::BuddyFrameAllocator;
 use crate::memory::subject::{AllocError, FrameAllocator, PhysFrame};
+use crate::smp::call::subject_without_interrupts;
 use crate::sync::with_irqs_disabled;
 use shim_parts::command::{Args, Command, CommandResult, Reply};
 
@@ -20,7 +21,7 @@ fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 fn alloc_frame(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     operand::require_buddy()?;
-    answer(with_irqs_disabled(|token| BuddyFrameAllocator.alloc_frame(token)), reply)
+    answer(with_irqs_disabled(|token| subject_without_interrupts(|| BuddyFrameAllocator.alloc_frame(token))), reply)
 }
 
 fn answer(frame: Result<PhysFrame, AllocError>, reply: &mut Reply) -> CommandResult {

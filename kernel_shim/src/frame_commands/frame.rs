@@ -40,6 +40,11 @@ fn range(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (start, end) = (frame(args)?, frame(args)?);
     let limit = args.u64_or("limit", 1_000_000)?;
     args.end()?;
+    subject(|| walk(start, end, limit, reply));
+    Ok(())
+}
+
+fn walk(start: PhysFrame, end: PhysFrame, limit: u64, reply: &mut Reply) {
     let mut frames = PhysFrame::range_inclusive(start, end);
     let hint = frames.size_hint();
     let (mut count, mut last, mut one_by_one) = (0, None::<PhysFrame>, true);
@@ -68,18 +73,17 @@ fn range(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let bounds = hint.1.is_none_or(|most| most as u64 >= count) && (!ends || hint.0 as u64 <= count);
     let totals = !ends || range().count() as u64 == count && range().last() == nth(count.wrapping_sub(1));
     reply.flag("alike", jumps && bounds && totals);
-    Ok(())
 }
 
 fn compare(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (a, b) = (frame(args)?, frame(args)?);
     args.end()?;
-    let order = a.cmp(&b);
-    let operators = [a < b, a <= b, a > b, a >= b, a != b, a.max(b) == b, a.min(b) == a];
+    let (order, partial, equal) = subject(|| (a.cmp(&b), a.partial_cmp(&b), a == b));
+    let operators = subject(|| [a < b, a <= b, a > b, a >= b, a != b, a.max(b) == b, a.min(b) == a]);
     let (less, more) = (order.is_lt(), order.is_gt());
     let alike = operators == [less, !more, more, !less, less || more, !more, !more];
     reply.field("ord", order as i8);
-    reply.flag("eq", a == b);
-    reply.flag("alike", alike && a.partial_cmp(&b) == Some(order));
+    reply.flag("eq", equal);
+    reply.flag("alike", alike && partial == Some(order));
     Ok(())
 }

@@ -61,14 +61,15 @@ impl Bytes {
     fn fill(&self, byte: u8) {
         // SAFETY: `checked` made sure that these bytes are usable RAM, which the HHDM maps writable. Neither the kernel nor the
         // slot table is among them, and the frames hold no value of the shim.
-        unsafe { self.first.write_bytes(byte, self.length) }
+        unsafe { scan::fill(self.first, self.length, byte) }
     }
 
     fn write(&self, bytes: &[u8]) {
         assert!(bytes.len() <= self.length, "payload: {} bytes: expected at most {}", bytes.len(), self.length);
-        // SAFETY: `checked` made sure that these bytes are usable RAM, mapped and nobody's as for `fill`, and enough of them, as
-        // the assertion says. `bytes` lies on the kernel's stack, which is no usable RAM, so the two do not overlap.
-        unsafe { self.first.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+        // SAFETY: `bytes` is mapped like all that a reference leads to. `checked` made sure that the others are usable RAM, mapped
+        // and nobody's as for `fill`, and there are enough of them, as the assertion says. `bytes` lies on the kernel's stack,
+        // which is no usable RAM, so the two do not overlap.
+        unsafe { scan::copy(bytes.as_ptr(), self.first, bytes.len()) }
     }
 }
 

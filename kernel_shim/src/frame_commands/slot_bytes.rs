@@ -3,6 +3,7 @@
 use super::operand;
 use crate::memory::slot_table::{self, SLOT_BYTES};
 use crate::memory::subject::MetaSlot;
+use crate::smp::call::subject;
 use core::arch::asm;
 use core::mem::MaybeUninit;
 use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
@@ -18,7 +19,7 @@ fn new(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     // No byte of a new slot has this value, so it shows which bytes `new` does not write.
     // SAFETY: writes the place of one slot, which is aligned for it, and which only this function knows.
     unsafe { slot.as_mut_ptr().write_bytes(0xa5, 1) };
-    slot.write(MetaSlot::new());
+    subject(|| _ = slot.write(MetaSlot::new()));
     let mut bytes = [0; SLOT_BYTES];
     // Padding of the slot holds no value in Rust, but a byte like any other in the machine.
     // SAFETY: reads the bytes of `slot` and writes as many of `bytes`. Only this function knows both. The direction flag is

@@ -12,6 +12,8 @@ use x86_64::PhysAddr;
 const CAPACITY: usize = 4096;
 
 static RECORDS: [AtomicU64; CAPACITY] = [const { AtomicU64::new(0) }; CAPACITY];
+/// Relaxed throughout: an index only has to be different from every other one, and who reads or clears waits until the CPUs that
+/// release are done, which `rounds` orders.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Records a stop. Beyond the capacity it is only counted.
@@ -23,7 +25,6 @@ pub fn record(stop: Stop, paddr: PhysAddr) {
         Stop::Buddy => {}
     }
     let record = Record { stop, paddr: paddr.as_u64(), interrupts_enabled: interrupts::are_enabled() };
-    // Relaxed: the index only has to be different from every other one.
     let index = COUNT.fetch_add(1, Ordering::Relaxed);
     if let Some(word) = RECORDS.get(index) {
         // Release: pairs with the load in `records`.
@@ -33,8 +34,7 @@ pub fn record(stop: Stop, paddr: PhysAddr) {
 
 /// The number of stops since the last clear, including those beyond the capacity.
 pub fn count() -> usize {
-    // Acquire: pairs with nothing. A reader waits until the CPUs that release are done.
-    COUNT.load(Ordering::Acquire)
+    COUNT.load(Ordering::Relaxed)
 }
 
 /// The recorded stops, in order.
@@ -44,6 +44,5 @@ pub fn records() -> impl Iterator<Item = Record> {
 }
 
 pub fn clear() {
-    // Release: pairs with the load in `count`.
-    COUNT.store(0, Ordering::Release);
+    COUNT.store(0, Ordering::Relaxed);
 }

@@ -1,6 +1,6 @@
-//! Reads memory that another CPU may write to.
+//! Reads and writes memory that another CPU may write to.
 //!
-//! It is written in assembly for two reasons. A slice comparison needs a reference, which would promise that nobody writes.
+//! It is written in assembly for two reasons. A slice needs a reference, and a plain store a promise: that nobody else writes.
 //! And a loop over a table of slots takes minutes without optimization.
 
 use core::arch::asm;
@@ -60,21 +60,41 @@ pub unsafe fn first_other_byte(first: *const u8, length: usize, byte: u8) -> Opt
 /// Copies memory, whatever its alignment.
 ///
 /// # Safety
-/// * `into.len()` bytes from `first` on are mapped memory.
-/// * None of them is in `into`.
-pub unsafe fn copy(first: *const u8, into: &mut [u8]) {
+/// * `length` bytes from `from` on are mapped memory.
+/// * As many from `to` on are, too, and can be written: nobody has a reference to them but the caller.
+/// * The former and the latter do not overlap.
+pub unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
     const WORD: usize = size_of::<u64>();
-    // SAFETY: reads as many bytes as `into` has, which the caller promises to be mapped, and writes those of `into`. The
-    // direction flag is clear, as in `words_equal_at_distance`. The registers go on from the words to the other bytes.
+    // SAFETY: reads and writes bytes that the caller promises to be mapped, apart and nobody else's values. The direction flag is
+    // clear, as in `words_equal_at_distance`. The registers go on from the words to the other bytes.
     unsafe {
         asm!(
             "rep movsq",
             "mov rcx, {rest}",
             "rep movsb",
-            rest = in(reg) into.len() % WORD,
-            inout("rcx") into.len() / WORD => _,
-            inout("rsi") first => _,
-            inout("rdi") into.as_mut_ptr() => _,
+            rest = in(reg) length % WORD,
+            inout("rcx") length / WORD => _,
+            inout("rsi") from => _,
+            inout("rdi") to => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Fills memory with a byte.
+///
+/// # Safety
+/// * `length` bytes from `first` on are mapped memory.
+/// * They can be written: nobody has a reference to them.
+pub unsafe fn fill(first: *mut u8, length: usize, byte: u8) {
+    // SAFETY: writes bytes that the caller promises to be mapped and nobody's values. The direction flag is clear, as in
+    // `words_equal_at_distance`.
+    unsafe {
+        asm!(
+            "rep stosb",
+            inout("rcx") length => _,
+            inout("rdi") first => _,
+            in("al") byte,
             options(nostack, preserves_flags),
         );
     }

@@ -1,9 +1,11 @@
 //! The slot table as the shim accesses it, without the subject's functions.
+//!
+//! A subject may say that its table is where it did not reserve memory for all slots: what is there then is for the host to judge.
 
 use super::subject::{self as frame, MetaSlot};
 use super::{boot_alloc, scan};
 use crate::arch::paging::HHDM_BASE;
-use crate::witness;
+use crate::{memory_map, witness};
 use core::ptr;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Release};
@@ -18,6 +20,9 @@ static BASE: AtomicU64 = AtomicU64::new(0);
 static FRAMES: AtomicU64 = AtomicU64::new(0);
 
 /// Lets the subject build its table, and tells the host where the table is.
+///
+/// # Panics
+/// When the HHDM does not map all of it.
 pub fn init(total_ram: u64) {
     frame::init_metadata_array(total_ram, &mut boot_alloc::lock());
     let frames = total_ram.div_ceil(PAGE_SIZE);
@@ -25,9 +30,15 @@ pub fn init(total_ram: u64) {
         0 => 0,
         _ => ptr::from_ref(frame::get_meta(PhysAddr::zero())).expose_provenance() as u64,
     };
+    let bytes = frames * SLOT_BYTES as u64;
+    let is_mapped = |paddr: u64| paddr + bytes <= memory_map::published().end_of_ram();
+    assert!(
+        frames == 0 || base.checked_sub(HHDM_BASE).is_some_and(is_mapped),
+        "slot table: {frames} slots from {base:#x} on: expected in RAM that the HHDM maps"
+    );
     FRAMES.store(frames, Release);
     BASE.store(base, Release);
-    witness::announce_slot_table(base.saturating_sub(HHDM_BASE), frames * SLOT_BYTES as u64, frames);
+    witness::announce_slot_table(base.saturating_sub(HHDM_BASE), bytes, frames);
 }
 
 /// The number of frames that have a slot. 0 as long as there is no table.
@@ -44,8 +55,9 @@ pub fn frames() -> u64 {
 /// When there is no slot for `pfn`.
 pub fn peek(pfn: u64) -> [u8; SLOT_BYTES] {
     let mut bytes = [0; SLOT_BYTES];
-    // SAFETY: `address` is that of a slot of the table, which is mapped and never freed. `bytes` is this function's own.
-    unsafe { scan::copy(address(pfn), &mut bytes) };
+    // SAFETY: `address` is that of a slot, which `init` found to be mapped. `bytes` is this function's own. It lies on the stack,
+    // where no slot is.
+    unsafe { scan::copy(address(pfn), bytes.as_mut_ptr(), SLOT_BYTES) };
     bytes
 }
 
@@ -58,7 +70,7 @@ pub fn run_length(pfn: u64, end: u64) -> u64 {
     let (first, _last) = (address(pfn), address(end - 1));
     let others = (end - pfn - 1) as usize;
     // SAFETY: both `pfn` and `end - 1` have a slot, so all of `others * WORDS + WORDS` words from the first on
-    // are in the table, which is mapped.
+    // are in the table, which `init` found to be mapped.
     let equal = unsafe { scan::words_equal_at_distance(first.cast(), WORDS, others * WORDS) };
     1 + (equal / WORDS) as u64
 }
@@ -76,9 +88,9 @@ pub fn visit(pfn: u64, count: u64, mut show: impl FnMut(&[u8])) {
         let slots = AT_ONCE.min((end - at) as usize);
         let (first, _last) = (address(at), address(at + slots as u64 - 1));
         let bytes = &mut buffer[..slots * SLOT_BYTES];
-        // SAFETY: the first and the last of these slots are in the table, so all of their bytes are mapped. The buffer is this
-        // function's own.
-        unsafe { scan::copy(first, bytes) };
+        // SAFETY: the first and the last of these slots are in the table, which `init` found to be mapped. The buffer is this
+        // function's own. It lies on the stack, where no slot is.
+        unsafe { scan::copy(first, bytes.as_mut_ptr(), bytes.len()) };
         show(bytes);
         at += slots as u64;
     }
@@ -92,8 +104,8 @@ pub fn poke(pfn: u64, offset: usize, bytes: &[u8]) {
     let slot = address(pfn);
     assert!(offset + bytes.len() <= SLOT_BYTES, "slot: {offset} + {}: expected to end inside", bytes.len());
     for (index, &byte) in bytes.iter().enumerate() {
-        // SAFETY: `slot` is the address of a slot of the table, which is mapped writable, and the offset is inside of the slot. A
-        // byte is aligned anywhere. All fields are atomics of plain integers, so every byte is valid.
+        // SAFETY: `slot` is the address of a slot of the table, which `init` found to be mapped writable, and the offset is inside
+        // of the slot. A byte is aligned anywhere. All fields are atomics of plain integers, so every byte is valid.
         unsafe { slot.wrapping_add(offset + index).write_volatile(byte) }
     }
 }

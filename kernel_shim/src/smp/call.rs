@@ -9,8 +9,9 @@ use crate::report;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::reply::{Answer, Outcome};
 
-/// Calls the subject, between two places at which a debugger can hold the CPU. Each command that calls a function of the
-/// subject does so through here. The accesses of that function to a slot are those between the two places.
+/// Calls the subject, between two places at which a debugger can hold the CPU. Commands for one function of the frame module call
+/// it through here; `release` and the commands for a memory core do not. The accesses of that function to a slot are those
+/// between the two places.
 /// In half of the requests, interrupts are enabled during the call, and must still be enabled after it.
 #[inline(always)]
 pub fn subject<R>(f: impl FnOnce() -> R) -> R {

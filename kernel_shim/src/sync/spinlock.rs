@@ -5,6 +5,7 @@ use super::noise;
 use crate::arch::{cpu, interrupts};
 use crate::cpus::panics;
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::panic::Location;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +49,7 @@ impl<T: ?Sized> SpinLock<T> {
             assert!(!panics::ended_the_round(), "another CPU panicked while it held a lock");
             core::hint::spin_loop();
         }
-        SpinLockGuard { lock: self, token: IrqDisabledToken(()), were_enabled }
+        SpinLockGuard { lock: self, token: IrqDisabledToken(()), were_enabled, _on_this_cpu: PhantomData }
     }
 }
 
@@ -57,6 +58,8 @@ pub struct SpinLockGuard<'a, T: ?Sized> {
     lock: &'a SpinLock<T>,
     token: IrqDisabledToken,
     were_enabled: bool,
+    /// It stays on its CPU, as the token does, and lends the value to none but its own: it is neither `Send` nor `Sync`.
+    _on_this_cpu: PhantomData<(&'a mut T, *const ())>,
 }
 
 // A core uses what it needs of it.
