@@ -115,7 +115,9 @@ def test_a_module_with_modules_of_its_own_is_judged_in_place(tmp_path: Path) -> 
             kernel.call("purpose.zero custom:7")
         assert any("the frame module's own heap has 262144 bytes" in line for line in kernel.console_tail(20))
         assert kernel.call("purpose.zero kernel")["v"] == 0
-    result = check(tmp_path, "--frame-rs", subject, *RUN, "-k", "REF-09 or FRAME-02 or test_s_races and REF-01")
+    result = check(
+        tmp_path, "--frame-rs", subject, *RUN, "-k", "REF-09 or FRAME-02 or test_s_races and REF-01"
+    )
     assert (result.status, result.kind) == (ExitCode.PASS, VerdictKind.PASS), result.out
 
     slot = subject.with_name("frame") / "slot.rs"

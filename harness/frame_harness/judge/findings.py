@@ -21,8 +21,9 @@ class Finding(Record, frozen=True, kw_only=True):
     `known` holds the baseline's reason, empty when the baseline lacks it.
 
     `where` says in which runs it shows, in words; the first of `results` is the violation to show: the
-    simplest check saw it, and of a new finding no entry of the baseline covers it. `explained_by` is the clause of the finding that this one is a consequence of.
-    `origin` is known where it was followed back over the subject's history.
+    simplest check saw it, and of a new finding no entry of the baseline covers it. `explained_by` is the
+    clause of the finding that this one is a consequence of. `origin` is known where it was followed back over
+    the subject's history.
     """
 
     clause: str

@@ -9,8 +9,8 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, Source
 from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.judgement import ClauseOutcome
-from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.judge.verdict import judge as judge_by
+from frame_harness.memory_core.contract import MEMORY_CORE
 from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import DEV, healthy
 
