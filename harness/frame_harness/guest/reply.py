@@ -13,7 +13,7 @@ from frame_harness.guest.errors import AllocFailed, CommandRefused, OtherAnswer,
 
 SLOT_LEADS_NOWHERE = "slot"
 """The code of a refusal that is not the caller's mistake."""
-_END_A_BATCH = ("err", "panic")
+ENDS_A_BATCH = ("err", "panic")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Reply:
         """
         lines = sorted((parse_batch_line(line) for line in self.data), key=lambda one: one[0])
         numbers, outcomes = [number for number, _ in lines], [outcome for _, outcome in lines]
-        stopped = bool(outcomes) and outcomes[-1].status in _END_A_BATCH and len(outcomes) < len(requests)
+        stopped = bool(outcomes) and outcomes[-1].status in ENDS_A_BATCH and len(outcomes) < len(requests)
         wanted = len(outcomes) if stopped else len(requests)
         if numbers != list(range(wanted)):
             expected = f"those of requests 0 to {wanted - 1}, each once"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import GIB, Paddr
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
-from frame_harness.guest.reply import Reply
+from frame_harness.guest.reply import ENDS_A_BATCH, Reply
 from frame_harness.guest.request import grouped
 from frame_harness.image.placed import CRATE
 from frame_harness.memory_core.design import TREE, Design
@@ -139,7 +139,7 @@ class CoreGuest:
         return booted.request(line, watching=lambda _: watch)
 
     def request_all(self, lines: Sequence[str]) -> Iterator[Reply]:
-        """Send many requests in few round trips; the replies end behind one that is no `ok`.
+        """Send many requests in few round trips; the replies end behind an error or a panic.
 
         Raises:
             GuestCrashed, GuestTimeout: the core did not come back.
@@ -149,7 +149,7 @@ class CoreGuest:
             replies = self.guest.call("batch " + ";".join(group)).parts(group)
             self.guest.log.was_several(replies)
             yield from replies
-            if len(replies) < len(group) or replies[-1].status != "ok":
+            if replies[-1].status in ENDS_A_BATCH:
                 return
 
     def state(self, before: CoreState | None = None) -> CoreState:

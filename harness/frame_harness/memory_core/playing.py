@@ -81,7 +81,7 @@ class Playing:
         return reply
 
     def ask_all(self, lines: list[str]) -> Iterator[Reply]:
-        """Send requests in few round trips; the replies end behind the first that is no `ok`."""
+        """Send requests in few round trips; the replies end behind an error or a panic."""
         if len(lines) == 1:
             yield self.ask(lines[0])
             return
