@@ -1,7 +1,7 @@
 //! Crash reports: what panicked or trapped, with the calls that led there.
 //!
-//! Nothing here allocates. A report waits for that of another CPU, and for no lock without a limit. A crash inside a report
-//! ends the guest at once, so a report never loops.
+//! Nothing here allocates. A report waits for that of another CPU. The only other lock that it takes is that of its own CPU's
+//! last panic, which no other CPU holds meanwhile. A crash inside a report ends the guest at once, so a report never loops.
 
 use crate::arch::backtrace::Backtrace;
 use crate::arch::exceptions::TrapFrame;

@@ -17,8 +17,12 @@ from frame_harness.image.image import Image
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.builtin import BUILTIN, builtin_core
 from frame_harness.memory_core.cores import SMALL
+from frame_harness.memory_core.functions import ALLOC
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.maps import MapRegion, MemoryMap
+from frame_harness.memory_core.play import play
+from frame_harness.memory_core.steps import steps_of
+from frame_harness.memory_core.work_steps import WorkOf
 from tests.support.builtin_mutants import BUILTIN_MUTANTS, broken_shim
 from tests.support.mutants import Edit, mutated
 
@@ -125,7 +129,7 @@ def test_a_cpu_that_a_storm_leaves_otherwise_ends_the_guest(image: Image) -> Non
     assert core.start(MAP).status == "ok"
     with pytest.raises(GuestCrashed) as crash:
         core.guest.call("core.storm 2 2000 1")
-    assert "came back with another CR0 or CR4" in crash.value.summary
+    assert "was left with another CR0 or CR4" in crash.value.summary
     core.renew()
 
 
@@ -137,3 +141,6 @@ def test_a_core_that_gives_one_block_for_ever_does_not_hang_the_guest(
     with core_guest(build(builtin_core(), "release"), 1) as core:
         assert core.start(MAP).status == "ok"
         assert core.request("work.scatter 0 unmovable any").shown == "fail MoreThanAllFrames"
+        failure = play(core, (*steps_of(MAP), WorkOf(0, "unmovable")))
+    assert failure is not None and failure.violation.clause == "CORE-14", failure
+    assert failure.function == ALLOC

@@ -200,6 +200,10 @@ class Cpus:
         self.kernel.call("smp.wait")
         return self._outcome(sorted(jobs), time.monotonic() - began)
 
+    def counted(self, cpu: int) -> dict[str, int]:
+        """The counters of a CPU's run, as they are now."""
+        return _numbers(self.table["cpus"][cpu], "counters", COUNTERS)
+
     def seen(self, cpu: int) -> dict[str, int]:
         """What the last `look` of a CPU found."""
         return _numbers(self.table["cpus"][cpu], "seen", SEEN)
@@ -230,7 +234,7 @@ class Cpus:
 
     def _outcome(self, cpus: Sequence[int], seconds: float) -> ProgramResult:
         records = {cpu: self.table["cpus"][cpu] for cpu in cpus}
-        counters = {cpu: _numbers(record, "counters", COUNTERS) for cpu, record in records.items()}
+        counters = {cpu: self.counted(cpu) for cpu in cpus}
         first = {cpu: _numbers(record, "first", VIOLATION) for cpu, record in records.items()}
         violations = tuple(
             OpViolation(

@@ -15,11 +15,11 @@ from frame_harness.guest.errors import SubjectPanic
 from frame_harness.judge.diagrams import StormMoment, StormRates
 
 LEAST_ROUNDS: Final = 20
-"""Of a storm: so often its CPUs meet at a barrier, or each comes through its program where they meet at
-none. On a busy host they rarely run at the same time, and the time may be up before one of them began.
-"""
+"""The least that a storm has to do: meetings of its CPUs at a barrier or, in a storm without barriers,
+iterations of each CPU."""
 MOST_TRIES: Final = 50
-"""Runs of a storm whose CPUs did not meet, each longer than the one before."""
+"""Runs of a storm of which none was enough; each is longer than the one before, up to what a request may
+use."""
 
 G = TypeVar("G", bound=BootedGuest)
 Jobs = dict[int, Job]
@@ -103,6 +103,9 @@ def run_storm(
 ) -> ProgramResult:
     """Run a storm and judge it; all of memory must be as sound afterwards, with the same blocks free.
 
+    Where its CPUs hardly ran at the same time it is run again. Only the last run's counters are judged; what
+    is left in memory is that of all.
+
     Args:
         seconds: of wall-clock time; what was done by then is judged.
         seen: is given what was done before it is judged, so that a storm that breaks something counts, too.
@@ -142,7 +145,8 @@ def _run_until_done(
         rounds = outcome.total("rounds") if storm.in_rounds else outcome.least("iterations")
         if outcome.violations or (outcome.at_once and rounds >= LEAST_ROUNDS):
             return outcome
-    expected, actual = f"{LEAST_ROUNDS} rounds", str(rounds)
+    expected = f"{LEAST_ROUNDS} {'rounds' if storm.in_rounds else 'iterations of each CPU'}"
+    actual = str(rounds)
     if not outcome.at_once:
         expected, actual = "CPUs that run at the same time", "one that began when another had ended"
     raise HarnessError(

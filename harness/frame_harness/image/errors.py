@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from frame_harness.base import errors
 from frame_harness.base.errors import ImageError, MissingToolError, UsageError
@@ -18,6 +19,9 @@ __all__ = [
     "ToolchainError",
     "WrongBuild",
 ]
+
+AGAIN: Final = "see that nothing ends compilers here, such as a lack of memory, and run it again"
+"""What to do where a compiler failed, and no text is to blame."""
 
 
 class SubjectError(UsageError):

@@ -10,9 +10,10 @@ from typing import Final, Literal
 
 from frame_harness.base import resources
 from frame_harness.base.disk import run_writing, scratch
+from frame_harness.base.errors import BuildError
 from frame_harness.image.asked import Asked, manifest
 from frame_harness.image.compiler import TARGET, Toolchain
-from frame_harness.image.errors import CompileError
+from frame_harness.image.errors import AGAIN
 from frame_harness.image.isolation import environment
 
 ASSERTION: Final = "codegen_assertion"
@@ -43,7 +44,7 @@ def compiled(
         flags: for the compiler, beyond those of the profile.
         core: the core library, where the compiler brings none for the target.
     Raises:
-        CompileError: it does not compile.
+        BuildError: the compiler failed.
     """
     with scratch("evidence") as folder:
         library, out = folder / "lib.rs", folder / "evidence"
@@ -62,6 +63,7 @@ def compiled(
         what = "compiling the evidence of the profile"
         finished = run_writing(folder, argv, what=what, env=env, cwd=folder)
         if finished.status != 0:
-            first, said = finished.last_words(), finished.err
-            raise CompileError(subject=path().name, profile=wanted.profile, first=first, rendered=said)
+            raise BuildError(
+                "build", path().name, detail=finished.last_words(), evidence=finished.err, next_step=AGAIN
+            )
         yield out

@@ -24,7 +24,7 @@ from frame_harness.image import cache_limit, evidence, store
 from frame_harness.image.asked import Asked, asked, foreign_crates, manifest
 from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
 from frame_harness.image.compiler import TARGET, Toolchain
-from frame_harness.image.errors import CompileError
+from frame_harness.image.errors import AGAIN, CompileError
 from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.isolation import environment
 from frame_harness.image.placed import CRATE, memory_module
@@ -47,8 +47,6 @@ FLAGS: Final = (
     "--crate-type=rlib", f"--crate-name={CRATE}", "-Ccodegen-units=1",
     "-Clink-dead-code=yes", "-Cno-vectorize-loops", "-Cno-vectorize-slp",
 )  # fmt: skip
-
-AGAIN: Final = "see that nothing ends compilers here, such as a lack of memory, and run it again"
 
 
 class Dependencies(Record, frozen=True):
@@ -82,6 +80,7 @@ def compile_ir(
         flags: for the compiler, beyond its own.
     Raises:
         CompileError: it does not compile; carries the compiler's words.
+        BuildError: the compiler was ended, or a library is gone.
         Unwritable: there is no room for what the compiler makes.
         WrongBuild: it was compiled otherwise than it was asked for.
     """

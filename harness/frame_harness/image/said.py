@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from frame_harness.image.placed import is_part_of
+
 # A name that nobody has: what to compile against differs, and not what the file itself makes of it.
 _UNRESOLVED: Final = frozenset(
     {"E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0531", "E0599"}
@@ -41,11 +43,12 @@ class Said:
         """Tell whether what is compiled is wrong: not a linker that was killed, nor a library that is gone.
 
         Args:
-            files: the subject's. At a line of another file only what has a code is an error of the code.
+            files: the subject's, whose own modules count, too. At a line of another file only what has a
+                code is an error of the code.
         """
         if self.code in _UNREADABLE or not self.file:
             return False
-        return bool(self.code) or Path(self.file) in files
+        return bool(self.code) or any(is_part_of(self.file, str(file)) for file in files)
 
     @property
     def named(self) -> str:

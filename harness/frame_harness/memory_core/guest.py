@@ -49,6 +49,7 @@ class CoreGuest:
         """Clauses that some case was judged by; any other one was not."""
         self.steps_done = 0
         """How many operations of the last case were carried out before it came to its end."""
+        self._unjudged: dict[str, LeftOut] = {}
 
     @property
     def guest(self) -> BootedGuest:
@@ -96,8 +97,8 @@ class CoreGuest:
 
     @property
     def unjudged(self) -> tuple[LeftOut, ...]:
-        """What cannot be judged of this core."""
-        return self._reader.unjudged if self.guest.alive else ()
+        """What could not be judged of this core, in any state that was read so far."""
+        return tuple(self._unjudged.values())
 
     def locked(self) -> tuple[str, ...]:
         """Which locks of a core that has started somebody holds, as `CoreState.locked`."""
@@ -158,7 +159,9 @@ class CoreGuest:
         Args:
             before: an earlier state of the same start.
         """
-        return self._reader.read(before.structures if before else None)
+        state = self._reader.read(before.structures if before else None)
+        self._unjudged |= {one.part: one for one in self._reader.unjudged}
+        return state
 
     def _write(self, memory: MemoryMap) -> None:
         regions, protected, given = memory.regions, memory.protected, self._given

@@ -38,6 +38,8 @@ SLACK: Final = 200
 """So many instructions are no walk over anything that is large."""
 MOST_CALLS: Final = 600
 """More than twice as many frames as a CPU's cache of such a core holds: it runs full and empty."""
+GIVEN_AGAIN: Final = "MoreThanAllFrames"
+"""The shim's answer where allocations come to no end: kernel_shim/src/core_commands/work.rs."""
 _ROUNDS = (1000, 3000)
 
 
@@ -111,12 +113,14 @@ class Meter:
     Attributes:
         commands: what was asked is added to them.
         panic: the first panic, with the clause that forbids it and the function that was called.
+        endless: that allocations come to no end.
     """
 
     def __init__(self, core: CoreGuest, memory: MemoryMap, commands: list[str]) -> None:
         self._core, self._commands = core, commands
         self._maps = (part_of(memory), memory)
         self.panic: tuple[str, str, Reply] | None = None
+        self.endless: Growth | None = None
 
     def boot(self) -> Growth | None:
         """The start that costs too much."""
@@ -142,7 +146,7 @@ class Meter:
         return Growth(START, CoreViolation(BOOT, what, expected, f"{large} instructions", None, cause))
 
     def operations(self, order: int, kind: str) -> Growth | None:
-        """The sort of operation that costs too much among scattered free blocks of an order."""
+        """What costs too much among scattered free blocks of an order, or comes to no end."""
         found: list[tuple[Costs, int, int]] = []
         calls = MOST_CALLS
         for memory in self._maps:
@@ -150,6 +154,8 @@ class Meter:
                 return None
             segments = len(self._core.state().segments)
             free = self._scatter(order, kind)
+            if self.endless is not None:
+                return self.endless
             calls = min(calls, free // 2)
             # Else caches would run full on the larger map alone.
             if calls < (MOST_CALLS if order == 0 else 1):
@@ -208,13 +214,16 @@ class Meter:
                 yield what, Cost(reply["calls"], reply["total"], reply["most"])
 
     def _start(self, memory: MemoryMap) -> Cost | None:
-        """None where the core refuses the map, or panics: nobody else starts it on the eighth."""
+        """None where the core does not start.
+
+        A panic is kept in `panic`, since no other case starts a core on an eighth of this map.
+        """
         reply = self._core.start(memory, "work.start")
         share = "" if memory is self._maps[1] else " on an eighth of the map"
         self._commands.append(f"work.start{share} → {reply.shown}")
         if reply.status == "ok":
             return Cost(reply["calls"], reply["total"], reply["most"])
-        if self.panic is None and not may_refuse(memory, reply.outcome.text):
+        if reply.status == "panic" and self.panic is None and not may_refuse(memory, reply.outcome.text):
             self.panic = "CORE-01", START, reply
         return None
 
@@ -230,6 +239,11 @@ class Meter:
         clause, function = ("CORE-09", ALLOC) if line.startswith("work.alloc") else ("CORE-15", FREE)
         if reply.status == "panic" and self.panic is None:
             self.panic = clause, function, reply
+        if reply.outcome.code == GIVEN_AGAIN:
+            self._core.looked_at.add("CORE-14")
+            expected, got = "at most one of each frame", "more than there can be frames"
+            violation = CoreViolation("CORE-14", "blocks given, none back", expected, got, None, "endless")
+            self.endless = Growth(ALLOC, violation)
         if reply.status == "ok":
             self._core.looked_at.add(clause)
         return reply if reply.status == "ok" else None

@@ -18,9 +18,9 @@ from frame_harness.base import resources
 from frame_harness.base.disk import run_writing
 from frame_harness.base.errors import BuildError
 from frame_harness.image.compiler import Toolchain
-from frame_harness.image.errors import CompileError
+from frame_harness.image.errors import AGAIN, CompileError
 from frame_harness.image.image import Image
-from frame_harness.image.ir_build import AGAIN, compile_ir, refused
+from frame_harness.image.ir_build import compile_ir, refused
 from frame_harness.image.isolation import environment
 from frame_harness.image.line_table import files_of, read_line_table
 from frame_harness.image.store import built_name, content_of

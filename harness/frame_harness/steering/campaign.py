@@ -259,14 +259,15 @@ class Campaign:
     def _trim(self, entry: CorpusEntry) -> Failed | None:
         """Leave out what the rare branches of an entry do not need: what is made of it is shorter, too.
 
-        A bug may show only where an earlier step is missing: that is a finding, and ends it.
+        A bug may show only where an earlier step is missing: a cause that is not known yet is a finding, and
+        ends it.
         """
         entry.trimmed = True
         rare = self.corpus.rare_branches(entry)
         if not rare or len(entry.steps) <= SHORT:
             return None
         found = (self._confirmed(one, entry.boot_config, entry.name) for one in self._shorter(entry, rare))
-        failed = next(filter(None, found), None)
+        failed = next((one for one in found if one and Cause.of(one.failure) not in self._known), None)
         self.tally.commands = self.commands
         return failed
 

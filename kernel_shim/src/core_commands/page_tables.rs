@@ -1,7 +1,7 @@
 //! Page tables in frames of the core, made as a kernel makes them, and what the CPU finds through them.
 
+use super::lock_or_refuse;
 use super::tables::{page, show_read, Fresh, Tables};
-use super::unlocked;
 use crate::memory_core::address;
 use shim_parts::command::{Args, Command, CommandResult, Reply};
 use spin::Mutex;
@@ -19,28 +19,28 @@ static TABLES: Mutex<Tables> = Mutex::new(Tables::none());
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let fresh = args.only(|args| args.choice("plain|late", &[("plain", Fresh::Plain), ("late", Fresh::Late)]))?;
-    reply.hex("root", unlocked(&TABLES)?.begin(fresh)?);
+    reply.hex("root", lock_or_refuse(&TABLES)?.begin(fresh)?);
     Ok(())
 }
 
 fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (page, frame) = (page(args)?, Frame::containing_address(address(args)?));
     args.end()?;
-    unlocked(&TABLES)?.map(page, frame, PageTableFlags::PRESENT | PageTableFlags::WRITABLE)
+    lock_or_refuse(&TABLES)?.map(page, frame, PageTableFlags::PRESENT | PageTableFlags::WRITABLE)
 }
 
 fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let page = args.only(page)?;
-    unlocked(&TABLES)?.unmap(page).map(drop)
+    lock_or_refuse(&TABLES)?.unmap(page).map(drop)
 }
 
 fn probe_byte(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let page = args.only(page)?;
-    show_read(unlocked(&TABLES)?.read(page.start_address().as_u64())?, reply);
+    show_read(lock_or_refuse(&TABLES)?.read(page.start_address().as_u64())?, reply);
     Ok(())
 }
 
 fn free(_args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    unlocked(&TABLES)?.free();
+    lock_or_refuse(&TABLES)?.free();
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! A tick is an instruction of the guest where QEMU runs with `-icount shift=0`, on one CPU; elsewhere the numbers mean
 //! nothing. The host starts such a guest where it asks for these numbers, and proves it by `work.loop`.
 
-use super::unlocked;
+use super::lock_or_refuse;
 use crate::arch::cpu::time_stamp;
 use crate::frame_module;
 use crate::memory_core::{MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
@@ -88,7 +88,7 @@ fn known_loop(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 fn start<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let hhdm_end = args.only(|args| args.u64_or("end of the HHDM", u64::MAX))?;
-    let mut blocks = unlocked(&BLOCKS)?;
+    let mut blocks = lock_or_refuse(&BLOCKS)?;
     blocks.held.fill(0);
     blocks.count = 0;
     let mut cost = Cost::default();
@@ -111,7 +111,7 @@ fn parse(args: &mut Args<'_>) -> Result<Wanted, CommandError> {
 fn scatter<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let wanted = args.only(parse)?;
     let size = PAGE_SIZE << wanted.order;
-    let mut blocks = unlocked(&BLOCKS)?;
+    let mut blocks = lock_or_refuse(&BLOCKS)?;
     blocks.order = wanted.order;
     let mut given = 0;
     while let Ok(paddr) = C::allocate(&wanted) {
@@ -151,7 +151,7 @@ fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
     if most > MOST_TAKEN as u64 {
         return Err(refused(Code::Range, format_args!("most: expected at most {MOST_TAKEN}, got {most}")));
     }
-    let mut blocks = unlocked(&BLOCKS)?;
+    let mut blocks = lock_or_refuse(&BLOCKS)?;
     (blocks.count, blocks.taken_order) = (0, wanted.order);
     let (mut cost, mut refusal) = (Cost::default(), Cost::default());
     for _ in 0..most {
@@ -173,7 +173,7 @@ fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
 }
 
 fn free(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let mut blocks = unlocked(&BLOCKS)?;
+    let mut blocks = lock_or_refuse(&BLOCKS)?;
     let mut cost = Cost::default();
     for at in 0..blocks.count {
         // A block at a wrong place should not have been given: its free proves nothing.
@@ -189,7 +189,7 @@ fn free(_args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 /// The blocks lie all over memory, so all over the lists.
 fn merge(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let most = args.only(|args| args.u64("most"))?;
-    let mut blocks = unlocked(&BLOCKS)?;
+    let mut blocks = lock_or_refuse(&BLOCKS)?;
     let held: u64 = blocks.held.iter().map(|word| u64::from(word.count_ones())).sum();
     let step = held / most.clamp(1, held.max(1));
     let (mut cost, mut seen) = (Cost::default(), 0);

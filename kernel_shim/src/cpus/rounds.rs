@@ -134,8 +134,9 @@ fn execute(me: &'static Cpu) {
         (work.run)(me);
         true
     };
+    // After a panic, too: what runs next on this CPU would find it.
     if let Some(left) = cpu::left_behind(controls) {
-        report::end_with(format_args!("a program came back with {left}"));
+        report::end_with(format_args!("the work of cpu {} was left with {left}", cpu::index()));
     }
     if !through {
         count(&me.counters.panics);

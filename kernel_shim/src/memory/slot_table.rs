@@ -9,6 +9,7 @@ use crate::{memory_map, witness};
 use core::ptr;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Release};
+use shim_parts::memory_map::{Region, RegionKind};
 use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
@@ -22,7 +23,7 @@ static FRAMES: AtomicU64 = AtomicU64::new(0);
 /// Lets the subject build its table, and tells the host where the table is.
 ///
 /// # Panics
-/// When the HHDM does not map all of it.
+/// When not all of it lies in one region of RAM: the kernel's image and its stacks lie in others.
 pub fn init(total_ram: u64) {
     frame::init_metadata_array(total_ram, &mut boot_alloc::lock());
     let frames = total_ram.div_ceil(PAGE_SIZE);
@@ -31,10 +32,13 @@ pub fn init(total_ram: u64) {
         _ => ptr::from_ref(frame::get_meta(PhysAddr::zero())).expose_provenance() as u64,
     };
     let bytes = frames * SLOT_BYTES as u64;
-    let is_mapped = |paddr: u64| paddr + bytes <= memory_map::published().end_of_ram();
+    let is_ram = |paddr: u64| {
+        let holds = |region: &Region| region.base <= paddr && paddr + bytes <= region.end;
+        memory_map::regions().iter().any(|region| region.kind == RegionKind::Ram && holds(region))
+    };
     assert!(
-        frames == 0 || base.checked_sub(HHDM_BASE).is_some_and(is_mapped),
-        "slot table: {frames} slots from {base:#x} on: expected in RAM that the HHDM maps"
+        frames == 0 || base.checked_sub(HHDM_BASE).is_some_and(is_ram),
+        "slot table: {frames} slots from {base:#x} on: expected in one region of RAM"
     );
     FRAMES.store(frames, Release);
     BASE.store(base, Release);
@@ -55,8 +59,8 @@ pub fn frames() -> u64 {
 /// When there is no slot for `pfn`.
 pub fn peek(pfn: u64) -> [u8; SLOT_BYTES] {
     let mut bytes = [0; SLOT_BYTES];
-    // SAFETY: `address` is that of a slot, which `init` found to be mapped. `bytes` is this function's own. It lies on the stack,
-    // where no slot is.
+    // SAFETY: `address` is that of a slot, which `init` found to lie in RAM, all of which is mapped. `bytes` is this function's own. It
+    // lies on the stack, which is no RAM of the map's: no slot is there.
     unsafe { scan::copy(address(pfn), bytes.as_mut_ptr(), SLOT_BYTES) };
     bytes
 }
@@ -70,7 +74,7 @@ pub fn run_length(pfn: u64, end: u64) -> u64 {
     let (first, _last) = (address(pfn), address(end - 1));
     let others = (end - pfn - 1) as usize;
     // SAFETY: both `pfn` and `end - 1` have a slot, so all of `others * WORDS + WORDS` words from the first on
-    // are in the table, which `init` found to be mapped.
+    // are in the table, which `init` found to lie in RAM, all of which is mapped.
     let equal = unsafe { scan::words_equal_at_distance(first.cast(), WORDS, others * WORDS) };
     1 + (equal / WORDS) as u64
 }
@@ -88,8 +92,8 @@ pub fn visit(pfn: u64, count: u64, mut show: impl FnMut(&[u8])) {
         let slots = AT_ONCE.min((end - at) as usize);
         let (first, _last) = (address(at), address(at + slots as u64 - 1));
         let bytes = &mut buffer[..slots * SLOT_BYTES];
-        // SAFETY: the first and the last of these slots are in the table, which `init` found to be mapped. The buffer is this
-        // function's own. It lies on the stack, where no slot is.
+        // SAFETY: the first and the last of these slots are in the table, which `init` found to lie in RAM, all of which is
+        // mapped. The buffer is this function's own. It lies on the stack, which is no RAM of the map's: no slot is there.
         unsafe { scan::copy(first, bytes.as_mut_ptr(), bytes.len()) };
         show(bytes);
         at += slots as u64;
@@ -104,8 +108,8 @@ pub fn poke(pfn: u64, offset: usize, bytes: &[u8]) {
     let slot = address(pfn);
     assert!(offset + bytes.len() <= SLOT_BYTES, "slot: {offset} + {}: expected to end inside", bytes.len());
     for (index, &byte) in bytes.iter().enumerate() {
-        // SAFETY: `slot` is the address of a slot of the table, which `init` found to be mapped writable, and the offset is inside
-        // of the slot. A byte is aligned anywhere. All fields are atomics of plain integers, so every byte is valid.
+        // SAFETY: `slot` is the address of a slot of the table, which `init` found to lie in RAM, all of which is mapped writable, and the
+        // offset is inside of the slot. A byte is aligned anywhere. All fields are atomics of plain integers, so every byte is valid.
         unsafe { slot.wrapping_add(offset + index).write_volatile(byte) }
     }
 }

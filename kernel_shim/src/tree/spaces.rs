@@ -1,8 +1,8 @@
 //! Several address spaces that share frames, as a fork leaves them. The host plays the handler of their page faults.
 
 use crate::arch::paging::phys_to_virt;
+use crate::core_commands::lock_or_refuse;
 use crate::core_commands::tables::{page, show_read, Fresh, Tables};
-use crate::core_commands::unlocked;
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
 use crate::memory_core::address;
 use crate::memory_map;
@@ -45,7 +45,7 @@ fn space(args: &mut Args<'_>) -> Result<MutexGuard<'static, Tables>, CommandErro
     let number = args.u64("space")?;
     let tables = usize::try_from(number).ok().and_then(|number| TABLES.get(number));
     let refusal = || refused(Code::Range, format_args!("space: expected a number below {SPACES}, got {number}"));
-    unlocked(tables.ok_or_else(refusal)?)
+    lock_or_refuse(tables.ok_or_else(refusal)?)
 }
 
 /// The operand for a whole frame of RAM which the kernel itself does not use: of that below 1 MiB only its start did.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from frame_harness.machine.definition import load_machine
 
 NO_FRAME = "array.get 0xffffffffff000"
 """Panics in the frame module."""
+PATIENCE_S = 60.0
 TRIES = 60
 """A panic meets another CPU's in the wrong place in one of a few tries."""
 
@@ -40,9 +42,14 @@ def at_work(kernel: Kernel, line: str) -> Iterator[None]:
     give_line(cpus, f"run {len(given)}")
     cpus.arm(jobs)
     cpus.go()
-    yield
-    cpus.stop()
-    assert cpus.wait(jobs).steps > 0
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while not cpus.counted(1)["iterations"]:
+            assert time.monotonic() < until, "CPU 1 did not begin"
+        yield
+    finally:
+        cpus.stop()
+        cpus.wait(jobs)
 
 
 def answer(kernel: Kernel, line: str) -> str:
