@@ -117,7 +117,7 @@ def test_fault_in_the_oldest_version_and_one_that_is_not_committed_are_told_apar
     assert result.says("the oldest one looked at") and result.says("not committed yet; ")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_fault_that_showed_by_other_cases_first_is_older_than_its_own_case(tmp_path: Path) -> None:
     kernel = Kernel.make(tmp_path / "kernel")
     [(sound, bad)] = EARLY.edits
