@@ -9,7 +9,7 @@ import numpy as np
 
 from frame_harness.base.units import Paddr, paddr_to_pfn
 from frame_harness.contract.contract import Contract
-from frame_harness.contract.layout import FieldLayout
+from frame_harness.contract.layout import FieldLayout, StructLayout
 from frame_harness.contract.methods import Case, SlotMethod
 from frame_harness.contract.preflight import Preflight
 from frame_harness.frame_guest.kernel import Kernel
@@ -43,7 +43,7 @@ def layout_evidence(kernel: Kernel, preflight: Preflight[Any]) -> LayoutEvidence
     there = [method for method in contract.methods if image.has(contract.path_of(method))]
     setters = {method.name: method.owns for method in there if method.owns}
     left = contract.slot.widths.keys() - setters.values()
-    others = _storing(contract, there, left) if left and dwarf.dwarf is not Witness.DIFFERS else []
+    others = _storing(contract, layout, there, left) if left and dwarf.dwarf is not Witness.DIFFERS else []
     moved, why = list[str](), list[str]()
     try:
         for setter, name in setters.items():
@@ -65,14 +65,19 @@ def layout_evidence(kernel: Kernel, preflight: Preflight[Any]) -> LayoutEvidence
 
 
 def _storing(
-    contract: Contract, methods: Iterable[SlotMethod], fields: Collection[str]
+    contract: Contract, layout: StructLayout, methods: Iterable[SlotMethod], fields: Collection[str]
 ) -> list[tuple[SlotMethod, Case, FieldLayout]]:
-    """A call of each method that stores an operand in one of these fields, with that field."""
+    """A call of each method that stores an operand in one of these fields, with that field.
+
+    Args:
+        layout: of a slot in this version; what has another width there takes other values.
+    """
+    others = {name for name, bits in layout.widths.items() if contract.slot.widths.get(name) != bits}
     found = []
     for method in methods:
         case, name = method.storing(contract.slot) or (None, "")
-        field = contract.slot.field(name)
-        if case is not None and field is not None and name in fields:
+        field = layout.field(name)
+        if case is not None and field is not None and name in fields and not others & case.before.keys():
             found.append((method, case, field))
     return found
 
@@ -80,7 +85,7 @@ def _storing(
 def _probe_call(kernel: Kernel, paddr: Paddr, method: SlotMethod, case: Case, wanted: FieldLayout) -> str:
     """Say what a call leaves in a field's bytes, when that is not the operand that it stores there."""
     row = kernel.slots()[(pfn := paddr_to_pfn(paddr)) : pfn + 1].view(np.uint8)
-    kept, slot = row.copy(), kernel.image.subject.contract.slot
+    kept, slot = row.copy(), kernel.image.slot_layout
     expected = case.allowed[0].after[wanted.leaf]
     for name, value in case.before.items():
         if (field := slot.field(name)) is not None:

@@ -14,9 +14,11 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.contract.contract import Contract
+from frame_harness.contract.layout import FieldLayout, StructLayout
 from frame_harness.contract.preflight import Preflight, PreflightMoment
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.backtrace import BacktraceLine
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, SubjectPanic
 from frame_harness.judge.evidence import LayoutEvidence, Witness
@@ -106,8 +108,13 @@ def test_guest_bytes_count_as_unread_where_no_method_tells_them() -> None:
 class Slots:
     """A guest that stores what its methods are given, each in the field that it is asked to."""
 
-    def __init__(self, lacks: tuple[str, ...], stores: dict[str, str], refuses: str = "") -> None:
-        slot = FRAME_METADATA.slot
+    def __init__(
+        self,
+        lacks: tuple[str, ...],
+        stores: dict[str, str],
+        refuses: str = "",
+        slot: StructLayout = META_SLOT,
+    ) -> None:
         self.image = SimpleNamespace(
             subject=SimpleNamespace(contract=FRAME_METADATA), slot_type=slot.name, slot_layout=slot,
             layout=lambda _: slot, has=lambda name: name.removeprefix("MetaSlot::") not in lacks,
@@ -126,7 +133,7 @@ class Slots:
         self.called.append(method)
         if method == self._refuses:
             raise AllocFailed("OutOfMemory", method)
-        field = FRAME_METADATA.slot.field(self._stores[method])
+        field = self.image.slot_layout.field(self._stores[method])
         assert field is not None
         row = self._table.view(np.uint8)
         row[field.offset : field.end] = list(arguments[-1].to_bytes(field.size, "little"))
@@ -144,6 +151,34 @@ def test_a_field_whose_setter_is_not_in_this_version_is_told_by_another_method()
     wrong = witnessed(Slots(lacks, {"fetch_or_guard": "generation"}))
     assert wrong.guest_bytes is Witness.DIFFERS
     assert "fetch_or_guard leaves" in wrong.text
+
+
+OLDER = StructLayout(
+    "FrameMeta", 64, 64,
+    (
+        *(FieldLayout(name, at, 8, "AtomicU64") for name, at in (("next", 0), ("prev", 8))),
+        *(FieldLayout(name, at, 4, "AtomicU32") for name, at in (("refcount", 16), ("flags", 20))),
+        FieldLayout("order", 24, 1, "AtomicU8"),
+    ),
+)  # fmt: skip
+OF_TODAY = tuple(name for name, field in FRAME_METADATA.setters.items() if OLDER.field(field) is None)
+
+
+def test_an_older_version_s_fields_are_looked_for_where_it_has_them() -> None:
+    lacks = (*OF_TODAY, "set_refcount", "fetch_or_guard")
+    right = witnessed(slots := Slots(lacks, {"cas_refcount": "refcount"}, slot=OLDER))
+    assert (right.guest_bytes, right.text) == (Witness.EQUAL, "")
+    assert "cas_refcount" in slots.called
+    wrong = witnessed(Slots(lacks, {"cas_refcount": "flags"}, slot=OLDER))
+    assert wrong.guest_bytes is Witness.DIFFERS
+    assert "cas_refcount leaves" in wrong.text and "in bytes 16 to 19 of the slot" in wrong.text
+
+
+def test_a_method_is_not_asked_where_a_field_has_another_width_than_today() -> None:
+    narrow = replace(OLDER, fields=(*OLDER.fields[:-1], FieldLayout("order", 24, 2, "AtomicU16")))
+    lacks = (*OF_TODAY, "set_refcount", "fetch_or_guard")
+    found = witnessed(slots := Slots(lacks, {}, slot=narrow))
+    assert (found.guest_bytes, found.text) == (Witness.EQUAL, "") and "cas_refcount" not in slots.called
 
 
 def test_a_field_that_lies_elsewhere_is_told_though_the_subject_fails_behind_it() -> None:
