@@ -40,7 +40,7 @@ from frame_harness.session.words import compared, users_lines
 GDB_PLUGIN = "frame_harness.debugging.pytest_gdb"
 SCRIPTS_PLUGIN = "frame_harness.steering.collecting"
 SESSION = pytest.StashKey[Session]()
-PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
+PHASES = pytest.StashKey[results.Phases]()
 KERNELS = pytest.StashKey[list[Kernel]]()
 SLOTS = pytest.StashKey[dict[str, SlotBytes | None]]()
 """Of the frame that a phase's failure is about, read while the guest was as the check left it."""
@@ -260,9 +260,9 @@ def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) ->
     run = item.stash.get(RUN, None)
     image, layout = (run.image, run.layout) if run else (None, None)
     slots = item.stash.get(SLOTS, {})
-    slot = next(iter(slots.values()), None)
+    facts, decides = results.of_the_phases(item, image, layout, phases)
     result = results.result_of(
-        item, key, image, layout, phases, kernels, lambda: reproduce(item, key), slot=slot
+        item, key, facts, phases, kernels, lambda: reproduce(item, key), slot=slots.get(decides)
     )
     report.user_properties.append((RESULT, encode(result)))
     met = (
@@ -272,13 +272,11 @@ def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) ->
     on_the_way = [seen for seen in met if seen is not None]
     report.user_properties += [(SEEN, encode(seen)) for seen in on_the_way]
     if run is not None and had_a_guest(phases, kernels):
-        run.note_end(next((error for one, error in phases.values() if one.failed), None))
+        run.note_end(phases[decides][1] if decides else None)
     return (result, *on_the_way)
 
 
-def had_a_guest(
-    phases: dict[str, tuple[pytest.TestReport, BaseException | None]], kernels: list[Kernel]
-) -> bool:
+def had_a_guest(phases: results.Phases, kernels: list[Kernel]) -> bool:
     """Whether a check had a guest, or died of one that never came up."""
     return bool(kernels) or any(isinstance(error, GuestFailure) for _, error in phases.values())
 

@@ -47,6 +47,8 @@ from frame_harness.judge.evidence import (
     Witness,
 )
 
+Phases = dict[str, tuple[pytest.TestReport, BaseException | None]]
+"""By the name of each phase of a check what pytest reports of it, with what it raised."""
 CONSOLE_TAIL = 8
 _OF_THE_PROTOCOL = ("=", ":", "*", "!")
 TRACEBACK_LINES = 4
@@ -136,23 +138,21 @@ def needs_compiler(item: pytest.Item) -> bool:
 def result_of(
     item: pytest.Item,
     run: RunKey,
-    image: Image | None,
-    layout: LayoutEvidence | None,
-    reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
+    facts: CheckFacts,
+    reports: Phases,
     kernels: list[Kernel],
     reproduce: Callable[[], str],
     *,
     slot: SlotBytes | None = None,
 ) -> CheckResult:
-    """Judge one check from its three phases: the first that failed decides, before one that was skipped.
+    """What a check came to.
 
     Args:
-        layout: what the run's preflight saw of it, if it came so far.
+        facts: what its phases show.
         reproduce: says how to see it again.
         slot: of the frame that a violation is about.
     """
     duration = sum(report.duration for report, _ in reports.values())
-    facts = _of_the_phases(item, image, layout, reports)
     met = any(isinstance(error, OtherClauseViolated) for _, error in reports.values())
     if met or facts.outcome not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT):
         facts = replace(facts, reproduce=reproduce())
@@ -182,22 +182,26 @@ def _with_the_last_guest(facts: CheckFacts, last: Kernel) -> CheckFacts:
     )
 
 
-def _of_the_phases(
-    item: pytest.Item,
-    image: Image | None,
-    layout: LayoutEvidence | None,
-    reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
-) -> CheckFacts:
-    """What the first phase shows that came to a fault, or else the first that did not pass."""
-    shown: list[CheckFacts] = []
-    for report, error in (reports[phase] for phase in ("setup", "call", "teardown") if phase in reports):
+def of_the_phases(
+    item: pytest.Item, image: Image | None, layout: LayoutEvidence | None, reports: Phases
+) -> tuple[CheckFacts, str]:
+    """What the first phase shows that came to a fault, or else the first that did not pass, with that phase.
+
+    Args:
+        layout: what the run's preflight saw of it, if it came so far.
+    Returns:
+        no phase where all passed.
+    """
+    shown: list[tuple[CheckFacts, str]] = []
+    for phase in (phase for phase in ("setup", "call", "teardown") if phase in reports):
+        report, error = reports[phase]
         # A failure that was expected is one all the same; pytest calls it skipped.
         if report.failed or (report.skipped and hasattr(report, "wasxfail")):
-            shown.append(_of_a_failure(error, item, image, layout))
+            shown.append((_of_a_failure(error, item, image, layout), phase))
         elif report.skipped:
-            shown.append(CheckFacts(outcome=Outcome.SKIPPED, message=skip_reason(report)))
-    faults = [facts for facts in shown if facts.outcome not in WELL]
-    return next(iter([*faults, *shown]), CheckFacts(outcome=Outcome.PASSED))
+            shown.append((CheckFacts(outcome=Outcome.SKIPPED, message=skip_reason(report)), phase))
+    faults = [one for one in shown if one[0].outcome not in WELL]
+    return next(iter([*faults, *shown]), (CheckFacts(outcome=Outcome.PASSED), ""))
 
 
 def _of_a_failure(

@@ -22,9 +22,10 @@ from frame_harness.guest.errors import (
     QemuEndError,
 )
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, SlotBytes
 from frame_harness.machine.monitor_event import MonitorEvent
-from frame_harness.session.results import ON_THE_WAY, result_of, seen_on_the_way
+from frame_harness.session.plugin import KERNELS, PHASES, SLOTS, _report_result
+from frame_harness.session.results import ON_THE_WAY, of_the_phases, result_of, seen_on_the_way
 from frame_harness.session.words import compared
 
 RUN = RunKey("q35", "dev")
@@ -54,7 +55,8 @@ def judged(
     report = SimpleNamespace(failed=True, skipped=False, duration=0.1, when="call")
     phases: dict[str, tuple[pytest.TestReport, BaseException | None]] = {}
     phases["call"] = (cast("pytest.TestReport", cast("Any", report)), error)
-    result = result_of(item, RUN, image, None, phases, [], lambda: "see it again")
+    facts, _ = of_the_phases(item, image, None, phases)
+    result = result_of(item, RUN, facts, phases, [], lambda: "see it again")
     return result, seen_on_the_way(item, result, error, image)
 
 
@@ -66,7 +68,8 @@ def of_phases(**phases: tuple[BaseException | None, dict[str, Any]]) -> CheckRes
         for phase, (error, words) in phases.items()
     }
     item = cast("pytest.Item", cast("Any", Item("ALLOC-09")))
-    return result_of(item, RUN, None, None, reports, [], lambda: "see it again")
+    facts, _ = of_the_phases(item, None, None, reports)
+    return result_of(item, RUN, facts, reports, [], lambda: "see it again")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +88,28 @@ def test_a_violation_that_a_fixture_meets_at_its_end_is_not_lost_behind_a_check_
     result = of_phases(setup=(None, {}), call=earlier, teardown=late)
     assert (result.outcome, result.message) == (Outcome.VIOLATED, "x")
     assert of_phases(call=earlier, teardown=(None, {})).outcome in (Outcome.SKIPPED, Outcome.ABSENT)
+
+
+def test_slot_and_end_of_a_check_are_those_of_the_phase_that_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it met first is another clause's, and so is that slot."""
+    monkeypatch.setattr("frame_harness.session.plugin.reproduce", lambda *_: "see it again")
+    monkeypatch.setattr("frame_harness.session.plugin.RUN", "run")
+    ends: list[BaseException | None] = []
+    late = ClauseViolated("x", expected="1", got="2")
+    failed = SimpleNamespace(failed=True, skipped=False, duration=0.1, user_properties=[])
+    kernel = SimpleNamespace(
+        console_tail=lambda _: (), commands=(), called=(), guest=SimpleNamespace(events=lambda **_: ()),
+        channel=SimpleNamespace(transcript=SimpleNamespace(n_received=0)),
+    )  # fmt: skip
+    item: Any = Item("ALLOC-09")
+    item.stash = {
+        PHASES: {"call": (failed, NOWHERE), "teardown": (failed, late)}, KERNELS: [kernel],
+        SLOTS: {"call": (first := SlotBytes(got="11")), "teardown": (own := SlotBytes(got="22"))},
+        "run": SimpleNamespace(image=None, layout=None, note_end=ends.append),
+    }  # fmt: skip
+    told = _report_result(item, RUN, cast("Any", failed))
+    assert [(one.clauses, one.slot) for one in told] == [(("ALLOC-09",), own), (("ALLOC-14",), first)]
+    assert ends == [late]
 
 
 def test_of_two_faults_the_first_is_told() -> None:
