@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import Pfn
+from frame_harness.base.text import plural
+from frame_harness.base.units import Pfn, pfn_to_paddr
 from frame_harness.console.dump import Dump
 
 PIECE_SLOTS = 1024
@@ -42,20 +43,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """The first slot of which guest and host say different things."""
+    """The first slot of which guest and host say different things, in words."""
 
     pfn: Pfn
-    printed: bytes
-    in_ram: bytes
-    differing: int
-    """How many of those that were printed with it differ; 0 where they do not when they are printed again."""
-
-    @property
-    def how(self) -> str:
-        """What stands beside the words of guest and host."""
-        if self.differing:
-            return f"{self.differing} of the slots that were printed with it differ"
-        return "printed again it is as in RAM: what the guest told of it first was not"
+    printed: str
+    in_ram: str
+    how: str
+    """What stands beside them."""
 
 
 class Reading(Protocol):
@@ -122,13 +116,20 @@ def _by_bytes(reading: Reading, part: Part, table: Table) -> Contradiction | Non
     if not _is_in_ram(printed, table):
         return _compare(printed, table)
     if printed.n_slots < part.count:
-        # More runs than in RAM, and all that were printed are as in RAM: the next slot ends a run too early.
+        # As many runs as in RAM, all as in RAM, yet some slots are left: a run ended too early.
         behind = Pfn(part.first + printed.n_slots)
-        # Printed alone it may be as in RAM after all: then the end of the run before it is what contradicts.
+        # Printed alone it may be as in RAM after all: then the number of runs is what contradicts.
         return _compare(reading.runs(behind, 1), table) or Contradiction(
-            behind, printed.rows[-1].tobytes(), table[behind].tobytes(), 0
+            behind,
+            _tiled(part.first, printed.n_slots, len(printed.repeats)),
+            _tiled(part.first, part.count, part.runs),
+            "the guest ended a run too early: alone it prints this slot as it is in RAM",
         )
     return None
+
+
+def _tiled(first: Pfn, n_slots: int, n_runs: int) -> str:
+    return f"{plural(n_slots, 'slot')} from {pfn_to_paddr(first):#x} on in {plural(n_runs, 'run')}"
 
 
 def _is_in_ram(printed: Dump, table: Table) -> bool:
@@ -147,11 +148,15 @@ def _by_sums(reading: Reading, part: Part, table: Table) -> Contradiction | None
     for index, sum_ in enumerate(told):
         first = Pfn(part.first + index * PIECE_SLOTS)
         rows = table[first : min(first + PIECE_SLOTS, end)]
-        if sum_ != zlib.crc32(np.ascontiguousarray(rows).tobytes()):
+        in_ram = zlib.crc32(np.ascontiguousarray(rows).tobytes())
+        if sum_ != in_ram:
             printed = reading.runs(first, len(rows))
             # Printed again it may be as in RAM after all: then the checksum alone is what contradicts.
             return _compare(printed, table) or Contradiction(
-                first, sum_.to_bytes(4, "little"), rows[0].tobytes(), 0
+                first,
+                f"checksum {sum_:#010x}",
+                f"checksum {in_ram:#010x}",
+                f"of {plural(len(rows), 'slot')}, which the guest prints as they are in RAM",
             )
     return None
 
@@ -163,4 +168,5 @@ def _compare(printed: Dump, table: Table) -> Contradiction | None:
     if not differ.size:
         return None
     at = int(differ[0])
-    return Contradiction(Pfn(first + at), slots[at].tobytes(), in_ram[at].tobytes(), int(differ.size))
+    how = f"{differ.size} of the slots that were printed with it differ"
+    return Contradiction(Pfn(first + at), slots[at].tobytes().hex(), in_ram[at].tobytes().hex(), how)

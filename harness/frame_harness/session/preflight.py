@@ -265,7 +265,7 @@ def compare_dump(run: Run, kernel: Kernel) -> None:
         raise WitnessesDisagree(
             "slot table",
             f"frame {pfn_to_paddr(found.pfn):#x}",
-            expected=f"{found.in_ram.hex()} (guest RAM)",
-            actual=f"{found.printed.hex()} (serial dump)",
+            expected=f"{found.in_ram} (guest RAM)",
+            actual=f"{found.printed} (serial dump)",
             detail=found.how,
         )

@@ -68,7 +68,8 @@ def test_one_slot_that_is_read_otherwise_is_found_wherever_it_lies(pfn: Pfn, fie
     read[field][pfn] ^= 1
     found = compared(read, in_ram)
     assert found is not None
-    assert (found.pfn, found.printed, found.in_ram) == (pfn, read[pfn].tobytes(), in_ram[pfn].tobytes())
+    words = read[pfn].tobytes().hex(), in_ram[pfn].tobytes().hex()
+    assert (found.pfn, found.printed, found.in_ram) == (pfn, *words)
 
 
 def test_a_run_that_goes_on_too_short_is_found_behind_all_that_was_printed() -> None:
@@ -93,7 +94,25 @@ def test_a_run_that_ends_before_an_equal_slot_contradicts_ram_since_no_slot_behi
     read["word"][60] = 1
     found = contradiction(Hasty(read), in_ram)
     assert found is not None and found.pfn == 1
-    assert "printed again it is as in RAM" in found.how
+    assert found.printed == "1 slot from 0x0 on in 1 run"
+    assert found.in_ram == "100 slots from 0x0 on in 1 run"
+    assert "ended a run too early" in found.how
+
+
+class Miscounting(Reader):
+    """A guest that tells wrong checksums of what it prints as it is."""
+
+    def sums(self, first_pfn: Pfn, count: int, piece: int) -> list[int]:
+        return [sum_ ^ 1 for sum_ in super().sums(first_pfn, count, piece)]
+
+
+def test_a_wrong_checksum_is_held_against_the_right_one_where_all_slots_are_as_in_ram() -> None:
+    in_ram = half_garbage(15_000)
+    found = contradiction(Miscounting(in_ram), in_ram)
+    assert found is not None and found.pfn % PIECE_SLOTS == 0
+    right = zlib.crc32(in_ram[found.pfn : found.pfn + PIECE_SLOTS].tobytes())
+    assert (found.in_ram, found.printed) == (f"checksum {right:#010x}", f"checksum {right ^ 1:#010x}")
+    assert found.how == "of 1024 slots, which the guest prints as they are in RAM"
 
 
 def test_equal_tables_contradict_nothing() -> None:
