@@ -8,14 +8,14 @@ from frame_harness.judge.evidence import Evidence, plain
 from frame_harness.judge.judgement import ClauseJudgement
 from frame_harness.judge.verdict import Verdict
 
-SCHEMA = 1
+SCHEMA = 2
 _OF_A_CLAUSE = ("outcome", "checks", "message", "lacks")  # the message says the rest
 
 
 def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[str, Any]:
     """Everything the terminal report says and all it leaves out.
 
-    Fields are only ever added; a change of meaning raises `schema`.
+    Fields may be added; one that goes, or changes its meaning, raises `schema`.
     """
     return {
         "schema": SCHEMA,

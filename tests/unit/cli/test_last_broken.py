@@ -110,8 +110,8 @@ def test_a_note_that_cannot_be_read_says_nothing_and_is_replaced(subject: Subjec
 @pytest.mark.parametrize(
     "text",
     [
-        *(b"", b"{", b"[]", b'{"schema": 1, "runs": [{"checks": []}]}', b'{"schema": 1, "runs": "none"}'),
-        b'{"schema": 1, "runs": [{"run": {"machine": "\xff", "profile": "dev"}, "checks": []}]}',
+        *(b"", b"{", b"[]", b'{"schema": 2, "runs": [{"checks": []}]}', b'{"schema": 2, "runs": "none"}'),
+        b'{"schema": 2, "runs": [{"run": {"machine": "\xff", "profile": "dev"}, "checks": []}]}',
         pytest.param(b'{"more": ' + b"[" * 100_000, id="too deep"),
     ],
 )
@@ -125,8 +125,8 @@ def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: bytes) -
 
 def test_a_report_of_another_schema_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
-    file.write_text('{"schema": 2, "runs": []}')
-    with pytest.raises(UsageError, match=r"expected a report of schema 1, got schema 2"):
+    file.write_text('{"schema": 1, "runs": []}')
+    with pytest.raises(UsageError, match=r"expected a report of schema 2, got schema 1"):
         broken_in(file)
 
 
@@ -154,7 +154,7 @@ def hindered(check: str) -> CheckResult:
 def report_of(folder: Path, *results: CheckResult) -> Path:
     """A report of one run on DEV with these results, as `--json` writes it."""
     file = folder / "report.json"
-    file.write_bytes(msgspec.json.encode({"schema": 1, "runs": [{"run": DEV, "checks": results}]}))
+    file.write_bytes(msgspec.json.encode({"schema": 2, "runs": [{"run": DEV, "checks": results}]}))
     return file
 
 

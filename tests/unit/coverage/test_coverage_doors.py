@@ -91,7 +91,7 @@ def test_a_report_shows_which_checks_ran_a_line(tmp_path: Path) -> None:
     files = f'[{{"path": "{source}", "sha256": "{sha256}"}}]'
     subject = f'{{"name": "frame.rs", "path": "{source}", "sha256": "{sha256}", "files": {files}}}'
     report.write_text(
-        f'{{"schema": 1, "subject": {subject}, "coverage": {encode(coverage)}}}', encoding="utf-8"
+        f'{{"schema": 2, "subject": {subject}, "coverage": {encode(coverage)}}}', encoding="utf-8"
     )
 
     whole, one = (CliRunner().invoke(cli, ["coverage", str(report), *line]) for line in ((), ("1",)))

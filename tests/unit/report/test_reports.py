@@ -258,7 +258,7 @@ def test_a_stream_that_cannot_show_a_sign_still_gets_its_verdict() -> None:
 def test_json_has_the_documented_parts(evidence: Evidence) -> None:
     verdict = judge(evidence)
     document = json.loads(json_report.dumps(evidence, verdict, EMPTY))
-    assert (document["schema"], document["verdict"]) == (1, str(verdict.kind))
+    assert (document["schema"], document["verdict"]) == (2, str(verdict.kind))
     assert document["subject"] == {
         "name": evidence.subject.name,
         "path": evidence.subject.path,
