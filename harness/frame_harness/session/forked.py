@@ -26,7 +26,7 @@ from frame_harness.judge.evidence import RunKey
 from frame_harness.session import results
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
-from frame_harness.session.runs import WorkerOutput
+from frame_harness.session.runs import WorkerOutput, only
 from frame_harness.session.schedule import Assignment, Schedule
 from frame_harness.session.session import Session
 from frame_harness.session.units import make, units_of
@@ -198,26 +198,30 @@ class ForkedWorkers:
                 self._lost(worker, "broke down", trace)
             case WorkerOutput():
                 self._ours.add_worker(message)
-                self._end(worker)
+                if not self._has_ended(worker):
+                    note = f"the end of worker {worker.number}: it was killed after {END_S:g} s"
+                    self._ours.add_worker(only(notes=(note,)))
 
     def _lost(self, worker: _Worker, how: str, trace: str = "") -> None:
         """Tell what a worker ended in, and assign to others what it did not begin."""
-        self._end(worker)
-        detail = f"exit status {worker.process.exitcode}"
+        ended = self._has_ended(worker)
+        detail = f"exit status {worker.process.exitcode}" if ended else f"killed after {END_S:g} s"
         if worker.assignment and worker.begun:
             detail += f", in {self._items[worker.assignment.checks[worker.begun - 1]].nodeid}"
         self._ours.worker_was_lost(f"{worker.number} {how}", trace or detail)
         self._schedule.lost(worker.number, worker.not_begun)
         self._assign()
 
-    def _end(self, worker: _Worker) -> None:
+    def _has_ended(self, worker: _Worker) -> bool:
+        """Have done with a worker; one that does not end by itself is killed."""
         del self._workers[worker.connection]
         worker.connection.close()
         worker.process.join(END_S)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-            self._ours.worker_was_lost(f"{worker.number} did not end", f"killed after {END_S:g} s")
+        if not worker.process.is_alive():
+            return True
+        worker.process.kill()
+        worker.process.join()
+        return False
 
     # In a worker
 

@@ -151,13 +151,13 @@ class Session:
         """Add what a worker saw."""
         self._seen.outputs.append(output)
 
-    def worker_was_lost(self, which: str, detail: str) -> None:
-        """Have it that a worker did not end well: what it saw may be more than the results of its checks.
+    def worker_was_lost(self, what: str, detail: str) -> None:
+        """Note that a worker was lost: what it saw beside the results of its checks is missing.
 
         Args:
-            which: and how: `2 died`.
+            what: its number and what happened, as in `2 died`.
         """
-        self.add_worker(only(Trouble(what="suite", message=f"worker {which}", detail=detail)))
+        self.add_worker(only(Trouble(what="suite", message=f"worker {what}", detail=detail)))
 
     def hand_over(self) -> WorkerOutput:
         """End the guests that are left; return what this process saw."""

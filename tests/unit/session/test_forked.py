@@ -79,6 +79,15 @@ import threading
 def test_leaves_a_thread():
     threading.Thread(target=threading.Event().wait).start()
 """
+GOES_SILENT = """\
+import os, pathlib, threading
+
+def test_closes_the_pipe_and_leaves_a_thread():
+    threading.Thread(target=threading.Event().wait).start()
+    for fd in list(pathlib.Path("/proc/self/fd").iterdir()):
+        if fd.is_socket():
+            os.close(int(fd.name))
+"""
 ENDS = """\
 import os
 
@@ -98,6 +107,11 @@ class Listener:
     def evidence(self) -> Evidence:
         assert self._session is not None and self._session.evidence is not None
         return self._session.evidence
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        assert self._session is not None
+        return self._session.notes
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -185,14 +199,24 @@ def test_the_only_worker_that_ends_early_is_an_error(pytester: pytest.Pytester) 
     assert [trouble.message for trouble in listener.evidence.errors] == ["worker 0 died"]
 
 
-def test_a_worker_that_does_not_end_is_ended_and_told(
+def test_a_worker_that_does_not_end_though_it_told_all_is_killed_and_noted(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("frame_harness.session.forked.END_S", 0.5)
     listener = made_by(pytester, 1, STAYS)
     assert listener.calls() == [("test_leaves_a_thread", "passed")]
+    assert listener.evidence.errors == ()
+    assert listener.notes == ("the end of worker 0: it was killed after 0.5 s",)
+
+
+def test_a_worker_that_is_lost_and_does_not_end_is_told_once(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frame_harness.session.forked.END_S", 0.5)
+    listener = made_by(pytester, 1, GOES_SILENT)
     [trouble] = listener.evidence.errors
-    assert (trouble.message, trouble.detail) == ("worker 0 did not end", "killed after 0.5 s")
+    assert (trouble.message, listener.notes) == ("worker 0 died", ())
+    assert trouble.detail.startswith("killed after 0.5 s, in ")
 
 
 def test_an_end_of_file_of_the_worker_s_own_is_told_with_its_trace(pytester: pytest.Pytester) -> None:

@@ -47,8 +47,8 @@ class Heard:
     def add_worker(self, output: object) -> None:
         self.outputs.append(output)
 
-    def worker_was_lost(self, which: str, detail: str) -> None:
-        self.lost.append((which, detail))
+    def worker_was_lost(self, what: str, detail: str) -> None:
+        self.lost.append((what, detail))
 
 
 def test_a_worker_that_was_stopped_is_heard_once_though_its_end_is_told_twice() -> None:
