@@ -44,7 +44,7 @@ class Header(Record, frozen=True, kw_only=True):
 
     Attributes:
         contract: name of the contract that the subject is judged by.
-        version: of the package whose contract that is; empty where it was not noted.
+        version: of the package whose contract that is.
         required: ids of the clauses that must have been looked at.
         sources: of the subject.
         notes: what could not be kept, each in a sentence; it says nothing about the subject.
@@ -54,7 +54,7 @@ class Header(Record, frozen=True, kw_only=True):
     command: tuple[str, ...]
     at: str
     contract: str
-    version: str = ""
+    version: str
     required: tuple[str, ...] = ()
     baseline: Baseline = EMPTY
     evidence: Evidence

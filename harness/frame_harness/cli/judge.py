@@ -33,7 +33,7 @@ def judge_again(folder: Path) -> ExitCode:
     contract = contract_of(archive)
     verdict = archive.verdict(contract)
     if (then := archive.header.version) != version():
-        said = f"the run was judged by frame-harness {then or 'of an unknown version'}, this is {version()}"
+        said = f"the run was judged by frame-harness {then}, this is {version()}"
         print(f"note: {said}: the verdict may be another one", file=sys.stderr)
     show(
         archive.evidence, verdict, archive.header.baseline, console_for(), contract,

@@ -18,6 +18,7 @@ from frame_harness.archive.folder import Archive
 from frame_harness.archive.memory import save
 from frame_harness.archive.records import FailureRecord, GuestRecord, Header, SentCommand
 from frame_harness.base.errors import UsageError
+from frame_harness.base.version import version
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.evidence import Outcome
@@ -30,7 +31,7 @@ KNOWN = Baseline(entries=(BaselineEntry(id="ALLOC-07", reason="known", profile="
 EVIDENCE = with_outcome(healthy(), TABLE, Outcome.VIOLATED, message="stale bytes", frame=0x1000)
 HEADER = Header(
     command=("frame-harness", "check"), at="2026-01-02T03:04:05+00:00", contract=FRAME_METADATA.name,
-    required=CLAUSES_LOOKED_AT, baseline=KNOWN, evidence=EVIDENCE, notes=("a note",),
+    version=version(), required=CLAUSES_LOOKED_AT, baseline=KNOWN, evidence=EVIDENCE, notes=("a note",),
 )  # fmt: skip
 
 

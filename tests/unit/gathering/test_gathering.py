@@ -49,7 +49,7 @@ def gathered(tmp_path: Path) -> Iterator[Gatherer]:
 
 
 def opened(folder: Path) -> tuple[FailureFolder, ...]:
-    header = Header(command=(), at="", contract=FRAME_METADATA.name, evidence=healthy())
+    header = Header(command=(), at="", contract=FRAME_METADATA.name, version="0", evidence=healthy())
     writing.finish(folder / "out", header)
     return Archive.open(folder / "out").failures
 
