@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class GuestEnd(StrEnum):
-    """How a guest ended. Only the first three are written by a guest, and so may be expected."""
+    """How a guest ended. The first three are written by the guest itself; only PASS is a good end."""
 
     PASS = "pass"
     FAIL = "fail"

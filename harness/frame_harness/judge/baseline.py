@@ -21,8 +21,9 @@ class BaselineError(UsageError):
 class BaselineEntry(Record, frozen=True, kw_only=True):
     """What is known to break a clause, on each machine; without a profile in every profile.
 
-    `cause` is that of a finding, as the JSON report has it. Without one the entry covers all that breaks the
-    clause, also a panic or a failed allocation on the way of a check: by such a one a known finding may show.
+    `cause` is that of a finding, as the JSON report has it: of a panic its file and line, since one
+    elsewhere may have the same words. Without one the entry covers all that breaks the clause, also a panic
+    or a failed allocation on the way of a check: by such a one a known finding may show.
     """
 
     id: str

@@ -40,7 +40,10 @@ class ExitCode(IntEnum):
     CRASH = 4, "a guest panicked, reset or faulted where no clause asks for it"
     TIMEOUT = 5, "a guest used up its CPU time"
     NO_TESTS = 6, "no check was selected, none looked at anything, or some could not judge their clause"
-    SKIP = 7, "checks were selected, and in some run none was made: they were skipped"
+    SKIP = (
+        7,
+        "checks were selected, but in some run none was made: each was skipped, or absent from this version",
+    )
     NOT_SHOWN = 8, "`storm --again`: the race did not show in the time given; that proves nothing"
     UNJUDGEABLE = 125, "this version of the module has another interface, or lacks what was selected"
     INTERRUPTED = 130, "stopped by Ctrl-C, SIGTERM or SIGHUP; guests are gone"
