@@ -147,7 +147,7 @@ def test_a_cpu_that_hardly_began_is_run_once_more_where_cpus_meet_nowhere() -> N
 
 def test_a_cpu_that_never_began_is_no_verdict() -> None:
     log, _, run = played([{"counters.iterations": 0}] * 100)
-    with pytest.raises(HarnessError, match=f"expected {LEAST_ROUNDS} rounds, got 0"):
+    with pytest.raises(HarnessError, match=f"expected {LEAST_ROUNDS} iterations of each CPU, got 0"):
         run()
     assert "as before" not in log
 
