@@ -82,6 +82,8 @@ def test_a_core_whose_caches_have_ticket_locks_passes(tmp_path: Path) -> None:
 
 def test_locks_that_are_not_the_shim_s_are_told_of() -> None:
     with core_guest(broken_tree(same_place(), OWN_LOCK), SMALL) as core:
+        assert core.guest.alive and core.unjudged
+        core.renew()  # what was found stays known
         told = {one.part: one.why for one in core.unjudged}
     assert (
         told["LOCAL_FRAME_CACHES"]

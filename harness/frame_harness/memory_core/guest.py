@@ -59,6 +59,7 @@ class CoreGuest:
         if self._guest is None:
             self._guest = guest = self._boot()
             self._reader = self.design.reader(guest)
+            self._note_unjudged()
             statics = [one for name in STATICS for one in guest.image.statics(name)]
             live = [guest.bytes_at(one.vaddr, one.size) for one in statics]
             self._kept = [(now, now.copy()) for now in live]
@@ -97,7 +98,7 @@ class CoreGuest:
 
     @property
     def unjudged(self) -> tuple[LeftOut, ...]:
-        """What could not be judged of this core, in any state that was read so far."""
+        """What cannot be judged of this core, as far as its guests and their states told."""
         return tuple(self._unjudged.values())
 
     def locked(self) -> tuple[str, ...]:
@@ -160,8 +161,11 @@ class CoreGuest:
             before: an earlier state of the same start.
         """
         state = self._reader.read(before.structures if before else None)
-        self._unjudged |= {one.part: one for one in self._reader.unjudged}
+        self._note_unjudged()
         return state
+
+    def _note_unjudged(self) -> None:
+        self._unjudged |= {one.part: one for one in self._reader.unjudged}
 
     def _write(self, memory: MemoryMap) -> None:
         regions, protected, given = memory.regions, memory.protected, self._given
