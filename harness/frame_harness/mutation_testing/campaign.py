@@ -185,7 +185,7 @@ class Course:
 
 
 _MAY_SURVIVE: Final = (Fate.SURVIVED, Fate.ERROR)
-"""What does not say that a mutant is told from the subject."""
+"""How a mutant ends that no check was seen to reject."""
 
 
 def _survived(result: JudgedMutant) -> bool:
