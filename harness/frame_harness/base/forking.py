@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 
 from frame_harness.base.interruption import Blocked
@@ -32,6 +32,22 @@ def forked(
         process = context.Process(target=_begin, args=(work, theirs, os.getpid(), blocked), daemon=daemon)
         process.start()
     return ours, process
+
+
+def ended_within(process: ForkProcess, seconds: float) -> bool:
+    """Whether a process of `forked`, for which nobody waited before, ends within a time.
+
+    `ForkProcess.join` waits for the end of a pipe, which a process may close long before it ends.
+    """
+    assert process.pid is not None
+    own = os.pidfd_open(process.pid)
+    try:
+        ended = bool(wait([own], seconds))
+    finally:
+        os.close(own)
+    if ended:
+        process.join()
+    return ended
 
 
 def _begin(work: ForkedWork, connection: Connection, parent: int, blocked: Blocked) -> None:

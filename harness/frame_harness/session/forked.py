@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-from frame_harness.base.forking import forked
+from frame_harness.base.forking import ended_within, forked
 from frame_harness.base.interruption import Blocked, unstopped
 from frame_harness.base.pipes import value_heard
 from frame_harness.judge.evidence import RunKey
@@ -216,8 +216,7 @@ class ForkedWorkers:
         """Have done with a worker; one that does not end by itself is killed."""
         del self._workers[worker.connection]
         worker.connection.close()
-        worker.process.join(END_S)
-        if not worker.process.is_alive():
+        if ended_within(worker.process, END_S):
             return True
         worker.process.kill()
         worker.process.join()

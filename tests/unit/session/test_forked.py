@@ -88,6 +88,13 @@ def test_closes_the_pipe_and_leaves_a_thread():
         if fd.is_socket():
             os.close(int(fd.name))
 """
+CLOSES_ALL = """\
+import os, threading
+
+def test_closes_every_descriptor_and_leaves_a_thread():
+    threading.Thread(target=threading.Event().wait).start()
+    os.closerange(0, 1024)
+"""
 ENDS = """\
 import os
 
@@ -209,11 +216,12 @@ def test_a_worker_that_does_not_end_though_it_told_all_is_killed_and_noted(
     assert listener.notes == ("the end of worker 0: it was killed after 0.5 s",)
 
 
+@pytest.mark.parametrize("source", [GOES_SILENT, CLOSES_ALL], ids=["its pipe", "all"])
 def test_a_worker_that_is_lost_and_does_not_end_is_told_once(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    source: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("frame_harness.session.forked.END_S", 0.5)
-    listener = made_by(pytester, 1, GOES_SILENT)
+    listener = made_by(pytester, 1, source)
     [trouble] = listener.evidence.errors
     assert (trouble.message, listener.notes) == ("worker 0 died", ())
     assert trouble.detail.startswith("killed after 0.5 s, in ")
