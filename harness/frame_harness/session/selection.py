@@ -22,6 +22,7 @@ from frame_harness.session.results import clauses_of
 _WORD: Final = re.compile(r"[\w:+\-.\[\]\\/]+")
 _EXAMPLE: Final = 'write it like "ALLOC-07 or not CONST"'
 _OPERATORS: Final = frozenset({"and", "or", "not"})
+_MATCHER: Final = pytest.StashKey[KeywordMatcher]()
 
 
 def require_selection(select: str, clauses: Clauses) -> None:
@@ -81,10 +82,21 @@ def selection_of(item: pytest.Item, among: Iterable[pytest.Item]) -> str:
         among: all checks that the same command collects.
     """
     function = str(getattr(item, "originalname", item.name))
-    others = [KeywordMatcher.from_item(other) for other in among if other is not item]
-    words = [word for word in _WORD.findall(item.name) if word not in _OPERATORS]
-    counts = {
-        selection: sum(map(Expression.compile(selection).evaluate, others))
-        for selection in (function, " and ".join(words))
-    }
-    return min(counts, key=lambda selection: counts[selection])  # the first of two that are as good
+    others = [matcher_of(other) for other in among if other is not item]
+    count = _count(function, others)
+    if not count:
+        return function
+    case = " and ".join(word for word in _WORD.findall(item.name) if word not in _OPERATORS)
+    return case if _count(case, others) < count else function
+
+
+def _count(selection: str, matchers: Iterable[KeywordMatcher]) -> int:
+    return sum(map(Expression.compile(selection).evaluate, matchers))
+
+
+def matcher_of(item: pytest.Item) -> KeywordMatcher:
+    """Return what pytest compares with the words of `-k`, made once for each check."""
+    found = item.stash.get(_MATCHER, None)
+    if found is None:
+        found = item.stash[_MATCHER] = KeywordMatcher.from_item(item)
+    return found

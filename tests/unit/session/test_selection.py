@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Sequence
 
 import pytest
-from _pytest.mark import KeywordMatcher
 from _pytest.mark.expression import Expression
 
 from frame_harness.base.errors import UsageError
@@ -16,7 +15,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.machine.definition import load_machines
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.results import clauses_of
-from frame_harness.session.selection import require_selection, selection_of, without_campaigns
+from frame_harness.session.selection import matcher_of, require_selection, selection_of, without_campaigns
 from frame_harness.session.suite import run_suite
 
 pytest_plugins = ["pytester"]
@@ -46,7 +45,7 @@ class Collector:
 
 def selected(selection: str, items: Sequence[pytest.Item]) -> list[str]:
     expression = Expression.compile(selection)
-    return [item.name for item in items if expression.evaluate(KeywordMatcher.from_item(item))]
+    return [item.name for item in items if expression.evaluate(matcher_of(item))]
 
 
 def through_a_shell(selections: Sequence[str]) -> list[str]:
