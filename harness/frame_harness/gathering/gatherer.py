@@ -101,27 +101,32 @@ class Gatherer:
         elif left is not None:
             yield take_remains(left, error)
 
-    def ended(self, number: int, result: CheckInRun | None, also: Sequence[str]) -> None:
+    def ended(self, number: int, result: CheckInRun | None, also: Sequence[str], shown_by: str = "") -> bool:
         """Write the folder of the check that failed, once its guests are gone.
 
         Args:
             number: of the check, unlike that of any other.
             result: of the check; None where it did not fail after all.
             also: names of results of other clauses that it brought about.
+            shown_by: the check that reports show in its place: its own commands are not played again.
+        Returns:
+            whether they were.
         """
         taken, self._taken = self._taken, []
         if not taken or result is None:
-            return
+            return False
         try:
             name = result.check.rpartition("::")[2]
             writer = FailureWriter(self._archive, number, [name, result.run.machine, result.run.profile])
-            guests = tuple(self._write(writer.folder, taken))
+            guests = tuple(self._write(writer.folder, taken, shown_by))
             record = FailureRecord(
                 run=result.run, check=result.check, case=result.case, also=tuple(also), guests=guests
             )
             writer.finish(record)
         except Exception as wrong:
             self._note(result.check, wrong)
+            return False
+        return bool(guests[-1].before)
 
     def close(self) -> None:
         """End the guests that commands were played again in."""
@@ -134,21 +139,23 @@ class Gatherer:
         said = error.summary if isinstance(error, HarnessError) else " ".join(str(error).split())
         self.notes.append(f"{check}: what its guests left is not kept: {type(error).__name__}: {said}")
 
-    def _write(self, folder: Path, taken: Sequence[Taken]) -> list[GuestRecord]:
+    def _write(self, folder: Path, taken: Sequence[Taken], shown_by: str) -> list[GuestRecord]:
         *others, last = taken
         records = [
             write_guest(self._archive, folder, f"guest-{number}", self._with_ranges(one, None))
             for number, one in enumerate(others, start=1)
         ]
-        played = self._played(last)
+        played = self._played(last, shown_by)
         return [*records, write_guest(self._archive, folder, "", self._with_ranges(last, played), played)]
 
-    def _played(self, taken: Taken) -> PlayedAgain | None:
+    def _played(self, taken: Taken, shown_by: str) -> PlayedAgain | None:
         """What a fresh guest shows of the same commands; None, with a note, where none can."""
         guest = taken.guest
         if not isinstance(guest, Kernel) or taken.state is None:
             return None
         try:
+            if shown_by:
+                raise NotReplayed("replay", detail=f"{shown_by} shows the same")
             if taken.left_out:
                 raise NotReplayed("replay", detail="older commands are not known any more")
             if guest.guest.debugged:

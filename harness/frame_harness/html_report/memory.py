@@ -44,7 +44,7 @@ class Memories(Mapping[CheckInRun, CheckMemory]):
     """Memory behind the failing checks of an archive, read when it is asked for and not kept."""
 
     def __init__(self, archive: Archive) -> None:
-        self._failures = {key: one for one in archive.failures for key in one.record.keys}
+        self._failures = archive.by_key
 
     def __getitem__(self, key: CheckInRun) -> CheckMemory:
         failure = self._failures[key]

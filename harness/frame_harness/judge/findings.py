@@ -65,7 +65,7 @@ class CauseFinder:
 
     def simplest_first(self, results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
         """Results of one clause: the simplest checks first, then functions that call the fewest others."""
-        return tuple(sorted(results, key=self._simplicity))
+        return tuple(sorted(results, key=self.simplicity))
 
     def in_order(self, found: Sequence[Finding]) -> list[Finding]:
         """New before known, promises before hazards, simple before involved checks, writer before noticer."""
@@ -96,7 +96,8 @@ class CauseFinder:
                     break
         return {clause: _chain(found, clause)[-1] for clause in found}
 
-    def _simplicity(self, result: CheckResult) -> tuple[int, bool, int, int, int]:
+    def simplicity(self, result: CheckResult) -> tuple[int, bool, int, int, int]:
+        """What results are ordered by: the simplest has the least."""
         calls = len(self.contract.functions.called_by(result.function))
         place = self.runs.index(result.run) if result.run in self.runs else len(self.runs)
         return result.level.rank, _vague(result), calls, len(result.calls), place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.contract.contract import Contract
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.gathering.gatherer import Gatherer
 from frame_harness.guest.errors import NotInThisVersion
@@ -20,8 +21,9 @@ from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import WELL, CheckInRun, CheckResult, Evidence, RunKey
 from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, named_archive
 from frame_harness.session.request import SessionRequest
-from frame_harness.session.results import OF_PREFLIGHT, check_name
+from frame_harness.session.results import OF_PREFLIGHT, check_name, planned_run
 from frame_harness.session.run import Run
+from frame_harness.session.simplest import SimplestShown
 
 RUN: Final = pytest.StashKey[Run]()
 """Where a check has its run, once it has come so far."""
@@ -30,14 +32,17 @@ RUN: Final = pytest.StashKey[Run]()
 class Leavings:
     """Of the checks of this process; nothing is kept without an archive."""
 
-    def __init__(self, archive: Path | None) -> None:
-        self._archive = archive
+    def __init__(self, archive: Path | None, contract: Contract) -> None:
+        self._archive, self._contract = archive, contract
         self._gatherer: Gatherer | None = None
         self._numbers: dict[str, int] = {}
+        self._simplest = SimplestShown(contract, ())
 
-    def number(self, items: Iterable[pytest.Item]) -> None:
+    def number(self, items: Sequence[pytest.Item]) -> None:
         """Give each check its number: the same in every process, since all collect the same."""
         self._numbers = {item.nodeid: number for number, item in enumerate(items, start=1)}
+        runs = dict.fromkeys(key for item in items if (key := planned_run(item)))
+        self._simplest = SimplestShown(self._contract, tuple(runs))
 
     def failed(self, item: pytest.Item, kernels: Sequence[Kernel], error: BaseException | None) -> None:
         """Read the guests of a check that just failed."""
@@ -67,7 +72,9 @@ class Leavings:
         also = [result.check for result in told[1:]]
         failed = not told or told[0].outcome not in WELL or also
         result = CheckInRun(run=run, check=check_name(item)) if failed else None
-        self._gatherer.ended(self._numbers.get(item.nodeid, 0), result, also)
+        number = self._numbers.get(item.nodeid, 0)
+        if self._gatherer.ended(number, result, also, self._simplest.in_place_of(told, number)):
+            self._simplest.add(told, number)
 
     def close(self) -> tuple[str, ...]:
         """End what is left; return what could not be kept, each in a sentence."""

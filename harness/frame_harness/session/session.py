@@ -63,7 +63,7 @@ class Session:
         self._voice = _Voice(config, alone=not self.is_worker)
         self.say: Say = self._voice.say
         self._runs = Runs(request, self._tell, self._die_with_parent)
-        self.leavings = Leavings(request.archive)
+        self.leavings = Leavings(request.archive, request.subject.contract)
         if request.archive is not None:
             self._runs.on_violated = self.leavings.of_preflight
         self._end = contextlib.ExitStack()

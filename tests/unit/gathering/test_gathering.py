@@ -126,6 +126,21 @@ def test_where_a_check_writes_to_memory_itself_nothing_is_told_of_before(
     assert "1 slots differ" in note and "writes to memory by itself" in note
 
 
+def test_a_check_that_no_report_shows_is_not_played_again_and_says_whom_to_look_at(
+    image: Image, gathered: Gatherer, tmp_path: Path
+) -> None:
+    played = []
+    for number, shown_by in enumerate(("", "test_simple"), start=1):
+        with Kernel.boot(image, MACHINE) as kernel:
+            kernel.alloc()
+            gathered.failed("x", [kernel], AssertionError())
+        played.append(gathered.ended(number, KEY, (), shown_by))
+    first, second = opened(tmp_path)
+    assert played == [True, False] and first.before is not None and first.notes == ()
+    assert (second.before, second.life) == (None, None) and second.after is not None
+    assert second.notes == ("no memory before the last command: replay: test_simple shows the same",)
+
+
 def test_a_guest_that_crashed_leaves_its_memory_and_what_was_before(
     image: Image, gathered: Gatherer, tmp_path: Path
 ) -> None:

@@ -312,7 +312,8 @@ class Kept:
 
 class Run:
     def __init__(self, evidence: Evidence, *failures: Kept) -> None:
-        self.evidence, self.failures = evidence, failures
+        self.evidence = evidence
+        self.by_key = {key: one for one in failures for key in one.record.keys}
 
     def source(self, path: str) -> Path | None:
         return None if path else Path()
