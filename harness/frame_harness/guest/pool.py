@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -175,7 +176,8 @@ class GuestPool:
         self._at_once, self._forget_boot = at_once, forget_boot
         self.refusal = ""
         """Why this QEMU makes no snapshots, where it makes none."""
-        self._asked: list[GuestKind] = []
+        self._started: Counter[GuestKind] = Counter()
+        """How many guests of a kind, since one of them was put back."""
         self._kept: list[_Kept] = []
         self._others: list[_Kept] = []
         self._wrong: list[str] = []
@@ -209,13 +211,13 @@ class GuestPool:
     def _pays(self, alike: GuestKind) -> bool:
         """Whether a snapshot is worth half of a start: not for kinds that are asked for once, as most are.
 
+        Where guests do not end well, one after the other, no snapshot is of use: then few of them have one.
         One QEMU of a kind is enough: that its last guest's memory is still looked at does not last.
         """
-        first = alike not in self._asked
-        if first:
-            self._asked.append(alike)
+        self._started[alike] += 1
         waits = any(kept.prompt.kind == alike for kept in self._own())
-        return self._at_once or not (first or waits)
+        number = self._started[alike]
+        return self._at_once or (not waits and (number in (2, 4) or number % 8 == 0))
 
     def _take(self, alike: GuestKind) -> _Kept | None:
         """Return a QEMU of a kind, if one waits whose last guest's memory nobody looks at."""
@@ -226,6 +228,7 @@ class GuestPool:
         for kept in waiting:
             if kept.left() is None:
                 self._kept.remove(kept)
+                self._started[alike] = 1  # where it does not come back, the next one is worth a snapshot
                 return kept
         return None
 

@@ -36,6 +36,10 @@ class _Asks:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self.session = session.config.stash[SESSION]
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        # Results tell what failed. Nobody reads what pytest renders, which takes a tenth of a second.
+        session.config.option.tbstyle = "value"
+
 
 class _LooksForNoGarbage:
     """A plugin of pytest for a process that makes no checks itself."""

@@ -6,7 +6,7 @@ import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -74,6 +74,41 @@ def test_the_next_guest_goes_on_in_the_same_qemu(boot: Boot) -> None:
         assert kernel.frames and kernel.request("selftest").status == "ok"
         ended(kernel)
         del kernel
+
+
+def test_few_guests_of_a_kind_have_a_snapshot_while_none_of_them_ends_well(
+    image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, prepared = 0, []
+
+    class Guests:
+        @classmethod
+        def start(cls, *_: object) -> object:
+            nonlocal started
+            started += 1
+            return object()
+
+    monkeypatch.setattr(GuestPool, "_prepare", lambda *_: prepared.append(started))
+    pool, kind = GuestPool(), cast("type[Kernel]", Guests)
+    for _ in range(40):
+        pool.boot(kind, image, load_machine("microvm"))
+    assert prepared == [2, 4, 8, 16, 24, 32, 40]
+
+
+def test_once_a_guest_ends_well_again_the_next_one_of_its_kind_is_put_back(image: Image) -> None:
+    pool, machine = GuestPool(), load_machine("microvm")
+
+    def boot(*, ends_well: bool) -> bool:
+        with pool.boot(Kernel, image, machine) as kernel:
+            if not ends_well:
+                kernel.prompt = None
+        return kernel.was_put_back
+
+    try:
+        ends = [False, True, True, False, True, True]
+        assert [boot(ends_well=one) for one in ends] == [False, False, True, True, False, True]
+    finally:
+        pool.close()
 
 
 def stop_at_rest(kernel: Kernel) -> None:
