@@ -40,11 +40,15 @@ class HeldSlots:
             slots: the table, shape (n_frames,).
             pfns: frames that somebody has now; one that has two owners may be there twice.
         """
-        pfns = np.unique(pfns)
+        if (pfns[1:] <= pfns[:-1]).any():
+            pfns = np.unique(pfns)
         rows, found = slots[pfns], None
-        if self._rows is not None:
-            _, now, before = np.intersect1d(pfns, self._pfns, assume_unique=True, return_indices=True)
-            found = _first(self._fields, pfns[now], self._rows[before], rows[now])
+        if self._rows is not None and self._pfns.size:
+            # Both are in ascending order.
+            at = np.searchsorted(self._pfns, pfns)
+            at[at == self._pfns.size] = 0
+            stays = self._pfns[at] == pfns
+            found = _first(self._fields, pfns[stays], self._rows[at[stays]], rows[stays])
         self._pfns, self._rows = pfns, rows
         return found
 

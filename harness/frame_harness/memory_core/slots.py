@@ -263,7 +263,7 @@ class SlotWatch:
                 return
 
     def _judge_held(self, held: Sequence[Owned]) -> Iterator[CoreViolation]:
-        blocks = [FreeBlock(block.pfn, block.order, 0, -1) for block in held]
+        blocks = [FreeBlock(*block, 0, -1) for block in sorted((one.pfn, one.order) for one in held)]
         pfns = _frames_of(blocks, len(self._slots))
         self.looked_at |= {"CORE-33"} if pfns.size else set()
         free = np.flatnonzero(self._slots["flags"][pfns] & self._words.free)
