@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 
 from frame_harness.base.record import Record
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence
-from frame_harness.judge.findings import Finding
+from frame_harness.judge.findings import FaultKey, Finding
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.reason import BROKEN_OFF
 from frame_harness.judge.verdict import Verdict
-
-FaultKey = tuple[str, str]
-"""A clause, with what tells faults apart that break it."""
 
 
 class BrokenCheck(Record, frozen=True, order=True):
@@ -70,7 +67,7 @@ def difference(known: Standing, evidence: Evidence, verdict: Verdict) -> Differe
     That a clause holds is said only where the verdict says so, and where each run that showed the finding was
     made: silence is no proof, nor is another run.
     """
-    now = {(one.clause, one.cause): one for one in verdict.findings if not one.known}
+    now = {one.fault: one for one in verdict.findings if not one.known}
     missing = [one for fault, one in known.findings.items() if fault not in now]
     became = {one.clause: verdict.clauses[one.clause].outcome for one in missing}
     happened = {result.run for result in evidence.checks}
@@ -82,7 +79,7 @@ def difference(known: Standing, evidence: Evidence, verdict: Verdict) -> Differe
     made = {_check_of(one) for one in evidence.checks}
     stopped = [one for one in evidence.checks if one.outcome in BROKEN_OFF]
     standing = Standing(
-        findings=now | {(one.clause, one.cause): one for one in unjudged},
+        findings=now | {one.fault: one for one in unjudged},
         stopped=frozenset(map(_check_of, stopped)) | (known.stopped - made),
     )
     return Difference(

@@ -14,6 +14,9 @@ from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey
 from frame_harness.judge.origin import Origin
 
+FaultKey = tuple[str, str]
+"""A clause, with what tells faults apart that break it."""
+
 
 class Finding(Record, frozen=True, kw_only=True):
     """One broken clause, or one `cause` of several that break it.
@@ -21,9 +24,8 @@ class Finding(Record, frozen=True, kw_only=True):
     `known` holds the baseline's reason, empty when the baseline lacks it.
 
     `where` says in which runs it shows, in words; the first of `results` is the violation to show: the
-    simplest check saw it, and of a new finding no entry of the baseline covers it. `explained_by` is the
-    clause of the finding that this one is a consequence of. `origin` is known where it was followed back over
-    the subject's history.
+    simplest check saw it, and of a new finding no entry of the baseline covers it. `root` is the fault that
+    this one is a consequence of. `origin` is known where it was followed back over the subject's history.
     """
 
     clause: str
@@ -31,9 +33,19 @@ class Finding(Record, frozen=True, kw_only=True):
     where: str
     results: tuple[CheckResult, ...]
     known: str = ""
-    explained_by: str = ""
+    root: FaultKey | None = None
     cause: str = ""
     origin: Origin | None = None
+
+    @property
+    def fault(self) -> FaultKey:
+        """What it is about; no two findings of a verdict have the same."""
+        return self.clause, self.cause
+
+    @property
+    def explained_by(self) -> str:
+        """The clause of its root; empty where it has none."""
+        return self.root[0] if self.root else ""
 
     @property
     def first(self) -> CheckResult:
@@ -80,21 +92,21 @@ class CauseFinder:
             ordered.append(chosen)
         return ordered
 
-    def causes(self, ordered: Sequence[Finding]) -> dict[str, str]:
-        """By the clause of each consequence that of the finding which explains it; the first explains most.
+    def causes(self, ordered: Sequence[Finding]) -> dict[FaultKey, FaultKey]:
+        """By each consequence the fault that explains it, which nothing explains; the first explains most.
 
         Args:
             ordered: by `in_order`.
         """
-        found: dict[str, str] = {}
+        found: dict[FaultKey, FaultKey] = {}
         for index, effect in enumerate(ordered):
             for place, cause in enumerate(ordered):
-                if effect.clause in _chain(found, cause.clause):
+                if effect.fault in _chain(found, cause.fault):
                     continue
                 if self._explains(cause, effect) or (place < index and self._is_the_same(cause, effect)):
-                    found[effect.clause] = cause.clause
+                    found[effect.fault] = cause.fault
                     break
-        return {clause: _chain(found, clause)[-1] for clause in found}
+        return {fault: _chain(found, fault)[-1] for fault in found}
 
     def simplicity(self, result: CheckResult) -> tuple[int, bool, int, int, int]:
         """What results are ordered by: the simplest has the least."""
@@ -169,12 +181,12 @@ def findings_of(evidence: Evidence, baseline: Baseline, contract: Contract) -> t
         [_finding(clauses[id_], cause, evidence, baseline, explanation) for id_, cause in faults]
     )
     cause = explanation.causes(ordered)
-    explained = [replace(one, explained_by=cause.get(one.clause, "")) for one in ordered]
+    explained = [replace(one, root=cause.get(one.fault)) for one in ordered]
     return tuple(
         one
         for root in explained
-        if not root.explained_by
-        for one in (root, *(other for other in explained if other.explained_by == root.clause))
+        if root.root is None
+        for one in (root, *(other for other in explained if other.root == root.fault))
     )
 
 
@@ -252,9 +264,9 @@ def _number(text: str) -> str:
         return text
 
 
-def _chain(found: dict[str, str], clause: str) -> list[str]:
-    """A clause, its cause, the cause of that and so on."""
-    chain = [clause]
+def _chain(found: dict[FaultKey, FaultKey], fault: FaultKey) -> list[FaultKey]:
+    """A fault, its cause, the cause of that and so on."""
+    chain = [fault]
     while chain[-1] in found:
         chain.append(found[chain[-1]])
     return chain

@@ -129,14 +129,13 @@ def _parts(
     if evidence.runs:
         parts.append(_runs(evidence))
     if fresh:
-        roots = [finding for finding in fresh if not finding.explained_by]
+        roots = [finding for finding in fresh if finding.root is None]
         words = "clauses that this subject breaks"
         if len(roots) < len(fresh):
             words += f"; {len(fresh) - len(roots)} more come of these, each is listed below its cause"
         parts.append(_title(plural(len(roots), "finding"), words))
         parts += [
-            finding_block(root, [one for one in fresh if one.explained_by == root.clause], context)
-            for root in roots
+            finding_block(root, [one for one in fresh if one.root == root.fault], context) for root in roots
         ]
         if explained:
             parts.append(verbatim(f"explain: {program()} explain {roots[0].clause}"))

@@ -83,6 +83,18 @@ def test_one_sight_that_the_cause_does_not_account_for_keeps_the_finding() -> No
     assert explained(ALONE, RACE, also)["REF-04"] == ""
 
 
+def test_what_either_of_two_faults_of_a_clause_explains_is_one_finding() -> None:
+    two = [replace(ALONE, cause=cause, check=cause) for cause in ("one", "other")]
+    told = [(one.clause, one.cause, one.explained_by) for one in found(*two, RACE)]
+    assert told == [("REF-01", "one", ""), ("REF-04", "", "REF-01"), ("REF-01", "other", "")]
+
+
+def test_a_fault_of_a_clause_is_no_consequence_because_another_one_is() -> None:
+    elsewhere = replace(RACE, check="test_x.py::test_other", field="guard", cause="other")
+    faults = {one.cause: one.explained_by for one in found(ALONE, RACE, elsewhere) if one.clause == "REF-04"}
+    assert faults == {"": "REF-01", "other": ""}
+
+
 def test_the_writer_comes_before_the_noticer() -> None:
     """In contract order REF-01 would be the first."""
     writer = violation("REF-03", Level.CALL, "MetaSlot::set_refcount", "refcount", expected="256", got="0")
