@@ -9,9 +9,9 @@ from rich.text import Text
 
 from frame_harness.base.text import plural
 from frame_harness.contract.layout import StructLayout
-from frame_harness.judge.difference import Difference, FaultKey
+from frame_harness.judge.difference import Difference
 from frame_harness.judge.evidence import Evidence
-from frame_harness.judge.findings import Finding
+from frame_harness.judge.findings import FaultKey, Finding
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.blocks import LABEL, clause_line, finding_block
@@ -54,7 +54,7 @@ def print_difference(
     """Print what is newly broken and what holds now; the verdict of everything as the last line.
 
     Args:
-        shown: faults whose findings were printed already: a line is enough for each.
+        shown: faults whose findings were printed whole already: a line is enough for each.
         slot: as in `print_report`.
     """
     context = FindingContext(evidence.subject, slot)
@@ -73,22 +73,29 @@ def print_difference(
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
 
 
+def shown_whole(findings: Sequence[Finding], shown: Collection[FaultKey] = ()) -> set[FaultKey]:
+    """The faults that are printed with all that was seen of them: no line says enough of them."""
+    there = {one.fault for one in findings}
+    return {one.fault for one in findings if one.root not in there and one.fault not in shown}
+
+
 def _broken(
     findings: Sequence[Finding], shown: Collection[FaultKey], so_far: str, context: FindingContext
 ) -> Iterable[RenderableType]:
     if not findings:
         return []
     blocks: list[RenderableType] = []
-    names = {one.clause for one in findings}
+    whole = shown_whole(findings, shown)
     for one in findings:
-        if one.explained_by in names:
+        if one.root in whole:
             continue  # listed below its cause
-        if (one.clause, one.cause) in shown:
-            blocks.append(_line(one, f"{one.title} (shown above)"))
-        else:
+        if one.fault in whole:
             blocks.append(
-                finding_block(one, [other for other in findings if other.explained_by == one.clause], context)
+                finding_block(one, [other for other in findings if other.root == one.fault], context)
             )
+        else:
+            known = "shown above" if one.fault in shown else f"explained by {one.explained_by}"
+            blocks.append(_line(one, f"{one.title} ({known})"))
     return [Group(_title(f"newly broken{so_far} ({len(findings)})", "bold red"), *blocks)]
 
 

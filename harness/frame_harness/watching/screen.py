@@ -15,10 +15,11 @@ from rich.text import Text
 from frame_harness.base.text import plural, printable, seconds
 from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.baseline import Baseline
-from frame_harness.judge.difference import Difference, FaultKey
+from frame_harness.judge.difference import Difference
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
+from frame_harness.judge.findings import FaultKey
 from frame_harness.judge.verdict import Verdict
-from frame_harness.report.difference import print_difference, print_so_far
+from frame_harness.report.difference import print_difference, print_so_far, shown_whole
 from frame_harness.report.terminal import print_report
 from frame_harness.watching.messages import Built
 
@@ -96,7 +97,7 @@ class Screen:
         """The first checks are over; before the first report it tells all of that."""
         if self._reported:
             print_so_far(seen, evidence, self._console, self._slot)
-            self._shown = {(one.clause, one.cause) for one in seen.broken}
+            self._shown = shown_whole(seen.broken)
 
     def judged(self, seen: Difference, evidence: Evidence, verdict: Verdict, known: Baseline) -> None:
         """Print the findings of the first round, from then on what differs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 from frame_harness.judge.difference import BrokenCheck, Difference, Standing, difference
 from frame_harness.judge.evidence import CheckInRun, Evidence, Outcome, Trouble
 from frame_harness.judge.judgement import ClauseOutcome
-from frame_harness.report.difference import print_difference, print_so_far
+from frame_harness.report.difference import print_difference, print_so_far, shown_whole
 from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import (
     DEV,
@@ -40,6 +41,15 @@ def seen(known: Standing, evidence: Evidence) -> Difference:
 
 def ids(findings: object) -> list[str]:
     return [one.clause for one in findings]  # type: ignore[attr-defined]
+
+
+def with_consequence(*shown: str) -> tuple[Difference, str]:
+    """ALLOC-07 explains VT-03; those of the two that are named were shown already."""
+    evidence = with_outcome(BROKEN, VTABLE, Outcome.VIOLATED, message="null\x1b[2J")
+    found = seen(NOTHING, evidence)
+    cause, effect = found.broken
+    found = dataclasses.replace(found, broken=(cause, replace(effect, root=cause.fault)))
+    return found, printed(found, evidence, frozenset((clause, "") for clause in shown))
 
 
 def printed(found: Difference, evidence: Evidence, shown: frozenset[tuple[str, str]] = frozenset()) -> str:
@@ -157,6 +167,27 @@ def test_a_new_finding_is_printed_whole_and_the_verdict_last() -> None:
 def test_a_finding_that_was_shown_is_a_line() -> None:
     text = printed(seen(NOTHING, BROKEN), BROKEN, frozenset({("ALLOC-07", "")}))
     assert "(shown above)" in text and "stale bytes" not in text
+
+
+def test_a_consequence_is_listed_below_its_cause() -> None:
+    _, text = with_consequence()
+    assert "explains  VT-03: " in text and text.count("VT-03") == 1
+    assert with_consequence("VT-03")[1].count("VT-03") == 1
+
+
+def test_a_consequence_of_what_was_shown_has_a_line_of_its_own() -> None:
+    found, text = with_consequence("ALLOC-07")
+    assert text.startswith(f"newly broken (2)\n  ALLOC-07  {found.broken[0].title} (shown above)")
+    assert f"\n  VT-03     {found.broken[1].title} (explained by ALLOC-07)" in text
+    assert "null" not in text and "explains" not in text
+    assert with_consequence("ALLOC-07", "VT-03")[1].count("(shown above)") == 2
+
+
+def test_only_what_has_a_block_was_shown_whole() -> None:
+    found, _ = with_consequence()
+    assert shown_whole(found.broken) == {("ALLOC-07", "")}
+    assert shown_whole(found.broken[1:]) == {("VT-03", "")}
+    assert shown_whole(found.broken, {("ALLOC-07", "")}) == set()
 
 
 def test_what_is_still_broken_is_counted_and_named() -> None:
