@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from frame_harness.base.text import plural
+from frame_harness.base.text import plural, printable
 from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.difference import Difference
 from frame_harness.judge.evidence import Evidence
@@ -114,7 +114,7 @@ def _names(words: str, findings: Sequence[Finding]) -> Iterable[RenderableType]:
 
 
 def _line(finding: Finding, words: str, style: str = "bold red") -> RenderableType:
-    return clause_line(Text(finding.clause, style=style), Text(words), finding.where)
+    return clause_line(Text(finding.clause, style=style), Text(printable(words)), finding.where)
 
 
 def _title(words: str, style: str) -> Text:

@@ -190,6 +190,13 @@ def test_only_what_has_a_block_was_shown_whole() -> None:
     assert shown_whole(found.broken, {("ALLOC-07", "")}) == set()
 
 
+def test_what_a_guest_says_does_not_act_on_the_terminal_in_a_line_of_what_changed() -> None:
+    one = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="one", message="gone\x1b[2J")
+    other = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="other")
+    text = printed(seen(seen(NOTHING, one).standing, other), other)
+    assert "gone\\x1b[2J: not seen any more" in text and "\x1b" not in text
+
+
 def test_what_is_still_broken_is_counted_and_named() -> None:
     text = printed(seen(seen(NOTHING, BROKEN).standing, BROKEN), BROKEN)
     assert text.startswith("still broken (1)  ALLOC-07\n") and "stale bytes" not in text
