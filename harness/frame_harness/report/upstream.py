@@ -69,7 +69,7 @@ def _block(title: str, lines: Sequence[str]) -> Iterator[str]:
 def _tools(finding: Finding, evidence: Evidence) -> list[str]:
     """The builds that show it, and what they were made and run with."""
     runs = [run for run in evidence.runs if run.run in finding.runs]
-    builds = ", ".join(run.run.profile for run in runs)
+    builds = ", ".join(dict.fromkeys(run.run.profile for run in runs))
     return [f"Builds: {builds}", *dict.fromkeys(map(_tool, runs))]
 
 

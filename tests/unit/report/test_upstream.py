@@ -6,10 +6,20 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from frame_harness.judge.evidence import Evidence, Outcome
+from frame_harness.judge.evidence import Evidence, Outcome, RunKey
 from frame_harness.report.upstream import is_of, texts
 from tests.support.judging import judge, known_findings
-from tests.unit.evidence_samples import DEV, RELEASE, SUBJECT, TABLE, VTABLE, healthy, with_outcome
+from tests.unit.evidence_samples import (
+    DEV,
+    RELEASE,
+    SUBJECT,
+    TABLE,
+    VTABLE,
+    healthy,
+    healthy_run,
+    passed,
+    with_outcome,
+)
 
 ROOT = Path("/home/u/kernel")
 
@@ -55,6 +65,20 @@ def test_what_there_is_nothing_of_has_no_heading() -> None:
     evidence = broken()
     text = texts(evidence, judge(evidence), ROOT, "")["VT-03.md"]
     assert "Backtrace" not in text and "Physical address" not in text
+
+
+def test_builds_and_tools_are_named_once_however_many_machines_there_were() -> None:
+    evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED)
+    others = [RunKey("pc", profile) for profile in ("dev", "release")]
+    more = with_outcome(
+        replace(
+            evidence,
+            runs=(*evidence.runs, *map(healthy_run, others)),
+            checks=(*evidence.checks, *(passed(TABLE, key) for key in others)),
+        ), TABLE, Outcome.VIOLATED,
+    )  # fmt: skip
+    text = texts(more, judge(more), ROOT, "")["ALLOC-07.md"]
+    assert "- Builds: dev, release\n- QEMU 7.2.22 (tcg), rustc 1.95.0\n" in text
 
 
 def test_a_known_finding_is_not_sent_again() -> None:
