@@ -17,6 +17,7 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.report.context import FindingContext
 from frame_harness.report.issues import Issue, Severity, issues_of, relative
 from frame_harness.report.terminal import verdict_line
+from frame_harness.report.text import markdown_block, markdown_span, markdown_text
 
 _COMMAND: Final = {Severity.ERROR: "error", Severity.KNOWN: "notice", Severity.NO_PASS: "error"}
 _MOST_FINDINGS: Final = 50
@@ -50,17 +51,22 @@ def summary(evidence: Evidence, verdict: Verdict, root: Path) -> str:
     context = FindingContext(evidence.subject)
     fresh = [one for one in verdict.findings if not one.known]
     known = [one for one in verdict.findings if one.known]
-    lines = [f"## {_text(verdict_line(evidence, verdict).plain)}", ""]
+    lines = [f"## {markdown_text(verdict_line(evidence, verdict).plain)}", ""]
     for finding in fresh[:_MOST_FINDINGS]:
         lines += _section(finding, root, context)
     if left_out := fresh[_MOST_FINDINGS:]:
         lines += [f"… {plural(len(left_out), 'more finding')}: the other reports have all", ""]
     if known:
-        lines += ["### Known findings", "", *(f"- {_name(one)}: {_text(one.known)}" for one in known), ""]
+        lines += [
+            "### Known findings",
+            "",
+            *(f"- {_name(one)}: {markdown_text(one.known)}" for one in known),
+            "",
+        ]
     against = [one for one in verdict.reasons if one.code is not ReasonCode.VIOLATION]
     if against:
         lines += ["### Against a pass", ""]
-        lines += [*(f"- {one.kind}: {one.run or 'all'}: {_text(one.message)}" for one in against), ""]
+        lines += [*(f"- {one.kind}: {one.run or 'all'}: {markdown_text(one.message)}" for one in against), ""]
     return "\n".join(lines) + "\n"
 
 
@@ -77,34 +83,16 @@ def _section(finding: Finding, root: Path, context: FindingContext) -> Iterator[
         "runs": finding.where,
     }
     yield from ("|  |  |", "|---|---|")
-    yield from (f"| {name} | {_text(value)} |" for name, value in facts.items() if value)
+    yield from (f"| {name} | {markdown_text(value)} |" for name, value in facts.items() if value)
     yield ""
     if (place := result.place) is not None:
         file, number = place
-        name = f", in `{result.function}`" if result.function else ""
-        yield from (f"`{relative(file, root) or file}:{number}`{name}", "")
-        yield from _code("rust", [f"{one.number:>5} {one.text}" for one in context.around(place)])
-    yield from _code("", [result.reproduce] if result.reproduce else [])
+        name = f", in {markdown_span(result.function)}" if result.function else ""
+        yield from (f"{markdown_span(f'{relative(file, root) or file}:{number}')}{name}", "")
+        lines = [f"{one.number:>5} {one.text}" for one in context.around(place)]
+        yield from markdown_block(lines, "rust")
+    yield from markdown_block([result.reproduce] if result.reproduce else [])
 
 
 def _name(finding: Finding) -> str:
-    return f"{finding.clause} {_text(finding.title)}"
-
-
-def _code(language: str, lines: list[str]) -> Iterator[str]:
-    """A block that no line of its own can end."""
-    if lines:
-        yield from (
-            f"````{language}",
-            *(printable(line).replace("````", "` ` ` `") for line in lines),
-            "````",
-            "",
-        )
-
-
-def _text(text: str) -> str:
-    """Words of anybody as plain text in a line or a cell of Markdown."""
-    text = " ".join(printable(text).split())
-    for sign in "\\`*_<>|[]#~$":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    return f"{finding.clause} {markdown_text(finding.title)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-from frame_harness.base.text import plural
+from frame_harness.base.text import plural, printable
 from frame_harness.judge.evidence import RunKey
 
 
@@ -39,6 +39,27 @@ def short_check(check: str) -> str:
     """A check's own words: `new life is whole` of `…/test_d.py::test_new_life_is_whole`."""
     name = check.rpartition("::")[2]
     return name.removeprefix("test_").replace("_", " ")
+
+
+def markdown_text(words: str) -> str:
+    """Words of anybody as plain text in a line or a cell of Markdown."""
+    words = " ".join(printable(words).split())
+    for sign in "\\`*_<>|[]#~$&":
+        words = words.replace(sign, f"\\{sign}")
+    return words
+
+
+def markdown_span(words: str) -> str:
+    """Words of anybody as code in a line of Markdown; a backtick would end it and becomes an apostrophe."""
+    line = " ".join(printable(words).split()).replace("`", "'")
+    return f"`{line}`"
+
+
+def markdown_block(lines: Sequence[str], language: str = "") -> Iterator[str]:
+    """Lines of anybody as a block of code that none of them can end; nothing where there are none."""
+    if lines:
+        shown = (printable(line).replace("````", "` ` ` `") for line in lines)
+        yield from (f"````{language}", *shown, "````", "")
 
 
 PIPE_WIDTH = 20_000

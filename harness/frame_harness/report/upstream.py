@@ -9,6 +9,7 @@ from frame_harness.judge.evidence import CheckResult, Evidence, RunEvidence
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.origins import origin_words
+from frame_harness.report.text import markdown_block, markdown_span, markdown_text
 
 
 def texts(evidence: Evidence, verdict: Verdict, root: Path, version: str) -> Mapping[str, str]:
@@ -39,19 +40,21 @@ def _promise(clause: str) -> str:
 
 def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
     result = finding.first
-    lines = [f"# {_title(result)}", "", f"{_promise(finding.clause)}{finding.title}.", ""]
-    lines += [f"- Expected: {result.expected}", f"- Got: {result.got}"]
+    title = markdown_text(_title(result))
+    lines = [f"# {title}", "", f"{_promise(finding.clause)}{markdown_text(finding.title)}.", ""]
+    lines += [f"- Expected: {markdown_text(result.expected)}", f"- Got: {markdown_text(result.got)}"]
     if result.frame is not None:
         lines.append(f"- Physical address: `{result.frame:#x}`")
     if result.at:
-        lines.append(f"- Code: `{result.at.removeprefix(root)}`, in `{result.function}`")
+        name = f", in {markdown_span(result.function)}" if result.function else ""
+        lines.append(f"- Code: {markdown_span(result.at.removeprefix(root))}{name}")
     if finding.origin is not None:
-        lines.append(f"- History: {origin_words(finding.origin)}")
+        lines.append(f"- History: {markdown_text(origin_words(finding.origin))}")
     lines += ["", *_block("Memory map and case", result.exhibit.splitlines())]
     lines += _block("Commands to the kernel, with its replies", result.commands)
     lines += _block("Backtrace", [line.replace(root, "") for line in result.backtrace])
-    lines += ["## Seen with", "", f"- Kernel: {version or evidence.subject.sha256[:12]}"]
-    lines += [f"- {line}" for line in _tools(finding, evidence)]
+    lines += ["## Seen with", "", f"- Kernel: {markdown_text(version or evidence.subject.sha256[:12])}"]
+    lines += [f"- {markdown_text(line)}" for line in _tools(finding, evidence)]
     lines += ["", *_block("See it again", [result.reproduce])]
     return "\n".join(lines)
 
@@ -63,7 +66,7 @@ def _title(result: CheckResult) -> str:
 
 def _block(title: str, lines: Sequence[str]) -> Iterator[str]:
     if any(lines):
-        yield from (f"## {title}", "", "```", *lines, "```", "")
+        yield from (f"## {title}", "", *markdown_block(lines))
 
 
 def _tools(finding: Finding, evidence: Evidence) -> list[str]:

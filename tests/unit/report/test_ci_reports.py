@@ -235,6 +235,12 @@ def test_summary_is_added_behind_what_others_wrote(repository: Path, tmp_path: P
     assert "| got | \\<b\\>\\|\\`" in text and "\n## FAKE" not in text
 
 
+def test_place_of_a_panic_cannot_break_out_of_the_summary() -> None:
+    evidence = broken(at="f.rs`<b>\n## FAKE:7", function="f`<b>")
+    text = github.summary(evidence, judge(evidence), Path("/home/u"))
+    assert "\n`f.rs'<b> ## FAKE:7`, in `f'<b>`\n" in text and "\n## FAKE" not in text
+
+
 @every_sample
 def test_every_run_has_a_summary_with_its_verdict(evidence: Evidence) -> None:
     verdict = judge(evidence)

@@ -44,8 +44,8 @@ def test_each_finding_is_a_file_with_all_that_shows_it() -> None:
     for part in (
         "# Stale bytes: 4096\n", "- Expected: 0\n", "- Physical address: `0x1000`\n", "- Kernel: v1.2\n",
         "- Builds: dev\n", "- QEMU 7.2.22 (tcg), rustc 1.95.0\n",
-        "## Commands to the kernel, with its replies\n\n```\nalloc new → ok paddr=0x1000\n",
-        "## See it again\n\n```\nframe-harness check -k x\n```\n",
+        "## Commands to the kernel, with its replies\n\n````\nalloc new → ok paddr=0x1000\n",
+        "## See it again\n\n````\nframe-harness check -k x\n````\n",
     ):  # fmt: skip
         assert part in text, part
 
@@ -79,6 +79,27 @@ def test_builds_and_tools_are_named_once_however_many_machines_there_were() -> N
     )  # fmt: skip
     text = texts(more, judge(more), ROOT, "")["ALLOC-07.md"]
     assert "- Builds: dev, release\n- QEMU 7.2.22 (tcg), rustc 1.95.0\n" in text
+
+
+def test_what_a_guest_says_ends_no_line_and_no_block() -> None:
+    said = "panic\n\n# FAKE\x1b[2J <b>&amp;"
+    evidence = with_outcome(
+        broken(), TABLE, Outcome.VIOLATED, DEV, message=said, expected=said, got=said, function="f`\n# FAKE",
+        commands=("```", "````", "# FAKE"), exhibit="~~~~\n```\n# FAKE", backtrace=("\x1b[2J",),
+    )  # fmt: skip
+    text = texts(evidence, judge(evidence), ROOT, "v\n# FAKE")["ALLOC-07.md"]
+    assert is_of("ALLOC-07", text)
+    assert "- Got: panic \\# FAKE\\\\x1b\\[2J \\<b\\>\\&amp;\n" in text
+    assert "`, in `f' # FAKE`\n" in text and "- Kernel: v \\# FAKE\n" in text
+    assert all(line.isprintable() for line in text.splitlines())
+    outside = text.split("\n````\n")[::2]
+    assert len(outside) == 5 and not any("\n# FAKE" in part for part in outside)
+
+
+def test_code_in_no_known_function_names_none() -> None:
+    evidence = with_outcome(broken(), TABLE, Outcome.VIOLATED, DEV, function="")
+    text = texts(evidence, judge(evidence), ROOT, "")["ALLOC-07.md"]
+    assert "- Code: `src/memory/frame.rs:179`\n" in text
 
 
 def test_a_known_finding_is_not_sent_again() -> None:
