@@ -61,8 +61,9 @@ def _panel(picture: Picture, diagram: StormRates, cpu: int, top: float, end_s: f
 
 
 def rate_words(rate: float) -> str:
-    """`2.35 M/s`, `41.0 k/s`, `7 /s`."""
+    """`2.35 M/s`, `41 k/s`, `7 /s`."""
+    shown = float(f"{rate:.3g}")  # 999,600 are 1 M/s: the unit is that of the number that is written
     for size, unit in ((1e6, "M"), (1e3, "k")):
-        if rate >= size:
-            return f"{rate / size:.3g} {unit}/s"
+        if shown >= size:
+            return f"{shown / size:.3g} {unit}/s"
     return f"{rate:.0f} /s"

@@ -248,7 +248,16 @@ def test_a_storm_shows_when_it_broke_something() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "shown"), [(2.349e6, "2.35 M/s"), (41_000, "41 k/s"), (7, "7 /s"), (0, "0 /s")]
+    ("rate", "shown"),
+    [
+        (2.349e6, "2.35 M/s"),
+        (999_600, "1 M/s"),
+        (999_400, "999 k/s"),
+        (41_000, "41 k/s"),
+        (999.6, "1 k/s"),
+        (7, "7 /s"),
+        (0, "0 /s"),
+    ],
 )
 def test_a_rate_is_read_with_its_unit(rate: float, shown: str) -> None:
     assert rate_words(rate) == shown
