@@ -138,7 +138,7 @@ def words_of(access: SlotAccess) -> str:
 def _notes(picture: Picture, diagram: Interleaving, left_out: int, y: float) -> None:
     notes = []
     if left_out:
-        notes.append(f"{left_out} accesses are left out")
+        notes.append(f"left out: {left_out} of {len(diagram.accesses)} accesses")
     if diagram.alone:
         notes.append("what follows was not recorded")
     if not diagram.accesses and not diagram.alone:

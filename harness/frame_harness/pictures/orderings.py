@@ -46,7 +46,8 @@ def _description(diagram: OrderingTrace) -> str:
 
 
 def _foot(diagram: OrderingTrace, left_out: int) -> list[tuple[str, str]]:
-    lines = [(f"{left_out} accesses that have no part in it are left out", "faint")] if left_out else []
+    words = f"left out, having no part in it: {left_out} of {len(diagram.events)} accesses"
+    lines = [(words, "faint")] if left_out else []
     lines += [(f"expected: {diagram.expected}", "good"), (f"got: {diagram.got}", "bad")]
     return lines + [(line, "") for line in lines_of(diagram.consequence, _TEXT)]
 

@@ -211,7 +211,9 @@ def test_an_interleaving_shows_values_lines_and_both_orders() -> None:
 def test_of_too_many_accesses_a_picture_says_how_many_it_leaves_out() -> None:
     shown = words(drawn(WIDE))
     assert sum(one.startswith("vtable: 0xff") for one in shown) == MOST_ROWS
-    assert "50 accesses are left out" in shown
+    assert "left out: 50 of 90 accesses" in shown
+    one_more = replace(WIDE, accesses=WIDE.accesses[: MOST_ROWS + 1], meanwhile=1)
+    assert f"left out: 1 of {MOST_ROWS + 1} accesses" in words(drawn(one_more))
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_an_ordering_shows_the_value_that_may_be_seen_and_the_write_that_is_not(
 def test_events_that_matter_are_never_left_out() -> None:
     kept = shown_events(LONG)
     assert set(kept) >= {30, 31, 32, 33}
-    assert f"{34 - len(kept)} accesses that have no part in it are left out" in words(drawn(LONG))
+    assert f"left out, having no part in it: {34 - len(kept)} of 34 accesses" in words(drawn(LONG))
 
 
 def test_rates_are_what_was_done_between_two_samples() -> None:
