@@ -18,6 +18,7 @@ from frame_harness.pictures.svg import Picture
 COLUMNS, ROWS = 64, 24
 _CELL, _LEFT, _TOP, _ROW = 11.0, 112.0, 26.0, 13.0
 _CELLS_OF_A_SIGN = 3
+_NAMED = 4
 
 
 class _Cells(Picture):
@@ -48,11 +49,19 @@ def svg(runs: FrameRuns, marked: Iterable[int] = (), *, title: str) -> str:
     _draw_signs(picture, cells)
     for cell in sorted({pfn // per_cell for pfn in pfns}):
         x, y = _LEFT + cell % COLUMNS * _CELL, _TOP + cell // COLUMNS * _ROW
-        inside = [f"{pfn:#x}" for pfn in pfns if pfn // per_cell == cell]
-        tip = f"frame {', '.join(inside[:4])}: {look_of(runs.at(Pfn(int(inside[0], 16)))).name}"
+        tip = _names([pfn for pfn in pfns if pfn // per_cell == cell], runs)
         picture.rect(x - 3, y - 3, _CELL + 5, _ROW + 5, "ring-back")
         picture.rect(x - 3, y - 3, _CELL + 5, _ROW + 5, "ring", tip=tip)
     return picture.markup()
+
+
+def _names(pfns: Sequence[int], runs: FrameRuns) -> str:
+    """The first frames of a cell that are of the finding, each with its state; how many more there are."""
+    names: dict[str, list[str]] = {}
+    for pfn in pfns[:_NAMED]:
+        names.setdefault(look_of(runs.at(Pfn(pfn))).name, []).append(f"{pfn:#x}")
+    told = [f"frame {', '.join(some)}: {name}" for name, some in names.items()]
+    return "; ".join([*told, *([f"{len(pfns) - _NAMED} more"] if len(pfns) > _NAMED else [])])
 
 
 def _draw_rows(picture: _Cells, cells: NDArray[np.uint8], per_cell: int) -> None:

@@ -41,6 +41,7 @@ def _draw_page(
     for row, line in enumerate(wrong.reshape(_SIDE, _SIDE)):
         edges = np.flatnonzero(np.diff(np.concatenate([[False], line, [False]]).astype(np.int8)))
         for begin, end in edges.reshape(-1, 2).tolist():
-            tip = f"bytes {row * _SIDE + begin:#x} to {row * _SIDE + end - 1:#x}"
+            first, last = row * _SIDE + begin, row * _SIDE + end - 1
+            tip = f"byte {first:#x}" if first == last else f"bytes {first:#x} to {last:#x}"
             width = (end - begin) * _CELL
             picture.rect(x + begin * _CELL, _TOP + row * _CELL, width, _CELL, "bad", tip=tip)

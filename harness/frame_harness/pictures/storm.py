@@ -31,7 +31,7 @@ def svg(diagram: StormRates) -> str:
 
 def _description(diagram: StormRates) -> str:
     steps = diagram.samples[-1].steps if diagram.samples else ()
-    done = [f"CPU {cpu}: {count:,} steps" for cpu, count in zip(diagram.cpus, steps, strict=False)]
+    done = [f"steps of CPU {cpu}: {count:,}" for cpu, count in zip(diagram.cpus, steps, strict=False)]
     wrong = [f"{one.what} after {one.at_s:.2f} s" for one in diagram.wrong]
     return "; ".join([*done, *wrong])
 

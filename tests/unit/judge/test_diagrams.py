@@ -176,6 +176,7 @@ def test_a_picture_says_all_that_the_words_say(diagram: Diagram) -> None:
             assert all(one in description for one in (diagram.expected, diagram.got, diagram.consequence))
         case StormRates():
             assert all(one.what in description for one in diagram.wrong)
+            assert f"steps of CPU {diagram.cpus[0]}: " in description
 
 
 def test_an_interleaving_says_who_was_held_where() -> None:

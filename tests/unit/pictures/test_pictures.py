@@ -69,6 +69,15 @@ def test_the_frames_of_a_finding_are_ringed_and_said() -> None:
     assert "49,152 frames" in words(picture)
 
 
+def test_each_frame_of_a_finding_has_its_own_state_where_a_cell_holds_several() -> None:
+    states = np.full(1 << 14, FrameState.KERNEL, dtype=np.uint8)
+    states[9], states[10:] = FrameState.POISONED, FrameState.USER
+    picture = frame_map.svg(runs_of(states), [8, 9, 11, *range(12, 16)], title="memory")
+    assert [one[0].text for one in of_class(picture, "ring")] == [
+        "frame 0x8: live, kernel; frame 0x9: poisoned; frame 0xb, 0xc: live, user; 3 more"
+    ]
+
+
 def test_the_picture_of_a_million_frames_is_small() -> None:
     memory = healthy_state(Shape(1 << 20))
     assert len(frame_map.svg(frame_states(memory), [5], title="memory")) < 300_000
@@ -169,6 +178,10 @@ def test_a_page_shows_where_its_wrong_bytes_are() -> None:
         "bytes 0x40 to 0x45"
     ]
     assert "6 bytes of 4096 are wrong" in words(picture)
+    wrong[65:] = False
+    alone = page_map.svg(wrong, expected="0", got="1", title="page")
+    assert [one[0].text for one in of_class(alone, "bad") if one.tag == f"{SVG}rect"] == ["byte 0x40"]
+    assert "1 byte of 4096 is wrong" in words(alone)
 
 
 def lived(**columns: list[int]) -> DrawnLife:
