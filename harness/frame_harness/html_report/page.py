@@ -99,7 +99,7 @@ def dumps(
     """
     builder = _Builder(contract, memories or {}, sources or {})
     findings = [builder.finding(finding, at) for at, finding in enumerate(verdict.findings, start=1)]
-    stopped = [builder.result(result) for result in tables.stopped(evidence)]
+    stopped = [(builder.result(cause.first), cause) for cause in tables.stopped(evidence)]
     style, script = shell.style(), shell.text("report.js")
     return shell.environment().get_template("report.html.j2").render(
         evidence=evidence, verdict=verdict, baseline=baseline, contract=contract,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from frame_harness.base.text import plural
 from frame_harness.contract.clauses import Clause, ClauseKind
 from frame_harness.contract.contract import Contract
-from frame_harness.judge.evidence import CheckResult, Evidence
+from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.reason import BROKEN_OFF, CODE_OF_BROKEN_OFF, ReasonCode
 from frame_harness.judge.verdict import Verdict
-from frame_harness.report.causes import causes_of
+from frame_harness.report.causes import BrokenOffCause, causes_of
 from frame_harness.report.summary import against, time_in_all, tools
 from frame_harness.report.text import matrix
 
@@ -103,10 +103,10 @@ def _clause_row(clause: Clause, judgement: ClauseJudgement) -> ClauseRow:
     )
 
 
-def stopped(evidence: Evidence) -> tuple[CheckResult, ...]:
-    """Checks that came to no end, one of those that ended in the same way."""
+def stopped(evidence: Evidence) -> tuple[BrokenOffCause, ...]:
+    """Checks that came to no end, those together that ended in the same way."""
     broken_off = [result for result in evidence.checks if result.outcome in BROKEN_OFF]
-    return tuple(cause.first for cause in causes_of(broken_off, evidence.errors))
+    return tuple(causes_of(broken_off, evidence.errors))
 
 
 def reasons(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:

@@ -71,14 +71,14 @@ def finding_block(
 
 def broken_off_block(
     result: CheckResult,
-    others: Sequence[CheckResult] = (),
+    others: Sequence[str] = (),
     where: str = "",
     context: FindingContext = NO_CONTEXT,
 ) -> RenderableType:
     """A check that came to no end: what it checks, how it ended, what was seen last.
 
     Args:
-        others: that ended in the same way.
+        others: the names of other checks that ended in the same way.
     """
     clauses = " ".join(result.clauses)
     title = Text.assemble((f"  {result.outcome.upper()}  ", "bold red"), printable(result.check))
@@ -88,9 +88,8 @@ def broken_off_block(
         result_block(result, context),
     ]
     if others:
-        names = dict.fromkeys(other.check.rpartition("::")[2] for other in others)
-        shown = ", ".join(list(names)[:_NAMED])
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        shown = ", ".join(name.rpartition("::")[2] for name in others[:_NAMED])
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         parts.append(_fields([("likewise", f"{plural(len(others), 'check')}: {shown}{more}")]))
     return Group(*parts, *_again(result, context))
 

@@ -21,6 +21,11 @@ class BrokenOffCause:
         return self.results[0]
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """The names of the other checks that broke off so, each once, in however many runs it did."""
+        return tuple(dict.fromkeys(result.check for result in self.results))[1:]
+
+    @property
     def runs(self) -> tuple[RunKey, ...]:
         """The runs in which checks broke off so, each once, in the order of the results."""
         return tuple(dict.fromkeys(result.run for result in self.results))

@@ -170,7 +170,7 @@ def _broken_off(
     stopped = [result for result in results if result.outcome in BROKEN_OFF]
     return [
         *(
-            broken_off_block(cause.first, cause.results[1:], _runs_in_short(cause.runs, evidence), context)
+            broken_off_block(cause.first, cause.others, _runs_in_short(cause.runs, evidence), context)
             for cause in causes_of(stopped, evidence.errors)
         ),
         *(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, Trouble
 from frame_harness.report.causes import causes_of, shared
 
@@ -25,7 +27,10 @@ def test_one_panic_in_many_checks_is_one_cause() -> None:
     ]
     causes = causes_of(results, ())
     assert [[result.check for result in cause.results] for cause in causes] == [["a", "b"], ["c"]]
-    assert causes[0].runs == (MICROVM, Q35)
+    assert (causes[0].runs, causes[0].others) == ((MICROVM, Q35), ("b",))
+    again = [results[0], replace(results[0], run=Q35), results[1], replace(results[1], run=MICROVM)]
+    assert [cause.others for cause in causes_of(again, ())] == [("b",)]
+    assert [cause.others for cause in causes_of(again[:2], ())] == [()]
 
 
 def test_panics_at_two_lines_are_two_causes_without_a_backtrace_too() -> None:

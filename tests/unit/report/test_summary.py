@@ -127,6 +127,16 @@ def test_a_run_whose_guests_never_came_up_names_no_qemu() -> None:
     assert all("rustc 1.95.0" in text and "QEMU  ()" not in text for text in drawn(nowhere))
 
 
+def test_checks_that_ended_alike_are_each_named_once_with_their_runs_in_both_reports() -> None:
+    one = with_outcome(healthy(), TABLE, Outcome.CRASHED, message="panic: at f.rs:7")
+    terminal, html = drawn(one)
+    assert "likewise" not in terminal and "likewise" not in html
+    assert f'<span class="faint">{DEV}, {RELEASE}</span>' in html
+    terminal, html = drawn(with_outcome(one, LIFE, Outcome.CRASHED, message="panic: at f.rs:7"))
+    assert f"likewise  1 check: {LIFE.rpartition('::')[2]}\n" in terminal
+    assert "likewise 1 check<" in html and f'<p class="mono">{LIFE}</p>' in html
+
+
 def test_what_a_version_lacks_is_named_and_not_counted_as_skipped_in_both_reports() -> None:
     evidence = with_outcome(healthy(), TABLE, Outcome.ABSENT, message="not there", lacks=("poison",))
     terminal, html = drawn(replace(evidence, lacks=("poison",)))
