@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from frame_harness.base.record import Count, Record, Seconds
+from frame_harness.base.text import plural
 from frame_harness.judge.evidence import RunKey, SubjectInfo
 from frame_harness.mutation.mutants import Mutant
 
@@ -97,6 +98,12 @@ class MutantReport(Record, frozen=True, kw_only=True):
     def fate(self) -> Fate:
         """How the score counts it: equivalent where that is known, else as it was judged."""
         return Fate.EQUIVALENT if self.equivalent else self.judged.fate
+
+    @property
+    def reached(self) -> str:
+        """How many checks run a survivor, as far as is known, and how many were made."""
+        by = f"by {plural(self.reached_by, 'check')}" if self.reached_by else "nobody knows by which checks"
+        return f"{by}; {self.judged.checks} made in all"
 
 
 class Share(Record, frozen=True, kw_only=True):

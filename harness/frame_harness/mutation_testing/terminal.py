@@ -87,8 +87,7 @@ def _of_a_kill(judged: JudgedMutant) -> Iterator[tuple[str, str]]:
 def _of_a_survivor(one: MutantReport) -> Iterator[tuple[str, str]]:
     if one.judged.fate is not Fate.SURVIVED:
         return
-    by = f"by {plural(one.reached_by, 'check')}" if one.reached_by else "nobody knows by which checks"
-    yield "reached", f"{by}; {one.judged.checks} made in all"
+    yield "reached", one.reached
     for place, clue in enumerate(one.clues):
         yield "" if place else "clauses", f"{clue.clause:<9} {clue.title}"
     if not one.clues:

@@ -355,6 +355,16 @@ def test_the_page_asks_for_nothing_and_marks_survivors_in_the_source(report: Mut
     assert {link.removeprefix("#") for link in links} <= targets
 
 
+def test_the_page_says_what_is_known_of_a_survivor_and_counts_each_end(report: MutationReport) -> None:
+    [survivor] = report.of(Fate.SURVIVED)
+    nobody = replace(survivor, reached_by=0, judged=replace(survivor.judged, checks=1))
+    rows = (Share(name="swap", killed=3, survived=0, not_linked=77),)
+    text = dumps(replace(report, mutants=(nobody,), by_operator=rows), {"frame.rs": TEXT})
+    assert "1 survivor: what nobody would notice" in text
+    assert "reached nobody knows by which checks; 1 made in all" in text
+    assert ">not in the kernel</th>" in text and '<td class="number">77</td>' in text
+
+
 def test_no_word_of_a_mutant_becomes_markup_of_the_page(report: MutationReport) -> None:
     evil = "<script>alert(1)</script>"
     bad = tuple(
