@@ -23,7 +23,7 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.pictures import frame_map, palette
 from frame_harness.pictures.moment import WHOLE_TABLE, Moment, moment_of
 from frame_harness.report.origins import origin_words
-from frame_harness.report.summary import run_rows, skipped
+from frame_harness.report.summary import findings_in_words, run_rows, skipped
 
 _OTHERS = 2
 _CANDIDATES = 12
@@ -104,10 +104,11 @@ def dumps(
     return shell.environment().get_template("report.html.j2").render(
         evidence=evidence, verdict=verdict, baseline=baseline, contract=contract,
         findings=[one for one in findings if not one.finding.known],
+        n_findings=findings_in_words([one for one in verdict.findings if not one.known]),
         known=[one for one in findings if one.finding.known], stopped=stopped,
         summary=tables.summary(evidence, verdict), runs=run_rows(evidence),
         sections=tables.sections(contract, verdict), reasons=tables.reasons(verdict),
-        skipped=skipped(evidence), looks=palette.LOOKS,
+        skipped=skipped(evidence), details=tables.details(evidence), looks=palette.LOOKS,
         annotated=[annotated(one, sources or {}) for one in coverage],
         style=Markup(style), script=Markup(script), style_sha=shell.sha(style), script_sha=shell.sha(script),
         memory=Markup(shell.json_text(builder.packed.document() | {"looks": _looks()})),

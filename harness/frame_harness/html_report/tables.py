@@ -109,6 +109,11 @@ def stopped(evidence: Evidence) -> tuple[BrokenOffCause, ...]:
     return tuple(causes_of(broken_off, evidence.errors))
 
 
+def details(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """What is known of troubles at length, each once, such as of two machines that lack one build."""
+    return tuple(dict.fromkeys((one.what, one.detail) for one in evidence.errors if one.detail))
+
+
 def reasons(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
     """What stands against a PASS beside findings and checks that came to no end: kind, words, runs."""
     return tuple(

@@ -31,6 +31,11 @@ class BaselineEntry(Record, frozen=True, kw_only=True):
     profile: str | None = None
     cause: str | None = None
 
+    @property
+    def scope(self) -> str:
+        """What it is restricted to, in words; empty where nothing."""
+        return ", ".join(filter(None, [self.profile, self.cause]))
+
     def covers(self, clause: str, result: CheckResult) -> bool:
         """Whether a result that violates a clause is what is known."""
         return (

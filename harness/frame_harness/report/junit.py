@@ -92,7 +92,7 @@ def _verdict_case(suite: ET.Element, evidence: Evidence, verdict: Verdict) -> No
     if verdict.kind is VerdictKind.PASS:
         return
     lines = [f"{reason.kind}: {reason.run or 'all'}: {reason.message}" for reason in verdict.reasons]
-    lines += [trouble.detail for trouble in evidence.errors if trouble.detail]
+    lines += dict.fromkeys(trouble.detail for trouble in evidence.errors if trouble.detail)
     # A SKIP, too: CI systems show a skipped case in green.
     tag = "failure" if verdict.kind is VerdictKind.FAIL else "error"
     first = verdict.reasons[0].message if verdict.reasons else "not judged"

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from frame_harness.base.text import seconds
+from frame_harness.base.text import plural, seconds
 from frame_harness.judge.evidence import Evidence, Outcome, RunEvidence, RunKey
 from frame_harness.judge.exit_codes import VerdictKind
+from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 from frame_harness.judge.reason import BROKEN_OFF, Reason, ReasonCode
 from frame_harness.judge.verdict import Verdict, how_it_ended
@@ -57,6 +58,15 @@ def _run_row(run: RunEvidence, evidence: Evidence) -> RunRow:
         stopped=sum(counts[outcome] for outcome in (*BROKEN_OFF, Outcome.NOT_EVALUATED)),
         guest_time=seconds(sum(result.duration_s for result in results)),
     )
+
+
+def findings_in_words(fresh: Sequence[Finding]) -> tuple[str, str]:
+    """How many findings there are, and how many more that only come of them."""
+    roots = sum(one.root is None for one in fresh)
+    words = "what this subject breaks"
+    if roots < len(fresh):
+        words += f"; listed below what they come of: {len(fresh) - roots} more"
+    return plural(roots, "finding"), words
 
 
 def tools(evidence: Evidence) -> str:

@@ -41,7 +41,15 @@ from frame_harness.report.blocks import (
 )
 from frame_harness.report.causes import causes_of, shared
 from frame_harness.report.context import FindingContext
-from frame_harness.report.summary import against, run_rows, skipped, time_in_all, tools, unjudged
+from frame_harness.report.summary import (
+    against,
+    findings_in_words,
+    run_rows,
+    skipped,
+    time_in_all,
+    tools,
+    unjudged,
+)
 from frame_harness.report.text import PIPE_WIDTH, ByWidth, id_ranges, matrix
 
 WIDEST = 110
@@ -130,10 +138,7 @@ def _parts(
         parts.append(_runs(evidence))
     if fresh:
         roots = [finding for finding in fresh if finding.root is None]
-        words = "clauses that this subject breaks"
-        if len(roots) < len(fresh):
-            words += f"; {len(fresh) - len(roots)} more come of these, each is listed below its cause"
-        parts.append(_title(plural(len(roots), "finding"), words))
+        parts.append(_title(*findings_in_words(fresh)))
         parts += [
             finding_block(root, [one for one in fresh if one.root == root.fault], context) for root in roots
         ]
@@ -309,8 +314,7 @@ def _stale(entries: Sequence[BaselineEntry], baseline: Baseline) -> list[Rendera
         _title(f"{len(entries)} {noun} no longer", f"take {them} out of {baseline.source}")
     ]
     for entry in entries:
-        where = ", ".join(filter(None, [entry.profile, entry.cause]))
-        scope = f" ({printable(where)})" if where else ""
+        scope = f" ({printable(entry.scope)})" if entry.scope else ""
         lines.append(Text.assemble((f"  {entry.id:<9} ", "yellow"), printable(entry.reason), scope))
     return [Group(*lines)]
 

@@ -132,7 +132,7 @@ def test_the_result_that_shows_the_fault_comes_first() -> None:
     memories = {report_scene.key_of(shown.check): report_scene.memory(healthy_state(SMALL))}
     for known, first in ((memories, "on a frame"), ({}, "in words")):
         text = Read(written(evidence, memories=known)).text
-        finding = text.partition("clauses that this subject breaks")[2].partition("The contract")[0]
+        finding = text.partition("what this subject breaks")[2].partition("The contract")[0]
         told = [finding.find(f" what {words}") for words in ("on a frame", "in words")]
         assert told[0 if first == "on a frame" else 1] == min(at for at in told if at >= 0)
 

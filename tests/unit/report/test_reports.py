@@ -216,7 +216,7 @@ def test_a_consequence_is_one_line_below_its_cause() -> None:
         for result in evidence.checks
     )
     text = shown(replace(evidence, checks=checks))
-    assert "1 finding  clauses that this subject breaks; 1 more come of these" in " ".join(text.split("\n"))
+    assert "1 finding  what this subject breaks; listed below what they come of: 1 more\n" in text
     assert "explains  ALLOC-14: live allocations never overlap" in text
     assert "dump" not in text
 
@@ -227,6 +227,12 @@ def test_a_known_finding_shows_its_reason_and_not_its_details() -> None:
     assert "builder order" in text
     assert "see it again" not in text
     assert text.splitlines()[-1].startswith("PASS: ")
+
+
+def test_words_of_a_compiler_stand_once_in_junit_for_all_runs() -> None:
+    [trouble] = not_built().errors
+    twice = replace(not_built(), errors=(trouble, replace(trouble, run=RELEASE)))
+    assert junit.dumps(twice, judge(twice), EMPTY).count("error[E0308]") == 1
 
 
 def test_an_entry_that_fires_no_longer_is_told() -> None:

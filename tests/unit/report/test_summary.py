@@ -11,13 +11,13 @@ from rich.console import Console
 
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.html_report import page
-from frame_harness.judge.baseline import EMPTY
-from frame_harness.judge.evidence import Evidence, Outcome
+from frame_harness.judge.baseline import EMPTY, Baseline
+from frame_harness.judge.evidence import Evidence, Outcome, Trouble
 from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import Reason, ReasonCode
 from frame_harness.report.summary import Against, against, run_rows, skipped, tools, unjudged
 from frame_harness.report.terminal import print_report
-from tests.support.judging import judge
+from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import (
     CHECKS,
     DEV,
@@ -29,6 +29,7 @@ from tests.unit.evidence_samples import (
     with_outcome,
     with_run,
 )
+from tests.unit.judge.test_explanation import ALONE, RACE, evidence_of
 
 COUNTED = {
     Outcome.PASSED: "passed",
@@ -42,11 +43,12 @@ COUNTED = {
 }
 
 
-def drawn(evidence: Evidence) -> tuple[str, str]:
+def drawn(evidence: Evidence, known: Baseline = EMPTY) -> tuple[str, str]:
     """The report in a terminal, and the page."""
     file = io.StringIO()
-    print_report(evidence, judge(evidence), EMPTY, Console(file=file, width=200))
-    return file.getvalue(), page.dumps(evidence, judge(evidence), EMPTY, FRAME_METADATA)
+    verdict = judge(evidence, known)
+    print_report(evidence, verdict, known, Console(file=file, width=200))
+    return file.getvalue(), page.dumps(evidence, verdict, known, FRAME_METADATA)
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -125,6 +127,32 @@ def test_a_run_whose_guests_never_came_up_names_no_qemu() -> None:
     nowhere = with_run(evidence, RELEASE, qemu_version="", accelerator="")
     assert tools(nowhere) == "rustc 1.95.0"
     assert all("rustc 1.95.0" in text and "QEMU  ()" not in text for text in drawn(nowhere))
+
+
+def test_what_comes_of_a_finding_is_counted_apart_in_both_reports() -> None:
+    terminal, html = drawn(evidence_of(ALONE, RACE))
+    words = "what this subject breaks; listed below what they come of: 1 more"
+    assert f"1 finding  {words}\n" in terminal and f"<h2>1 finding: {words}</h2>" in html
+    terminal, html = drawn(evidence_of(ALONE))
+    assert "1 finding  what this subject breaks\n" in terminal
+    assert "<h2>1 finding: what this subject breaks</h2>" in html
+
+
+def test_words_of_a_compiler_stand_once_for_all_runs_in_both_reports() -> None:
+    lost = Trouble(what="build", message="it does not compile", detail="error[E0308]: <x>", run=DEV)
+    other = replace(lost, run=RELEASE, detail="error[E0309]: y")
+    terminal, html = drawn(replace(healthy(), errors=(lost, replace(lost, run=RELEASE))))
+    assert (terminal.count("E0308"), html.count("error[E0308]: &lt;x&gt;")) == (1, 1)
+    assert "E0309" in drawn(replace(healthy(), errors=(lost, other)))[1]
+
+
+def test_an_entry_that_fires_no_longer_is_told_with_its_scope_in_both_reports() -> None:
+    entry = '[[finding]]\nid = "FRAME-03"\nreason = "seen"\nprofile = "{}"\ncause = "a<b"\n'
+    known = known_findings("".join(map(entry.format, ("dev", "release"))))
+    terminal, html = drawn(healthy(), known)
+    for profile in ("dev", "release"):
+        assert f"seen ({profile}, a<b)\n" in terminal
+        assert f"<li>FRAME-03: seen ({profile}, a&lt;b)</li>" in html
 
 
 def test_checks_that_ended_alike_are_each_named_once_with_their_runs_in_both_reports() -> None:
