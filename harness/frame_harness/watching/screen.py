@@ -58,7 +58,8 @@ class Screen:
 
     def gone(self, files: Sequence[Path]) -> None:
         """Say that the files to judge are gone; they are waited for."""
-        self._say(f"{', '.join(map(str, files))}: gone; waiting for it", style="bold yellow")
+        them = "it" if len(files) == 1 else "them"
+        self._say(f"{', '.join(map(str, files))}: gone; waiting for {them}", style="bold yellow")
         self._quiet()
 
     def doing(self, words: str) -> None:

@@ -121,4 +121,6 @@ def test_a_terminal_shows_how_far_a_round_is() -> None:
 def test_words_of_a_guest_or_a_file_s_name_do_nothing_to_a_terminal() -> None:
     shown = Shown()
     shown.screen.gone([Path("/k/\x1b[2J.rs")])
-    assert "\x1b" not in shown.text and "gone; waiting for it" in shown.text
+    assert "\x1b" not in shown.text and "gone; waiting for it\n" in shown.text
+    shown.screen.gone(FILES[:2])
+    assert "/k/memory/frame.rs, /k/memory/zone.rs: gone; waiting for them\n" in shown.text
