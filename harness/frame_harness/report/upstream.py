@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from frame_harness.judge.evidence import CheckResult, Evidence, RunEvidence
+from frame_harness.judge.evidence import Evidence, RunEvidence
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.origins import origin_words
@@ -40,9 +40,10 @@ def _promise(clause: str) -> str:
 
 def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
     result = finding.first
-    title = markdown_text(_title(result))
+    title = markdown_text(_title(finding))
     lines = [f"# {title}", "", f"{_promise(finding.clause)}{markdown_text(finding.title)}.", ""]
-    lines += [f"- Expected: {markdown_text(result.expected)}", f"- Got: {markdown_text(result.got)}"]
+    facts = {"Expected": result.expected, "Got": result.got, "Explained by": finding.explained_by}
+    lines += [f"- {name}: {markdown_text(value)}" for name, value in facts.items() if value]
     if result.frame is not None:
         lines.append(f"- Physical address: `{result.frame:#x}`")
     if result.at:
@@ -59,9 +60,10 @@ def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
     return "\n".join(lines)
 
 
-def _title(result: CheckResult) -> str:
-    words = result.message[:1].upper() + result.message[1:]
-    return f"{words}: {result.got}" if len(words) + len(result.got) < 100 else words
+def _title(finding: Finding) -> str:
+    words, got = finding.first.message or finding.title, finding.first.got
+    words = words[:1].upper() + words[1:]
+    return f"{words}: {got}" if got and len(words) + len(got) < 100 else words
 
 
 def _block(title: str, lines: Sequence[str]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from tests.unit.evidence_samples import (
     passed,
     with_outcome,
 )
+from tests.unit.judge.test_explanation import ALONE, RACE, evidence_of
 
 ROOT = Path("/home/u/kernel")
 
@@ -100,6 +101,18 @@ def test_code_in_no_known_function_names_none() -> None:
     evidence = with_outcome(broken(), TABLE, Outcome.VIOLATED, DEV, function="")
     text = texts(evidence, judge(evidence), ROOT, "")["ALLOC-07.md"]
     assert "- Code: `src/memory/frame.rs:179`\n" in text
+
+
+def test_what_comes_of_another_finding_names_it() -> None:
+    evidence = evidence_of(ALONE, RACE)
+    found = texts(evidence, judge(evidence), ROOT, "")
+    assert "- Explained by: REF-01\n" in found["REF-04.md"] and "Explained" not in found["REF-01.md"]
+
+
+def test_a_violation_without_words_has_those_of_its_clause() -> None:
+    evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED)
+    text = texts(evidence, judge(evidence), ROOT, "")["ALLOC-07.md"]
+    assert text.startswith("# PageTable before zeroed(false)") and "Expected:" not in text
 
 
 def test_a_known_finding_is_not_sent_again() -> None:
