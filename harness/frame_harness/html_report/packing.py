@@ -50,7 +50,8 @@ class Packed:
 
         A map that is too large even so is made coarser: each of its cells stands for several frames then.
         """
-        digest = hashlib.sha256(runs.starts.tobytes() + runs.states.tobytes()).hexdigest()
+        parts = (runs.starts, runs.lengths, runs.states)
+        digest = hashlib.sha256(b"".join(one.tobytes() for one in parts)).hexdigest()
         if digest in self._known:
             return self._known[digest]
         for doublings in range(_COARSEST):

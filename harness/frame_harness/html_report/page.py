@@ -215,6 +215,8 @@ class _Builder:
         if not known:
             return None
         packed = {name: self.packed.add(moment) for name, moment in known}
+        if len({self.packed.maps[one["map"]]["perCell"] for one in packed.values() if one}) > 1:
+            packed["before"] = None  # a cell of one map would be held against another frame's of the other
         states = {state for _, moment in known for state in moment.runs.counts()}
         document = {"moments": packed, "marked": list(marked), "field": result.field}
         overviews = self._overviews(known, marked)

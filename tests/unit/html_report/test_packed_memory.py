@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace as with_fields
@@ -14,15 +15,17 @@ from msgspec.structs import replace
 
 from frame_harness.base.units import Paddr, Pfn
 from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.frame_states import FrameState, runs_of
 from frame_harness.html_report import packing
 from frame_harness.html_report.packing import Packed
+from frame_harness.html_report.page import _Builder
 from frame_harness.judge.evidence import (
     CheckResult,
     FieldValues,
     Outcome,
 )
-from frame_harness.pictures.moment import SlotWindow, moment_of
+from frame_harness.pictures.moment import Moment, SlotWindow, moment_of
 from tests.support import report_scene
 from tests.support.report_scene import PFN, written
 from tests.support.synthetic import SMALL, healthy_state
@@ -78,6 +81,27 @@ def test_a_map_that_is_too_large_gets_coarser_cells(monkeypatch: pytest.MonkeyPa
     entry = packed.maps[number]
     assert entry["perCell"] > 1
     assert unpacked(packed.document(), number)[12345 // entry["perCell"]] == FrameState.CONFLICT
+
+
+def test_memory_of_another_size_is_another_map_though_its_runs_begin_alike() -> None:
+    packed = Packed()
+    sizes = [100, 200, 100]
+    numbers = [packed.add_map(runs_of(np.zeros(size, dtype=np.uint8))) for size in sizes]
+    assert [packed.maps[number or 0]["frames"] for number in numbers] == sizes and len(packed.maps) == 2
+
+
+def test_maps_of_cells_of_two_sizes_are_not_held_against_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_ROOM_OF_A_MAP", 2000)
+    rng = np.random.default_rng(1)
+    calm = np.full(1 << 15, FrameState.KERNEL, dtype=np.uint8)
+    wild = rng.choice([FrameState.KERNEL, FrameState.USER], 1 << 15).astype(np.uint8)
+    before, after = (Moment(runs_of(states), (), ()) for states in (calm, wild))
+    result = report_scene.broken().checks[0]
+    for now, names in ((before, ["after", "before"]), (after, ["after"])):
+        view = _Builder(FRAME_METADATA, {}, {})._memory(before, now, (), result)
+        assert view is not None
+        moments = json.loads(view.data)["moments"]
+        assert sorted(name for name, moment in moments.items() if moment) == names
 
 
 def test_where_no_room_is_left_nothing_is_added() -> None:
