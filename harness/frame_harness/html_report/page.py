@@ -19,7 +19,7 @@ from frame_harness.html_report.packing import Packed
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import ON_SEVERAL_CPUS, CheckInRun, CheckResult, Evidence
 from frame_harness.judge.findings import Finding
-from frame_harness.judge.verdict import Verdict
+from frame_harness.judge.verdict import Verdict, what_was_seen
 from frame_harness.pictures import frame_map, palette
 from frame_harness.pictures.moment import WHOLE_TABLE, Moment, moment_of
 from frame_harness.report.origins import origin_words
@@ -68,14 +68,14 @@ class ResultView:
 
 @dataclass(frozen=True, eq=False)
 class FindingView:
-    """A finding with the results that are shown of it at length; `sights` are the others, a line each."""
+    """A finding with the results that are shown of it at length; `sights` are the others, in words."""
 
     finding: Finding
     kind: str
     number: int
     first: ResultView
     others: tuple[ResultView, ...]
-    sights: tuple[CheckResult, ...]
+    sights: tuple[tuple[CheckResult, str], ...]
     n_more: int
     origin: str
 
@@ -148,7 +148,7 @@ class _Builder:
             if len(views) <= _OTHERS and not finding.known and self._adds(result, views):
                 views.append(self.result(result, again_at=lead.at))
         shown = {id(view.result) for view in views}
-        rest = [result for result in finding.results if id(result) not in shown]
+        rest = [(one, what_was_seen(one)) for one in finding.results if id(one) not in shown]
         clause = self._contract.clauses[finding.clause]
         return FindingView(
             finding, clause.kind, number, views[0], tuple(views[1:]), tuple(rest[:_SIGHTS]),

@@ -138,6 +138,12 @@ def test_what_comes_of_a_finding_is_counted_apart_in_both_reports() -> None:
     assert "<h2>1 finding: what this subject breaks</h2>" in html
 
 
+def test_a_result_without_a_message_is_told_by_what_it_got() -> None:
+    seen = {"message": "", "expected": "0", "got": "<7>"}
+    _, html = drawn(with_outcome(healthy(), TABLE, Outcome.VIOLATED, **seen))
+    assert f"({RELEASE}): expected 0, got &lt;7&gt;</li>" in html
+
+
 def test_words_of_a_compiler_stand_once_for_all_runs_in_both_reports() -> None:
     lost = Trouble(what="build", message="it does not compile", detail="error[E0308]: <x>", run=DEV)
     other = replace(lost, run=RELEASE, detail="error[E0309]: y")
