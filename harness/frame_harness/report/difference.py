@@ -13,7 +13,7 @@ from frame_harness.judge.difference import Difference
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.findings import FaultKey, Finding
 from frame_harness.judge.judgement import ClauseOutcome
-from frame_harness.judge.verdict import Verdict
+from frame_harness.judge.verdict import Verdict, what_was_seen
 from frame_harness.report.blocks import LABEL, clause_line, finding_block
 from frame_harness.report.context import FindingContext
 from frame_harness.report.terminal import against_a_pass, is_one_line, print_parts, verdict_line
@@ -61,7 +61,7 @@ def print_difference(
     parts = [*_broken(seen.broken, shown, "", context), *_held(seen.held, "")]
     if seen.gone:
         lines = (
-            _line(one, f"{one.title}: {one.first.message}: not seen any more; {_BECAME[became]}")
+            _line(one, f"{one.title}: {what_was_seen(one.first)}: not seen any more; {_BECAME[became]}")
             for one, became in seen.gone
         )
         parts.append(Group(_title(f"changed ({len(seen.gone)})", "bold yellow"), *lines))

@@ -197,6 +197,13 @@ def test_what_a_guest_says_does_not_act_on_the_terminal_in_a_line_of_what_change
     assert "gone\\x1b[2J: not seen any more" in text and "\x1b" not in text
 
 
+def test_what_is_not_seen_any_more_is_told_by_what_it_got_where_it_has_no_message() -> None:
+    one = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="one", expected="0", got="7")
+    other = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="other")
+    text = printed(seen(seen(NOTHING, one).standing, other), other)
+    assert ": expected 0, got 7: not seen any more; broken in another way" in text
+
+
 def test_what_is_still_broken_is_counted_and_named() -> None:
     text = printed(seen(seen(NOTHING, BROKEN).standing, BROKEN), BROKEN)
     assert text.startswith("still broken (1)  ALLOC-07\n") and "stale bytes" not in text
