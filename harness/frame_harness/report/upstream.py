@@ -62,7 +62,9 @@ def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
 
 def _title(finding: Finding) -> str:
     words, got = finding.first.message or finding.title, finding.first.got
-    words = words[:1].upper() + words[1:]
+    first, _, _ = words.partition(" ")
+    if first.isalpha():  # and no name of a function
+        words = words[:1].upper() + words[1:]
     return f"{words}: {got}" if got and len(words) + len(got) < 100 else words
 
 

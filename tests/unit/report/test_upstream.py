@@ -103,6 +103,11 @@ def test_code_in_no_known_function_names_none() -> None:
     assert "- Code: `src/memory/frame.rs:179`\n" in text
 
 
+def test_a_function_keeps_its_name_at_the_begin_of_a_title() -> None:
+    evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED, message="inc_ref() on 0x1", got="ok")
+    assert texts(evidence, judge(evidence), ROOT, "")["ALLOC-07.md"].startswith("# inc\\_ref() on 0x1: ok\n")
+
+
 def test_what_comes_of_another_finding_names_it() -> None:
     evidence = evidence_of(ALONE, RACE)
     found = texts(evidence, judge(evidence), ROOT, "")
