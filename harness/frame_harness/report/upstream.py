@@ -40,20 +40,24 @@ def _promise(clause: str) -> str:
 
 def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
     result = finding.first
-    title = markdown_text(_title(finding))
+
+    def own(words: str) -> str:
+        return words.replace(root, "")
+
+    title = markdown_text(own(_title(finding)))
     lines = [f"# {title}", "", f"{_promise(finding.clause)}{markdown_text(finding.title)}.", ""]
     facts = {"Expected": result.expected, "Got": result.got, "Explained by": finding.explained_by}
-    lines += [f"- {name}: {markdown_text(value)}" for name, value in facts.items() if value]
+    lines += [f"- {name}: {markdown_text(own(value))}" for name, value in facts.items() if value]
     if result.frame is not None:
         lines.append(f"- Physical address: `{result.frame:#x}`")
     if result.at:
         name = f", in {markdown_span(result.function)}" if result.function else ""
-        lines.append(f"- Code: {markdown_span(result.at.removeprefix(root))}{name}")
+        lines.append(f"- Code: {markdown_span(own(result.at))}{name}")
     if finding.origin is not None:
         lines.append(f"- History: {markdown_text(origin_words(finding.origin))}")
-    lines += ["", *_block("Memory map and case", result.exhibit.splitlines())]
+    lines += ["", *_block("Memory map and case", own(result.exhibit).splitlines())]
     lines += _block("Commands to the kernel, with its replies", result.commands)
-    lines += _block("Backtrace", [line.replace(root, "") for line in result.backtrace])
+    lines += _block("Backtrace", list(map(own, result.backtrace)))
     lines += ["## Seen with", "", f"- Kernel: {markdown_text(version or evidence.subject.sha256[:12])}"]
     lines += [f"- {markdown_text(line)}" for line in _tools(finding, evidence)]
     lines += ["", *_block("See it again", [result.reproduce])]

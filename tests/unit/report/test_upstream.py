@@ -55,6 +55,10 @@ def test_paths_are_those_of_the_kernel_and_not_of_the_host() -> None:
     evidence = broken()
     text = texts(evidence, judge(evidence), ROOT, "")["ALLOC-07.md"]
     assert "- Code: `src/memory/frame.rs:179`, in `zeroed`" in text and str(ROOT) not in text
+    words = f"held at {SUBJECT.path}:7"
+    evidence = with_outcome(evidence, TABLE, Outcome.VIOLATED, DEV, message=words, got=words, exhibit=words)
+    text = texts(evidence, judge(evidence), ROOT, "")["ALLOC-07.md"]
+    assert text.startswith("# Held at src/memory/frame.rs:7: held at ") and str(ROOT) not in text
 
 
 def test_without_a_version_the_file_s_own_sum_names_it() -> None:
