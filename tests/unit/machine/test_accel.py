@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,6 +74,20 @@ def test_kvm_whose_guest_boots_but_never_answers_is_not_believed(
     talk = [*TALK, (b"1 selftest\n", b"=1 ok")]
     settled = settle_accel(machine, kernel, append="", talk=talk, say=said.append, device=device)
     assert settled.accel == "tcg" and "was not ready" in said[0]
+
+
+def test_kvm_whose_guest_prints_on_and_on_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for bytes that are there already: such a guest reaches no limit of a wait."""
+    console, theirs = socket.socketpair()
+    with console, theirs:
+        theirs.sendall(b"still booting\n" * 2048 + READY)
+        guest = SimpleNamespace(console=console)
+        monkeypatch.setattr(accel, "PROBE_WALL_S", 1e-9)
+        monkeypatch.setattr(accel, "Guest", SimpleNamespace(start=lambda *_, **__: nullcontext(guest)))
+        chosen, said = settle(tmp_path, "")
+    assert chosen == "tcg" and "was not ready" in said[0]
 
 
 def test_kvm_that_was_asked_for_and_hangs_is_one_message_with_a_hint(
