@@ -130,9 +130,10 @@ class Qmp:
             # So is Ctrl-C that ended the connection's reader, which was heard when it came; a new one is not.
             heard = (KeyboardInterrupt,) if self._stopped else ()
             with contextlib.suppress(QMPError, OSError, EOFError, *heard):
-                await self._client.disconnect()
+                async with asyncio.timeout(DRAIN_LIMIT_S):
+                    await self._client.disconnect()
 
-        self._run(hang_up())
+        self._run(hang_up(), _no_guard)  # the guard knows when QEMU was last asked: maybe hours ago
         self._collect()
         self._closed = True
         # Usually a method of the owner: letting go of it frees the owner, with its guest's RAM, at once.

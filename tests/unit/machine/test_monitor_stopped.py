@@ -1,12 +1,14 @@
-"""Ctrl-C that comes while QEMU's monitor is read, or is left, is heard once."""
+"""QEMU's monitor is left when its guest ends, whatever came before; Ctrl-C meanwhile is heard once."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from frame_harness.machine import Guest, load_machine
+from frame_harness.base.guest_end import GuestEnd
+from frame_harness.machine import Guest, load_machine, qmp
 from tests.support import tiny_guest as tiny
 
 
@@ -42,3 +44,21 @@ def test_ctrl_c_that_comes_while_the_monitor_is_left_is_heard(
             guest.kill()
     guest._monitor.close()
     guest.close()
+
+
+def test_guest_that_was_asked_nothing_for_hours_is_left_without_a_complaint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Guest.start(load_machine("microvm"), tiny.write_kernel(tmp_path, tiny.HALT)) as guest:
+        client = guest._monitor._client
+        disconnect = client.disconnect
+
+        async def slowly() -> None:  # as on a busy host: behind more than one look
+            for _ in range(100):
+                await asyncio.sleep(0)
+            await disconnect()
+
+        monkeypatch.setattr(client, "disconnect", slowly)
+        monkeypatch.setattr(qmp, "SLICE_S", 0.0)
+        guest.machine = guest.machine.override(limits={"stall_wall_s": 1e-9, "total_wall_s": 1e-9})
+        assert guest.kill().kind is GuestEnd.KILLED
