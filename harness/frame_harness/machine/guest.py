@@ -111,21 +111,20 @@ class Guest:
         def argv(handles: Handles) -> list[str]:
             return qemu_argv(machine, handles, qemu=qemu, elf=Path(elf), append=append, bios=bios)
 
-        log = logs.open() if logs else None
-        process, console, monitor = _launch(argv, guest_ram, debugger, log)
-        try:
+        with contextlib.ExitStack() as failed:
+            log = logs.open() if logs else None
+            if log is not None:
+                failed.callback(log.end)
+            process, console, monitor = _launch(argv, guest_ram, debugger, log)
+            for each in (console, monitor, process):
+                failed.callback(each.close)
             guest = cls(machine, process, console, Qmp(monitor), debugger=debugger, log=log)
-        except BaseException:
-            process.close()
-            raise
-        try:
+            failed.callback(guest.close)
             guest._come_up(guest_ram)
             guest._ran = debugger is not None
             if resume:
                 guest.resume()
-        except BaseException:
-            guest.close()
-            raise
+            failed.pop_all()
         return guest
 
     def _come_up(self, ram: GuestRam) -> None:
@@ -345,7 +344,7 @@ class Guest:
         if self.kill().stood:
             return
         if self.log is not None:
-            self.log.ended = True
+            self.log.end()
         self.process.close()
         self.console.close()
 

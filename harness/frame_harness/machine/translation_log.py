@@ -44,6 +44,10 @@ class TranslationLog:
             self._read += len(part)
         return b"".join(parts)
 
+    def end(self) -> None:
+        """Note that nothing more will be written: QEMU is gone, or never came up."""
+        self.ended = True
+
     def close(self) -> None:
         """Give the memory back, once QEMU is gone."""
         os.close(self.fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -19,8 +20,10 @@ from frame_harness.base.errors import MachineError, MissingToolError, RamError, 
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import GIB, MIB, Paddr
 from frame_harness.machine import Guest, MonitorGone, known_machines, live_guests, load_machine
+from frame_harness.machine import guest as guest_module
 from frame_harness.machine.firmware import find_qemu
 from frame_harness.machine.process import PARENT_CHECK
+from frame_harness.machine.translation_log import TranslationLogs
 from tests.support import tiny_guest as tiny
 from tests.support.children import child_ends_too
 from tests.support.fake_qemu import write_python, write_script, write_talker
@@ -181,6 +184,28 @@ def test_guest_leaves_no_descriptor_behind(kernel: Kernel) -> None:
         gc.collect()
         counts.append(len(list(Path("/proc/self/fd").iterdir())))
     assert counts[1] == counts[-1]
+
+
+@pytest.mark.parametrize("lacking", ["setpriv", "descriptors"])
+def test_guest_that_was_never_made_leaves_no_descriptor_behind(
+    lacking: str, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    machine = load_machine().override(qemu=write_script(tmp_path, "exec sleep 600\n").qemu)
+    if lacking == "setpriv":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        monkeypatch.setattr(guest_module, "Qmp", none_left)
+    path, logs, counts = kernel(tiny.HALT), TranslationLogs(()), []
+    for _ in range(3):
+        with pytest.raises((MissingToolError, OSError)):
+            Guest.start(machine, path, logs=logs)
+        assert logs.read() == []  # which forgets the logs that ended
+        gc.collect()
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert counts[0] == counts[-1]
 
 
 def test_guest_started_in_a_thread_outlives_the_thread(kernel: Kernel) -> None:
