@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base.disk import scratch_place, writing
+from frame_harness.machine.process import host_program
 
 LONGEST_PATH: Final = 107
 """Bytes: unix(7), `sun_path` without its final 0."""
@@ -27,19 +28,17 @@ def socket_folder() -> Iterator[Path]:
 
     Raises:
         Unwritable: there is no room, or no leave.
+        MissingToolError: sh is not installed.
     """
     place = scratch_place()
     if len(str(place).encode()) + _ROOM > LONGEST_PATH:
         place = _SHORT
+    shell = host_program("sh", "dash")
     with writing(place):
         folder = Path(tempfile.mkdtemp(prefix="frame-harness-gdb-", dir=place))
-    sweeper = subprocess.Popen(
-        ["sh", "-c", _SWEEP, str(folder)], stdin=subprocess.PIPE, start_new_session=True
-    )
     try:
-        yield folder
+        sweep = [shell, "-c", _SWEEP, str(folder)]
+        with subprocess.Popen(sweep, stdin=subprocess.PIPE, start_new_session=True):
+            yield folder
     finally:
-        if sweeper.stdin is not None:
-            sweeper.stdin.close()
-        sweeper.wait()
-        shutil.rmtree(folder, ignore_errors=True)  # where there is no sh that could do it
+        shutil.rmtree(folder, ignore_errors=True)  # where the sweeper was not started, or was killed

@@ -154,16 +154,21 @@ class QemuProcess:
             os.close(self._pidfd)
 
 
-def _die_with_parent() -> list[str]:
-    setpriv, shell = shutil.which("setpriv"), shutil.which("sh")
-    if setpriv is None or shell is None:
-        missing = "setpriv" if setpriv is None else "sh"
+def host_program(name: str, package: str) -> str:
+    """Return the path of a program that every host has.
+
+    Raises:
+        MissingToolError: this one has not; the text names Debian's package.
+    """
+    if (found := shutil.which(name)) is None:
         raise MissingToolError(
-            "host",
-            missing,
-            detail="not found",
-            next_step="install it (Debian, Ubuntu: apt install util-linux dash)",
+            "host", name, detail="not found", next_step=f"install it (Debian, Ubuntu: apt install {package})"
         )
+    return found
+
+
+def _die_with_parent() -> list[str]:
+    setpriv, shell = host_program("setpriv", "util-linux"), host_program("sh", "dash")
     return [setpriv, "--pdeathsig", "KILL", shell, "-c", PARENT_CHECK, str(os.getpid())]
 
 

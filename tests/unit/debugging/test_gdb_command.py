@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
-from frame_harness.base.errors import UsageError
+from frame_harness.base.errors import MissingToolError, UsageError
+from frame_harness.debugging import sockets
 from frame_harness.debugging.gdb_command import GdbCommand
 from frame_harness.debugging.sockets import LONGEST_PATH, socket_folder
 from frame_harness.frame_metadata.subject import frame_module
@@ -61,3 +63,22 @@ def test_socket_has_a_path_that_is_short_enough_and_is_gone_then(
         (folder / "gdb0.setup").touch()
         assert len(str(folder / "gdb99")) <= LONGEST_PATH and folder.is_dir()
     assert not folder.exists() and list(deep.iterdir()) == []
+
+
+def test_host_that_starts_no_program_is_told_and_left_without_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    place = tmp_path / "t"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    monkeypatch.setattr(sockets, "LONGEST_PATH", 1000)
+    with monkeypatch.context() as without, pytest.raises(MissingToolError, match="host: sh: not found"):
+        without.setenv("PATH", str(place))
+        sockets.socket_folder().__enter__()
+    monkeypatch.setattr("subprocess.Popen", none_left)
+    with pytest.raises(OSError, match="Too many"):
+        sockets.socket_folder().__enter__()
+    assert list(place.iterdir()) == []
