@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct, structs
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.paths import at_home
 from frame_harness.base.reading import text_of
 from frame_harness.base.resources import machines_dir
 from frame_harness.machine import schema
@@ -154,7 +155,7 @@ def load_machine(name_or_path: str | Path = DEFAULT_MACHINE) -> Machine:
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml"):
-        path = Path(name_or_path)
+        path = at_home(name_or_path)
     else:
         require_known(text)
         path = machines_dir() / f"{text}.toml"

@@ -116,6 +116,14 @@ def test_file_of_the_user_is_read_by_path(tmp_path: Path) -> None:
     assert load_machine(str(path)) == machine
 
 
+def test_file_of_the_user_may_be_named_by_its_place_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text('type = "pc"\nram = "32 MiB"\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_machine("~/mine.toml").name == "mine"
+
+
 def test_machine_whose_name_no_report_can_show_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "my\x01\nmachine.toml"
     path.write_text('type = "pc"\nram = "8 MiB"\n')
