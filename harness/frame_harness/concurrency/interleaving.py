@@ -380,5 +380,6 @@ def interleaved(boot: Boots[G], prepare: Callable[[G, Cpus], tuple[str, str]]) -
         if panicked is not None:
             both = " beside ".join(steps)
             raise HarnessError(
-                "interleaving", both, expected="the panic of a step", actual="none"
-            ) from panicked
+                "interleaving", both, expected="the panic of a step", actual="none",
+                next_step="see the console's end in the evidence: a step came to where it tells of its panic",
+            ) from panicked  # fmt: skip

@@ -250,8 +250,11 @@ def test_a_step_that_panicked_is_told_though_the_guest_tells_of_no_panic(
     monkeypatch.setattr("frame_harness.concurrency.interleaving.holdable", lambda _: nullcontext(guest))
     none: Any = None
     with (
-        pytest.raises(HarnessError, match="inc@0 beside dec@0: expected the panic of a step, got none"),
+        pytest.raises(
+            HarnessError, match="inc@0 beside dec@0: expected the panic of a step, got none"
+        ) as told,
         interleaved(none, lambda *_: ("inc@0", "dec@0")),
     ):
         raise StepPanicked
+    assert "the console's end in the evidence" in told.value.next_step
     assert len(waited) == 1
