@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -157,8 +158,12 @@ def make_venv(say: Say) -> None:
 
 def _venv_works() -> bool:
     activate, python = VENV / "bin" / "activate", VENV / "bin" / "python"
-    # Of a clone that was moved, its own scripts name an interpreter that is no longer there.
-    if not activate.is_file() or os.fspath(VENV) not in activate.read_text(encoding="utf-8"):
+    if not activate.is_file():
+        return False
+    # Of a clone that was moved, its own scripts name an interpreter that is no longer there. Python 3.11 to
+    # 3.14 write the path between double quotes, or as `shlex` does; some export it in that line.
+    lines = {line.strip().removeprefix("export ") for line in activate.read_text("utf-8").splitlines()}
+    if lines.isdisjoint({f'VIRTUAL_ENV="{VENV}"', f"VIRTUAL_ENV={shlex.quote(os.fspath(VENV))}"}):
         return False
     check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
     return run([python, "-c", check], what="looking at .venv").status == 0

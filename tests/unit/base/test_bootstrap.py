@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import sys
+import venv
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -30,14 +33,35 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_virtualenv_of_a_clone_that_was_moved_is_none(bootstrap: ModuleType) -> None:
+@pytest.mark.parametrize("name", ["clone", "a clone", "somebody's clone"])
+@pytest.mark.parametrize(
+    "line", ["VIRTUAL_ENV={path}", "    export VIRTUAL_ENV={path}"], ids=["3.11", "from 3.12 on"]
+)
+@pytest.mark.parametrize("quote", ['"{}"'.format, shlex.quote], ids=["first releases", "later ones"])
+def test_virtualenv_of_a_clone_that_was_moved_is_none(
+    quote: Callable[[str], str], line: str, name: str, bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "VENV", bootstrap.ROOT / name / ".venv")
     programs = bootstrap.VENV / "bin"
     programs.mkdir(parents=True)
     (programs / "python").symlink_to(sys.executable)
     assert not bootstrap._venv_works()
-    (programs / "activate").write_text("VIRTUAL_ENV=/elsewhere/.venv\n", encoding="utf-8")
-    assert not bootstrap._venv_works()
-    (programs / "activate").write_text(f"VIRTUAL_ENV='{bootstrap.VENV}'\n", encoding="utf-8")
+
+    def works(path: str) -> bool:
+        text = f"# made\n{line.format(path=quote(path))}\nexport VIRTUAL_ENV\n"
+        (programs / "activate").write_text(text, encoding="utf-8")
+        return bool(bootstrap._venv_works())
+
+    # A copy may lie at the end of the path of its original, or the other way round.
+    assert not works("/elsewhere/.venv") and not works(f"/home/u{bootstrap.VENV}")
+    assert not works(f"{bootstrap.VENV}/other/.venv")
+    assert works(str(bootstrap.VENV))
+
+
+def test_virtualenv_of_this_python_is_known(bootstrap: ModuleType) -> None:
+    venv.create(bootstrap.VENV, symlinks=True, with_pip=False)
+    (packages_of,) = (bootstrap.VENV / "lib").glob("python*/site-packages")
+    (packages_of / "pip.py").touch()
     assert bootstrap._venv_works()
 
 
