@@ -5,6 +5,7 @@ Runs before anything is installed: the standard library only, from Python 3.11 o
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import re
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "harness"))
 
 from frame_harness.base import packages, pip_settings  # noqa: E402  # found by the line above
-from frame_harness.base.commands import Finished, HowFar, Say, run, speaker  # noqa: E402
+from frame_harness.base.commands import Finished, HowFar, Say, SlowStep, run, speaker  # noqa: E402
 from frame_harness.base.disk import run_writing  # noqa: E402
 from frame_harness.base.errors import HarnessError, MissingToolError  # noqa: E402
 from frame_harness.base.host_tools import HOST_TOOLS, HostTool  # noqa: E402
@@ -27,14 +28,19 @@ from frame_harness.base.unpacked_packages import can_unpack, unpack  # noqa: E40
 VENV = ROOT / ".venv"
 LOCK = ROOT / "harness" / "frame_harness" / "cli" / "requirements.lock"
 INTERRUPTED = 130
+HELD = 9
+"""The descriptor of the shell that started this program, on the clone's folder."""
 # What could not be installed lies there: last, so that a program of the user's comes first.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(VENV / "bin")])
 
 
 def main() -> int:
     """Do what is missing; return 0, or 1 after one line that says what a person must do."""
+    todo, say = sys.argv[1:], speaker(sys.stderr)
     try:
-        return look() if sys.argv[1:] == ["look"] else set_up(speaker(sys.stderr))
+        if todo[:1] == ["look"]:
+            return look(venv_is_ready="ready" in todo)
+        return wait_for_others(say) if todo == ["wait"] else set_up(say)
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 1
@@ -83,12 +89,26 @@ def bring(tool: HostTool, say: Say) -> None:
         )
 
 
-def look() -> int:
+def wait_for_others(say: Say) -> int:
+    """Lock the folder that the caller has open, so that one set-up at a time works in this clone."""
+    try:
+        fcntl.flock(HELD, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with SlowStep("waiting for another set-up of this clone", say):
+            fcntl.flock(HELD, fcntl.LOCK_EX)
+    except OSError:
+        pass  # a file system without locks
+    return 0
+
+
+def look(*, venv_is_ready: bool) -> int:
     """Say what the set-up would install, and install nothing; return 1, as something is missing."""
     for tool in HOST_TOOLS:
         if not tool.works():
             print(f"MISSING  {tool.purpose}: {tool.program}\nnext: apt-get install {' '.join(tool.packages)}")
-    print("MISSING  the virtualenv .venv, or it is out of date\nnext: make setup, which installs all of this")
+    if not venv_is_ready:
+        print("MISSING  the virtualenv .venv, or it is out of date")
+        print("next: make setup, which installs all of this")
     return 1
 
 

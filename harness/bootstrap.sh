@@ -7,18 +7,28 @@ set -eu
 look=${1:-}
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 
-what_it_depends_on() {
-    # A clone that was moved has a virtualenv full of paths that are wrong by now; so has one whose Python
-    # was replaced by the next version.
+# Stands for all that says what is to be installed.
+what_is_wanted() {
+    cat pyproject.toml harness/frame_harness/cli/requirements.lock harness/bootstrap.py \
+        harness/frame_harness/base/host_tools.py | cksum
+}
+
+# Prints what a set-up for that leaves. A clone that was moved has a virtualenv full of paths that are wrong
+# by now; so has one whose Python was replaced by the next version.
+set_up_for() {
+    echo "$1"
     pwd
     readlink -f .venv/bin/python
-    cat pyproject.toml harness/frame_harness/cli/requirements.lock harness/bootstrap.py
+}
+
+venv_is_ready() {
+    [ -x .venv/bin/frame-harness ] && [ -x .venv/bin/python ] && [ -r .venv/ready ] &&
+        [ "$(set_up_for "$(what_is_wanted)")" = "$(cat .venv/ready)" ]
 }
 
 is_ready() {
-    [ -x .venv/bin/frame-harness ] && [ -x .venv/bin/python ] && [ -r .venv/ready ] &&
-        { command -v qemu-system-x86_64 || [ -x .venv/bin/qemu-system-x86_64 ]; } >/dev/null && command -v cc >/dev/null &&
-        [ "$(what_it_depends_on | cksum)" = "$(cat .venv/ready)" ]
+    { command -v qemu-system-x86_64 || [ -x .venv/bin/qemu-system-x86_64 ]; } >/dev/null && command -v cc >/dev/null &&
+        venv_is_ready
 }
 
 # Fit for bootstrap.py; python3-minimal is not.
@@ -83,7 +93,14 @@ if [ -z "$python" ]; then
     exit 1
 fi
 if [ -n "$look" ]; then
-    exec "$python" -B harness/bootstrap.py look
+    venv_is_ready && found=ready || found=
+    exec "$python" -B harness/bootstrap.py look $found
 fi
+# Another make may be at it. A lock on this folder is kept by the descriptor, so it goes when this shell ends.
+exec 9<.
+"$python" -B harness/bootstrap.py wait
+is_ready && exit 0
+# What is wanted may change while it is installed: then the next set-up is to know.
+wanted=$(what_is_wanted)
 "$python" -B harness/bootstrap.py
-what_it_depends_on | cksum >.venv/ready
+set_up_for "$wanted" >.venv/ready
