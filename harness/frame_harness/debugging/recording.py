@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +15,13 @@ from typing import Any, Final
 import msgspec
 
 from frame_harness.base import resources
-from frame_harness.base.disk import write_whole, writing
+from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
 from frame_harness.base.units import MIB, Paddr, Vaddr
 from frame_harness.contract.layout import RESERVED
 from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.image.cache_limit import hold_folder
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, EvidenceError, decode, encode
@@ -29,8 +29,6 @@ from frame_harness.machine.argv import DEBUGGER_ID
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.ram import GuestRam
 
-KEPT: Final = 8
-"""So many recordings stay; the oldest go."""
 LOG, ELF, NOTE = "replay.bin", "kernel.elf", "recording.json"
 _FIRMWARE_S: Final = 1 * MIB
 """What lies below belongs to the firmware, which leaves other bytes there in replay."""
@@ -127,27 +125,26 @@ def plain_machine(machine: Machine) -> dict[str, Any]:
 
 
 def keep(folder: Path, note: RecordingNote, log: Path, elf: Path) -> None:
-    """Write a recording where it stays, and let the oldest go.
+    """Write a recording where it stays, at least as long as this process lives.
 
     Raises:
         Unwritable: there is no room, or no leave.
     """
-    with writing(folder.parent):
-        shutil.rmtree(folder, ignore_errors=True)
-        write_whole(folder / LOG, log.read_bytes())
-        write_whole(folder / ELF, elf.read_bytes())
-        write_whole(folder / NOTE, encode(note).encode())
-        kept = sorted(folder.parent.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
-        for old in kept[KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+    hold_folder(folder)
+    write_whole(folder / LOG, log.read_bytes())
+    write_whole(folder / ELF, elf.read_bytes())
+    write_whole(folder / NOTE, encode(note).encode())
 
 
 def load(folder: Path) -> RecordingNote:
     """Read a recording's note, and prove that log and kernel are those that it was made with.
 
+    No process removes it as long as this one lives, which is about to replay it.
+
     Raises:
         RecordingError: there is none, or it is damaged.
     """
+    hold_folder(folder)
     try:
         note = decode((folder / NOTE).read_bytes(), RecordingNote)
         for name, expected in ((LOG, note.log_sha256), (ELF, note.elf_sha256)):

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.errors import MachineError
+from frame_harness.base.errors import MachineError, UsageError
 from frame_harness.base.units import KERNEL_VMA, Paddr, Vaddr, paddr_to_vaddr, vaddr_to_paddr
 from frame_harness.debugging.recording import (
     ELF,
@@ -96,6 +96,8 @@ class Replay:
             )
         except MachineError as error:
             raise refused(self._folder, f"QEMU refuses it: {error.summary}") from error
+        except UsageError as error:  # somebody removed it by hand
+            raise refused(self._folder, f"no machine can be started: {error.summary}") from error
         try:
             self._compare_start(guest, elf)
         except BaseException:

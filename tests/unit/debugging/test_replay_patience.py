@@ -69,6 +69,13 @@ def test_frame_without_a_slot_is_refused(frame: int, tmp_path: Path) -> None:
         last_write(tmp_path, note_of(), cast("Image", None), "refcount", Paddr(frame))
 
 
+def test_recording_that_was_removed_meanwhile_is_to_be_made_again(tmp_path: Path) -> None:
+    note = note_of(machine={"name": "m", "type": "pc", "ram": 64 << 20}, append="", seed=1)
+    with pytest.raises(RecordingError, match=r"kernel\.elf: no such file") as refused:
+        list(Replay(tmp_path, note).writes(Paddr(0x1000), 4))
+    assert "record again" in str(refused.value)
+
+
 def test_recording_of_a_machine_that_is_none_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"recording\.json is damaged") as refused:
         list(Replay(tmp_path, note_of(machine={"type": "toaster"})).writes(Paddr(0x1000), 4))

@@ -1,0 +1,58 @@
+"""A recording stays as long as a process lives that wrote or read it, whatever others make room for."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from frame_harness.debugging import recording
+from frame_harness.image import cache_limit
+
+NAMES = [f"{number:024x}" for number in range(12)]
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of recordings, in a build folder that is always too large."""
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setenv(cache_limit.VARIABLE, "1 KiB")
+    monkeypatch.setattr(recording, "encode", lambda _: "a note")
+    monkeypatch.setattr(recording, "decode", lambda *_: SimpleNamespace(log_sha256="", elf_sha256=""))
+    return tmp_path / "recordings"
+
+
+@contextlib.contextmanager
+def a_process(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What is held in the block is let go of at its end, as when a process ends."""
+    with contextlib.ExitStack() as held, monkeypatch.context() as patch:
+        patch.setattr(cache_limit, "_FOLDERS", held)
+        yield
+
+
+def keep(folder: Path) -> None:
+    file = folder.parents[1] / "file"
+    file.write_bytes(b"x" * 4096)
+    note: Any = None
+    recording.keep(folder, note, file, file)
+
+
+def test_recording_that_is_read_stays_though_many_are_made_and_room_is_short(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_process(monkeypatch):
+        for name in NAMES:
+            keep(recordings / name)
+        cache_limit.trim()
+        assert sorted(each.name for each in recordings.iterdir()) == NAMES
+    read = recordings / NAMES[0]
+    with a_process(monkeypatch):
+        with pytest.raises(recording.RecordingError, match="is not what was recorded"):
+            recording.load(read)
+        cache_limit.trim()
+        assert list(recordings.iterdir()) == [read]
+    cache_limit.trim()
+    assert list(recordings.iterdir()) == []
