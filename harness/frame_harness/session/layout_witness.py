@@ -41,14 +41,16 @@ def layout_evidence(kernel: Kernel, preflight: Preflight[Any]) -> LayoutEvidence
     image, dwarf, layout = kernel.image, dwarf_evidence(kernel), kernel.image.slot_layout
     contract = image.subject.contract
     there = [method for method in contract.methods if image.has(contract.path_of(method))]
-    setters = {method.name: method.owns for method in there if method.owns}
-    left = contract.slot.widths.keys() - setters.values()
+    owned = {method.name: layout.field(method.owns) for method in there if method.owns}
+    # An older version may keep in another field what the setter is given: nothing says where.
+    setters = {name: field for name, field in owned.items() if field is not None}
+    left = contract.slot.widths.keys() - {field.leaf for field in setters.values()}
     others = _storing(contract, layout, there, left) if left and dwarf.dwarf is not Witness.DIFFERS else []
     moved, why = list[str](), list[str]()
     try:
-        for setter, name in setters.items():
+        for setter, field in setters.items():
             with preflight.lend(kernel) as paddr:
-                moved.append(_probe(kernel, paddr, setter, layout.field(name)))
+                moved.append(_probe(kernel, paddr, setter, field))
         for method, case, field in others:
             with preflight.lend(kernel) as paddr:
                 moved.append(_probe_call(kernel, paddr, method, case, field))
@@ -101,10 +103,8 @@ def _probe_call(kernel: Kernel, paddr: Paddr, method: SlotMethod, case: Case, wa
     return f"{method.name} leaves {got:#x} in {where}, expected {expected:#x}"
 
 
-def _probe(kernel: Kernel, paddr: Paddr, setter: str, wanted: FieldLayout | None) -> str:
+def _probe(kernel: Kernel, paddr: Paddr, setter: str, wanted: FieldLayout) -> str:
     """Say which bytes of a slot a setter changes, when those are not the contract's."""
-    if wanted is None:
-        raise KeyError(setter)
     row = kernel.slots()[(pfn := paddr_to_pfn(paddr)) : pfn + 1].view(np.uint8)
     kept = row.copy()
     changed, refused = np.zeros(row.shape, dtype=bool), ""

@@ -164,6 +164,14 @@ OLDER = StructLayout(
 OF_TODAY = tuple(name for name, field in FRAME_METADATA.setters.items() if OLDER.field(field) is None)
 
 
+def test_a_setter_whose_field_an_older_version_has_not_is_not_asked() -> None:
+    """What it is given may be kept in another field; those that are there are looked at all the same."""
+    lacks = tuple(name for name in OF_TODAY if name != "set_guard")
+    found = witnessed(slots := Slots(lacks, {}, slot=OLDER))
+    assert (found.guest_bytes, found.text) == (Witness.EQUAL, "")
+    assert "set_guard" not in slots.called and "set_refcount" in slots.called
+
+
 def test_an_older_version_s_fields_are_looked_for_where_it_has_them() -> None:
     lacks = (*OF_TODAY, "set_refcount", "fetch_or_guard")
     right = witnessed(slots := Slots(lacks, {"cas_refcount": "refcount"}, slot=OLDER))
