@@ -262,6 +262,8 @@ class Guest:
 
     def vcpus(self, guard: Guard | None = None) -> tuple[VcpuState, ...]:
         """Return the state of every virtual CPU, now."""
+        if guard is None:
+            self._note_question()
         return parse_registers(self._monitor.hmp("info registers -a", guard))
 
     def vcpu_threads(self, guard: Guard | None = None) -> tuple[int, ...]:

@@ -62,3 +62,13 @@ def test_guest_that_was_asked_nothing_for_hours_is_left_without_a_complaint(
         monkeypatch.setattr(qmp, "SLICE_S", 0.0)
         guest.machine = guest.machine.override(limits={"stall_wall_s": 1e-9, "total_wall_s": 1e-9})
         assert guest.kill().kind is GuestEnd.KILLED
+
+
+def test_limit_of_an_answer_counts_from_its_own_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Guest.start(load_machine("microvm"), tiny.write_kernel(tmp_path, tiny.HALT)) as guest:
+        monkeypatch.setattr(qmp, "SLICE_S", 0.0)
+        for ask in (guest.vcpus, guest.stop_and_look, lambda: guest.qmp("query-status"), guest.events):
+            guest._asked_at -= 2 * guest.machine.limits.total_wall_s
+            ask()
