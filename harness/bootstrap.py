@@ -124,6 +124,8 @@ def require_place() -> None:
         _refuse(ROOT, "a path without backslashes, which a reader of DWARF takes for Windows", "one with one")
     if os.statvfs(ROOT).f_flag & os.ST_NOEXEC:
         _refuse(ROOT, "a file system whose programs may run", "one that is mounted noexec")
+    if VENV.is_symlink():  # what lies behind it may be another clone's, and would be cleared
+        _refuse(VENV, "a folder of this clone's own", "a link")
     for place in (ROOT, VENV):
         if place.exists() and not os.access(place, os.W_OK):
             _refuse(place, "a folder that you may write", f"one that user {os.geteuid()} may not")

@@ -90,6 +90,13 @@ def test_clone_where_no_program_may_run_is_named(
         bootstrap.require_place()
 
 
+def test_virtualenv_behind_a_link_is_left_alone(bootstrap: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    bootstrap.VENV.symlink_to(tmp_path / "other")
+    with pytest.raises(HarnessError, match="expected a folder of this clone's own, got a link"):
+        bootstrap.set_up(print)
+
+
 def test_clone_of_somebody_else_is_named(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(HarnessError, match=f"{bootstrap.ROOT}: expected a folder that you may write"):
