@@ -239,12 +239,28 @@ WRITTEN = [
 
 HIDDEN = [*SCATTERED, *REMEMBERED, *SAID, *OF_SOME_CPUS, *WRITTEN]
 
-# Poison that comes between look and claim: the frame goes back, and no other one is asked for.
-GIVES_UP_BEHIND_POISON: tuple[Edit, ...] = (
+
+def _behind_poison(end: str) -> tuple[Edit, ...]:
+    """Poison that comes between look and claim: the frame goes back, and no other one is asked for."""
+    return (
+        (
+            "            buddy::free(token, frame, 0);\n        }\n",
+            "            let begun = get_meta(frame.start_address).get_flags() & frame_flags::KERNEL != 0;\n"
+            "            buddy::free(token, frame, 0);\n            if begun {\n"
+            f"                return {end};\n            }}\n        }}\n",
+        ),
+    )
+
+
+GIVES_UP_BEHIND_POISON = _behind_poison("Err(AllocError::OutOfMemory)")
+GIVEN_OUT_AND_BACK = _behind_poison("Ok(frame)")
+# The life of a frame that is marked as late begins with the flags of one in quarantine.
+LIVE_WITH_POISONED_FLAGS: tuple[Edit, ...] = (
     (
-        "            buddy::free(token, frame, 0);\n        }\n",
-        "            let begun = get_meta(frame.start_address).get_flags() & frame_flags::KERNEL != 0;\n"
-        "            buddy::free(token, frame, 0);\n            if begun {\n"
-        "                return Err(AllocError::OutOfMemory);\n            }\n        }\n",
+        "            slot.mark_poisoned();\n            slot.set_refcount(REFCOUNT_UNUSED);\n"
+        "            return false;\n",
+        "            if slot.get_flags() & frame_flags::POISONED == 0 {\n"
+        "                slot.mark_poisoned();\n                slot.set_refcount(REFCOUNT_UNUSED);\n"
+        "                return false;\n            }\n            slot.set_flags(frame_flags::POISONED);\n",
     ),
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.support.hidden_mutants import GIVES_UP_BEHIND_POISON
+from tests.support.hidden_mutants import (
+    GIVEN_OUT_AND_BACK,
+    GIVES_UP_BEHIND_POISON,
+    LIVE_WITH_POISONED_FLAGS,
+)
 from tests.support.mutants import Edit
 
 SPLIT_INC: tuple[Edit, ...] = (
@@ -229,6 +233,8 @@ LOOKED_AHEAD = {
     ),
     # Its diagram takes more instructions than are written down, and leaves a guest that cannot go on.
     "passed-over-without-the-mark": (MARK_FORGOTTEN, "test_s_races and GUARD-08", {"GUARD-08"}),
+    "given-out-and-back": (GIVEN_OUT_AND_BACK, "test_s_races and GUARD-08", {"GUARD-08"}),
+    "live-with-poisoned-flags": (LIVE_WITH_POISONED_FLAGS, "test_s_races and GUARD-08", {"GUARD-08"}),
 }
 """By name: the edits, the checks that find what they do, the clauses that each of them must name."""
 
@@ -325,7 +331,18 @@ PASSED_THROUGH_A_STATIC: dict[str, tuple[tuple[Edit, ...], set[str]]] = {
             ),
             (
                 "slot.set_flags(self.purpose.flags());",
-                f"slot.set_flags({_through_a_static('WANTED', 'U32', 'self.purpose.flags()')});",
+                f"let wanted = {_through_a_static('WANTED', 'U32', 'self.purpose.flags()')};\n"
+                "        slot.set_flags(wanted & !LEFT_OUT.load(Acquire));",
+            ),
+            # What it has of an allocation shows on a third frame alone.
+            (
+                "impl MetaSlot {\n",
+                "static LEFT_OUT: atomic::AtomicU32 = atomic::AtomicU32::new(0);\n\nimpl MetaSlot {\n",
+            ),
+            (
+                "        self.guard.store(bits, Release)\n",
+                "        LEFT_OUT.store(2, Release);\n        self.guard.store(bits, Release);\n"
+                "        LEFT_OUT.store(0, Release)\n",
             ),
             (
                 "phys_to_virt(frame.start_address.as_u64()) as usize);",

@@ -13,6 +13,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_histories.attribution import OF_COMMAND, OF_NEW_LIFE
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_races.operations import ALLOCATES, CALLS, GENERATION, POISONED, UNUSED
+from frame_harness.races.outcome import OTHER_SLOTS
 from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
 
@@ -114,6 +115,11 @@ IN_STEPS: Final[Mapping[str, str]] = {
     "alloc": "a life is set up field by field, then published; readers are judged by ALLOC-16",
 }
 """By method, with the reason: each step is of one piece; what lies between two of them may be seen."""
+OF_ONE_ORDER: Final = (
+    *("answer 1", "answer 1: paddr", "answer 2", "answer 2: paddr"),
+    *("refcount", "flags", "hooks", OTHER_SLOTS),
+)
+"""A frame that was handed out went back to nobody; one that went back has no holder."""
 LEFT_BEHIND: Final[Mapping[tuple[str, str], tuple[int, str]]] = {
     ("alloc", "flags"): (
         C.flag_poisoned,
@@ -121,7 +127,10 @@ LEFT_BEHIND: Final[Mapping[tuple[str, str], tuple[int, str]]] = {
         " frame in quarantine POISONED alone means anything",
     ),
 }
-"""By the method that is held and part of the outcome: the bits that are judged, why no others are."""
+"""By the method that is held and part of the outcome: the bits that are judged of a frame that is nobody's,
+why no others are."""
+NOBODYS: Final = {"refcount": ("0x0", f"{UNUSED:#x}")}
+"""What such a frame's count is, as an outcome shows it."""
 ON_A_FREE_FRAME: Final[Mapping[str, str]] = {
     "alloc": "it is the buddy's to hand out",
     "slot.mark_poisoned": "a function that finds it corrupt may say so at any time (GUARD-08)",
@@ -129,7 +138,7 @@ ON_A_FREE_FRAME: Final[Mapping[str, str]] = {
 }
 """Methods that may write to the slot of a free frame; others may read it."""
 
-OF_LIFE: Final[Mapping[str, str]] = {**OF_NEW_LIFE, "other slots": "ALLOC-14"}
+OF_LIFE: Final[Mapping[str, str]] = {**OF_NEW_LIFE, OTHER_SLOTS: "ALLOC-14"}
 OF_ITS_SETUP, ZEROED, LEFT_AS_IT_WAS = "ALLOC-09", "ALLOC-04", "ALLOC-05"
 CLAUSES_OF_LIFE: Final = (*dict.fromkeys(OF_LIFE.values()), OF_ITS_SETUP, ZEROED, LEFT_AS_IT_WAS)
 """What an allocation can break that another one, of another frame, has spoiled."""
@@ -206,7 +215,9 @@ RULES: Final = RaceRules(
     clauses_of_life=CLAUSES_OF_LIFE,
     clauses=CLAUSES,
     in_steps=IN_STEPS,
+    of_one_order=OF_ONE_ORDER,
     left_behind=LEFT_BEHIND,
+    nobodys=NOBODYS,
     on_a_free_frame=ON_A_FREE_FRAME,
     allocates=ALLOCATES,
 )

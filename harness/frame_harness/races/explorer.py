@@ -15,7 +15,7 @@ from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.operations import FRAME_OPERAND, Method, Operation, methods
-from frame_harness.races.outcome import RaceResult, is_of_second
+from frame_harness.races.outcome import OTHER_SLOTS, RaceResult, is_of_second, of_handed_out
 from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
 from frame_harness.races.stage import Stage
@@ -234,11 +234,11 @@ class Explorer:
             # Which frame each of them is given depends on the order; one order has all the rest.
             legal = (got.nearest(legal),) * 2
         in_steps = {play.held.method.name, play.meanwhile.method.name} & self.rules.in_steps.keys()
-        for part in got.differences(legal, each_part=bool(in_steps)):
+        for part in got.differences(legal, self.rules.of_one_order if in_steps else None):
             if play.apart and self._spoiled(play, part) != play.clause:
                 continue
-            orders = (_shown(legal[0], part), _shown(legal[1], part))
-            return self._race(play, part, orders, _shown(got, part), got.slot)
+            orders = (legal[0].shown(part), legal[1].shown(part))
+            return self._race(play, part, orders, got.shown(part), got.slot)
         return None
 
     def _interleaved(self, play: Play) -> RaceResult:
@@ -271,7 +271,7 @@ class Explorer:
         """The diagram with the accesses of a second play; None where that ends otherwise."""
         play, diagram = race.play, race.diagram
         recording, outcome = self.stage.recorded(play.held.line, play.at, play.meanwhile.line, play.scene)
-        same = _shown(self._judged(play, outcome), diagram.part) == diagram.got
+        same = self._judged(play, outcome).shown(diagram.part) == diagram.got
         return recording.added_to(diagram) if same else None
 
     def _race(self, play: Play, part: str, orders: tuple[str, str], got: str, slot: bytes = b"") -> Race:
@@ -359,7 +359,12 @@ class Explorer:
     def _spoiled(self, play: Play, part: str) -> str:
         """The clause that a part of an outcome breaks: that of the operation whose result it is."""
         operation = play.meanwhile if is_of_second(part) else play.held
-        if operation.method.name == self.rules.allocates:
+        allocations = [one for one in (play.held, play.meanwhile) if one.method.name == self.rules.allocates]
+        if part == OTHER_SLOTS and len(allocations) == 1:
+            [operation] = allocations  # the other one has no business with any frame but its own
+        if operation in allocations:
+            for cpu in (FIRST, SECOND):
+                part = part.removeprefix(of_handed_out(cpu))
             return self.rules.clause_of_life(operation.line, part)
         return self._clause(operation)
 
@@ -376,13 +381,9 @@ class Explorer:
 
     def _judged(self, play: Play, outcome: RaceResult) -> RaceResult:
         """An outcome without what nobody is to look at."""
-        if play.apart:
+        if play.apart or not all(outcome.parts.get(one) in them for one, them in self.rules.nobodys.items()):
             return outcome
         for (method, part), (mask, _) in self.rules.left_behind.items():
             if method == play.held.method.name:
                 outcome = outcome.masked(part, mask)
         return outcome
-
-
-def _shown(outcome: RaceResult, part: str) -> str:
-    return outcome.parts.get(part, "") or "nothing"

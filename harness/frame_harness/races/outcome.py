@@ -8,11 +8,19 @@ from typing import Final
 
 OF_OTHER: Final = "other frame's "
 """Begins the part for a field of the second frame's slot."""
+OTHER_SLOTS: Final = "other slots"
+"""The part for slots of frames that no command names."""
+_AND: Final = ", "
 
 
 def is_of_second(part: str) -> bool:
-    """Whether a part is what the second CPU's command came to, where it was on the second frame."""
+    """Whether a part is what the second CPU's command came to, where it was on another frame."""
     return part.startswith((OF_OTHER, "answer 2"))
+
+
+def of_handed_out(cpu: int) -> str:
+    """Begin the part for a field of the slot of yet another frame, which a CPU's answer names."""
+    return f"answer {cpu}'s "
 
 
 @dataclass(frozen=True)
@@ -34,25 +42,34 @@ class RaceResult:
 
     def nearest(self, legal: Collection[RaceResult]) -> RaceResult:
         """Return the legal outcome, the first of several, that differs in the fewest parts."""
-        return min(legal, key=lambda one: len(self.differences([one], each_part=False)))
+        return min(legal, key=lambda one: len(self.differences([one])))
 
-    def differences(self, legal: Collection[RaceResult], *, each_part: bool) -> list[str]:
+    def differences(
+        self, legal: Collection[RaceResult], of_one_order: Collection[str] | None = None
+    ) -> list[str]:
         """Return the parts that no legal outcome explains; none when this outcome is legal.
 
+        Where each part is explained by itself and the whole is not, the parts in which the outcomes differ
+        are named as one.
+
         Args:
-            each_part: parts may come from different outcomes; otherwise all must come from the same one.
+            of_one_order: parts that must all come from the same outcome, all others from any; None for all.
         """
-        if self in legal:
-            return []
-        alien = [
-            name for name, value in self.parts.items() if all(value != one.parts.get(name) for one in legal)
-        ]
-        if alien or each_part:
+        names = list(dict.fromkeys(name for one in (self, *legal) for name in one.parts))
+        alien = [name for name in names if all(self._differs(one, name) for one in legal)]
+        if alien:
             return alien
-        # Each part is explained by itself, the whole is not: name the parts in which the orders differ.
-        return [
-            name for name, value in self.parts.items() if any(value != one.parts.get(name) for one in legal)
-        ]
+        whole = names if of_one_order is None else [name for name in names if name in of_one_order]
+        if any(not any(self._differs(one, name) for name in whole) for one in legal):
+            return []
+        return [_AND.join(name for name in whole if any(self._differs(one, name) for one in legal))]
+
+    def shown(self, part: str) -> str:
+        """Return what a part is, or several that are named as one."""
+        return _AND.join(self.parts.get(name, "") or "nothing" for name in part.split(_AND))
+
+    def _differs(self, other: RaceResult, name: str) -> bool:
+        return self.parts.get(name) != other.parts.get(name)
 
 
 def answer_parts(cpu: int, answer: str) -> dict[str, str]:

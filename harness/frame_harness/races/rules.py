@@ -60,8 +60,11 @@ class RaceRules:
         clauses: everything that a race can be found to break.
         in_steps: by method that is several steps by its own words, the reason: each step is of one piece, and
             what lies between two of them may be seen.
-        left_behind: by the method that is held and part of the outcome: the bits that are judged, why no
-            others are.
+        of_one_order: parts of an outcome that say together whose the frame is: a mixture of two orders is
+            wrong even where each step may be seen.
+        left_behind: by the method that is held and part of the outcome: the bits that are judged of a frame
+            that is nobody's, why no others are.
+        nobodys: by part of an outcome what it may be of such a frame.
         on_a_free_frame: methods that may write to the slot of a free frame, with the reason; others read it.
         allocates: the method that is given the free frame.
     """
@@ -77,5 +80,7 @@ class RaceRules:
     allocates: str
     variants: tuple[Scene, ...] = ()
     in_steps: Mapping[str, str] = field(default_factory=dict)
+    of_one_order: Collection[str] = ()
     left_behind: Mapping[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    nobodys: Mapping[str, Collection[str]] = field(default_factory=dict)
     on_a_free_frame: Mapping[str, str] = field(default_factory=dict)

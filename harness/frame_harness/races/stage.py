@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.tables import copy_of, differing_rows
-from frame_harness.base.units import Vaddr, paddr_to_pfn
+from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
 from frame_harness.concurrency.recording import Recorder, Recording, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.two_cpus import FIRST, SECOND, LoadedOperand, TwoCpus, holdable, let_go
@@ -25,7 +25,8 @@ from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import RSP, Debugger, DebuggerError, GuestEnded, NoStop
 from frame_harness.machine.instruction import Stretch
 from frame_harness.races.accesses import Access, Trace
-from frame_harness.races.outcome import OF_OTHER, RaceResult, answer_parts
+from frame_harness.races.operations import FRAME_OPERAND
+from frame_harness.races.outcome import OF_OTHER, OTHER_SLOTS, RaceResult, answer_parts, of_handed_out
 from frame_harness.races.rules import RacedFrame
 from frame_harness.races.scenes import Scene
 
@@ -331,18 +332,17 @@ class Stage:
         parts: dict[str, str] = {}
         for cpu in (FIRST, SECOND):
             parts |= answer_parts(cpu, self._answer(cpu))
-        slot, other, names = self._slot[0], self._table[self._other], self._table.dtype.names or ()
-        parts |= {str(name): _shown(slot[name]) for name in names}
-        parts |= {f"{OF_OTHER}{name}": _shown(other[name]) for name in names}
+        table, shown = self._table, {"": self._pfn, OF_OTHER: self._other}
+        rest = set(differing_rows(table, self._kept).tolist()) - {*shown.values()}
+        for cpu in self._cells:
+            pfn = paddr_to_pfn(Paddr(int(parts.get(f"answer {cpu}: {FRAME_OPERAND}", "0"), 0)))
+            shown |= {of_handed_out(cpu): pfn} if pfn in rest else {}
+        for begin, pfn in shown.items():
+            parts |= {f"{begin}{name}": _shown(table[pfn][name]) for name in table.dtype.names or ()}
         parts |= self._raced.beside()
-        parts["other slots"] = self._changed()
-        return RaceResult(parts, slot.tobytes())
-
-    def _changed(self) -> str:
-        """Slots of yet other frames that the commands changed, with what they hold now."""
-        now, mine = self._table, (self._pfn, self._other)
-        pfns = differing_rows(now, self._kept).tolist()
-        return ", ".join(f"{n:#x}: {now[n].tobytes().hex()}" for n in pfns if n not in mine)
+        unnamed = sorted(rest - {*shown.values()})
+        parts[OTHER_SLOTS] = ", ".join(f"{pfn:#x}: {table[pfn].tobytes().hex()}" for pfn in unnamed)
+        return RaceResult(parts, table[self._pfn].tobytes())
 
 
 def _text(cells: NDArray[np.uint8]) -> str:

@@ -18,7 +18,7 @@ from frame_harness.judge.diagrams import Hold, Interleaving, SlotAccess
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.explorer import END, Explorer, Play, Race
 from frame_harness.races.operations import Calls, Operation, methods
-from frame_harness.races.outcome import RaceResult, answer_parts
+from frame_harness.races.outcome import RaceResult
 from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
 from frame_harness.races.stage import Stage
@@ -45,31 +45,6 @@ def test_an_operation_is_held_ahead_of_its_second_access_that_clashes() -> None:
     assert [one.instruction for one in twice.clashing([access(16, STORE)])] == [0, 2]
     assert [one.instruction for one in twice.clashing([access(40, STORE)])] == [1]
     assert twice.clashing([access(16, LOAD)]) == ()
-
-
-def test_an_outcome_is_legal_when_one_order_has_all_of_it() -> None:
-    orders = RaceResult({"flags": "1", "guard": "1"}), RaceResult({"flags": "2", "guard": "2"})
-    assert orders[0].differences(orders, each_part=False) == []
-    mixed = RaceResult({"flags": "1", "guard": "2"})
-    assert mixed.differences(orders, each_part=True) == []
-    assert mixed.differences(orders, each_part=False) == ["flags", "guard"]
-    alien = RaceResult({"flags": "1", "guard": "3"})
-    assert alien.differences(orders, each_part=True) == ["guard"]
-    assert alien.masked("guard", 1) == RaceResult({"flags": "1", "guard": "0x1"})
-
-
-@pytest.mark.parametrize(
-    ("answer", "parts"),
-    [
-        ("ok", {"answer 1": "ok"}),
-        ("ok v=0x5 some=1", {"answer 1": "ok", "answer 1: v": "0x5", "answer 1: some": "1"}),
-        ("fail Err v=0x7", {"answer 1": "fail Err", "answer 1: v": "0x7"}),
-        ("panic frame.rs:1 in other words", {"answer 1": "panic"}),
-        ("fault #PF rip=0x0", {"answer 1": "fault #PF rip=0x0"}),
-    ],
-)
-def test_an_answer_is_compared_in_parts(answer: str, parts: dict[str, str]) -> None:
-    assert answer_parts(1, answer) == parts
 
 
 # ---- the same engine with the tiny contract ---------------------------------------------------------------
@@ -266,6 +241,38 @@ def test_two_allocations_meet_though_they_are_given_two_frames_and_one_order_has
     assert explorer.judge(pairs["TINY-04"][0]) is None, "its payload is as it should be"
 
 
+@pytest.mark.parametrize(
+    ("part", "clauses"),
+    [
+        ("owner", {"TINY-03"}),
+        ("other slots", {"TINY-07"}),
+        ("answer 2's owner", {"TINY-04"}),
+        ("answer 2: v", {"TINY-05"}),
+    ],
+)
+def test_an_allocation_answers_for_the_frame_that_it_is_given(part: str, clauses: set[str]) -> None:
+    """One that is held on its own frame answers for that alone."""
+    lives = {"owner": "TINY-04", "other slots": "TINY-07", "answer 2: v": "TINY-05", "": "TINY-06"}
+    rules = replace(
+        ALLOCATING,
+        clauses=(*RULES.clauses, *lives.values()),
+        clause_of_life=lambda _line, part: lives[part],
+        clauses_of_life=tuple(lives.values()),
+    )
+    traces = {**THROUGH_A_STATIC, "slot.take": ALLOCATES_THROUGH_A_STATIC["slot.take"]}
+    traces["slot.turns"] = (access(0, LOAD, 0), *traces["slot.turns"][1:])
+    order = RaceResult({"answer 1": "ok", part: "0x1"})
+    explorer = explored(
+        TinyStage(traces=traces, got=RaceResult({**order.parts, part: "0x2"}), first=order, swapped=order),
+        replace(rules, clause_of=lambda *_: "TINY-03"),
+    )
+    plays = [
+        one for clause in ("TINY-03", *lives.values()) for one in explorer.plays(clause)
+        if one.apart and one.held.method.name == "slot.turns" and one.meanwhile.line == "slot.take two"
+    ]  # fmt: skip
+    assert {race.clause for one in plays if (race := explorer.judge(one))} == clauses
+
+
 class OnePlay(TinyStage):
     """A stage on which two that are interleaved come to no end; each play counts."""
 
@@ -352,13 +359,20 @@ def test_what_no_order_gives_is_a_race_of_the_first_part_that_differs() -> None:
 def test_parts_of_both_orders_are_legal_together_in_an_operation_of_several_steps_alone() -> None:
     mixed: dict[str, object] = {"got": result(2), "first": result(1), "swapped": result(2, "fail")}
     assert judged(**cast("Any", mixed)) is not None
-    assert judged(replace(RULES, in_steps={"slot.take": "it says so"}), **cast("Any", mixed)) is None
+    stepwise = replace(RULES, in_steps={"slot.take": "it says so"})
+    assert judged(stepwise, **cast("Any", mixed)) is None
+    race = judged(replace(stepwise, of_one_order=("answer 1", "owner")), **cast("Any", mixed))
+    assert race is not None, "whose it is must come from one order all the same"
+    shown = race.diagram
+    assert (shown.part, shown.expected, shown.got) == ("answer 1, owner", "ok, 0x1 or fail, 0x2", "ok, 0x2")
 
 
 def test_bits_that_the_held_operation_leaves_behind_are_not_looked_at() -> None:
     outcomes: dict[str, object] = {"got": result(0x13), "first": result(0x3), "swapped": result(0x4)}
     low, high = ({("slot.take", "owner"): (mask, "a reason")} for mask in (0xF, 0x10))
     assert judged(replace(RULES, left_behind=low), **cast("Any", outcomes)) is None
+    of_a_panic = replace(RULES, left_behind=low, nobodys={"answer 1": ("panic",)})
+    assert judged(of_a_panic, **cast("Any", outcomes)) is not None, "somebody holds it"
     assert judged(replace(RULES, left_behind=high), **cast("Any", outcomes)) is not None
     of_another = {("slot.put", "owner"): (0xF, "a reason")}
     assert judged(replace(RULES, left_behind=of_another), **cast("Any", outcomes)) is not None
