@@ -11,6 +11,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, VerdictKind
 from tests.support.crossed_mutants import ENABLES_INTERRUPTS, INTERRUPTS_OF_A_SLOT, KNOWS_THE_WINDOW
 from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
+from tests.support.history_mutants import KEEPS_POISONED
 from tests.support.mutants import Edit, broken_here, mutated
 from tests.support.same_place import same_place
 
@@ -52,7 +53,6 @@ QUIET: tuple[Edit, ...] = (
     ('Err(found) => refuse_reference("dec_ref", found),', "Err(found) => found,"),
     ("#[cold]\n#[inline(never)]\nfn refuse_reference", "#[allow(dead_code)]\nfn refuse_reference"),
 )
-LEAK: Edit = ("            buddy::free(token, frame, 0);\n", "")
 
 
 def test_reserved_bytes_by_any_other_name_are_no_finding(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_module_that_denies_warnings_is_judged_though_the_shim_leaves_some_of_
 
 def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path: Path) -> None:
     """The sentinel and the poison must stay; nobody must hear of it, nobody must have the frame."""
-    subject = broken_here((*QUIET, LEAK))
+    subject = broken_here((*QUIET, KEEPS_POISONED))
     checks = ("--profile", "release", "-n", "1", "-k", "REF-07 or GUARD-08")
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *checks)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, VerdictKind.PASS, ()), result.out

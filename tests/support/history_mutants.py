@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+KEEPS_POISONED = ("            buddy::free(token, frame, 0);\n", "")
+"""No bug: a poisoned frame that is offered is handed out to nobody, and not given back either (GUARD-08)."""
 ASK = "            let frame = buddy::alloc_migratetype(token, 0, self.migratetype())?;\n"
 GIVE_POISONED_BACK = (
     "            buddy::free(token, frame, 0);\n        }\n        Err(AllocError::OutOfMemory)"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
-from frame_harness.base.units import Paddr, pfn_to_paddr
+from frame_harness.base.text import plural
+from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_histories.differences import HistoryDifference
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model
 
 COUNTERS = ("free", "cached", "allocated", "quarantined")
+_OF_KEPT = {"allocated": 1, "quarantined": -1}
 
 
 class BuddyWords:
@@ -27,18 +31,21 @@ class BuddyWords:
         self._cached = record["caches"][0]["frames"]
         self._expected_heads = np.empty_like(self._heads)
 
-    def compare(self, model: Model) -> HistoryDifference | None:
-        """The first word that is not as predicted."""
-        return self._compare_counters(model) or self.compare_lists(model)
+    def compare(self, model: Model, kept: Collection[Pfn] = ()) -> HistoryDifference | None:
+        """The first word that is not as predicted.
 
-    def compare_lists(self, model: Model) -> HistoryDifference | None:
-        """The same of what can be handed out alone."""
-        return self._compare_heads(model) or self._compare_caches(model)
+        Args:
+            kept: frames that are handed out still, where the model has them in quarantine.
+        """
+        return (
+            self._compare_counters(model, kept) or self._compare_heads(model) or self._compare_caches(model)
+        )
 
-    def _compare_counters(self, model: Model) -> HistoryDifference | None:
+    def _compare_counters(self, model: Model, kept: Collection[Pfn]) -> HistoryDifference | None:
         for name, found in self._counters.items():
             for zone, got in zip(model.buddy.zones, found.tolist(), strict=True):
-                expected = getattr(zone, name)
+                n_kept = sum(model.buddy.zone_of(pfn) is zone for pfn in kept)
+                expected = getattr(zone, name) + n_kept * _OF_KEPT.get(name, 0)
                 if expected != got:
                     return HistoryDifference("counter", f"zone {zone.name} {name}", str(expected), str(got))
         return None
@@ -70,4 +77,6 @@ class BuddyWords:
 
 def _shown(paddrs: list[Paddr]) -> str:
     """The frames that leave a cache next, and how many there are."""
-    return f"{len(paddrs)} frames, next " + (", ".join(f"{paddr:#x}" for paddr in paddrs[:-4:-1]) or "none")
+    return f"{plural(len(paddrs), 'frame')}, next " + (
+        ", ".join(f"{paddr:#x}" for paddr in paddrs[:-4:-1]) or "none"
+    )

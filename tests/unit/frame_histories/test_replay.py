@@ -21,10 +21,15 @@ from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from tests.support.bad_ends import end_badly
+from tests.support.history_mutants import KEEPS_POISONED
 from tests.support.mutants import broken_here
 
 HEAD = "# frame-harness script 1\n# clause: GUARD-08: some words\n# machine: q35\n# profile: release\n"
-LEAK = ("            buddy::free(token, frame, 0);\n", "")
+LIFE_OF_A_LEAK = (
+    "            slot.mark_poisoned();\n            return false;\n        }\n        if self.zeroed",
+    "            slot.mark_poisoned();\n            slot.advance_generation();\n"
+    "            return false;\n        }\n        if self.zeroed",
+)
 FOUND_ON = "frame.rs sha256 " + "0" * 64
 
 
@@ -129,9 +134,11 @@ def test_script_that_cannot_be_followed_to_its_end_is_no_pass(tmp_path: Path) ->
     lines = ("buddy.drain", "slot.mark_poisoned 0x1180000", "inject buddy.next 0x1180000", "alloc")
     sound = replay(tmp_path, *lines)
     assert sound.exit_code == ExitCode.PASS and "GUARD-08 holds" in sound.output, sound.output
-    leaky = replay(tmp_path, *lines, frame_rs=broken_here([LEAK]))
+    leaky = replay(tmp_path, *lines, frame_rs=broken_here([KEEPS_POISONED]))
     assert leaky.exit_code == ExitCode.NO_TESTS, leaky.output
     assert "not all was played" in leaky.output and "holds" not in leaky.output
+    bumped = replay(tmp_path, *lines, frame_rs=broken_here([KEEPS_POISONED, LIFE_OF_A_LEAK]))
+    assert bumped.exit_code == ExitCode.FAIL, "a frame that nobody gets begins no life"
 
 
 def test_histories_whose_guest_does_not_exit_as_it_should_are_no_pass(
