@@ -23,7 +23,7 @@ from frame_harness.guest.errors import GuestFailure, GuestTimeout
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
-from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE
+from tests.support.history_mutants import AFTER_REFILL, KEEPS_POISONED, POISON_IN_CACHE
 from tests.support.mutants import Edit, broken_here
 
 LENGTH = 200
@@ -157,6 +157,13 @@ def test_what_a_batch_does_not_see_is_found_by_the_share_that_is_played_both_way
     blind = host(frame_module(broken_here([NARROW_HINT])))
     monkeypatch.setattr(campaigns, "is_played_both_ways", lambda _: True)
     assert set(campaign(blind, 1, lambda tally: tally.histories < 6).found) == {"FRAME-08"}
+
+
+def test_a_module_that_keeps_poisoned_frames_cuts_one_history_off() -> None:
+    """The model cannot follow it from there on, so that the others leave out what led there."""
+    keeping = host(frame_module(broken_here([KEEPS_POISONED])))
+    tally = campaign(keeping, QUICK_SEED, lambda tally: tally.histories < 2 * QUICK_HISTORIES)
+    assert (tally.cut_off, tally.found) == (1, {})
 
 
 def test_what_the_suite_plays_is_in_part_played_both_ways() -> None:

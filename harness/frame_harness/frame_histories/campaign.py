@@ -22,6 +22,8 @@ BOTH_WAYS_EVERY = 32
 """Of so many histories, chosen by their seeds, one is played both ways."""
 WHOLE_EVERY = 4
 """Of so many histories one is played on all of memory, where it takes long to run out."""
+MAY_KEEP_POISON = "GUARD-08"
+"""The clause that leaves a choice which the model cannot follow: where a poisoned frame goes to."""
 
 
 @dataclass
@@ -33,6 +35,8 @@ class HistoryTally:
     again: dict[str, int] = field(default_factory=dict)
     """How often a history ended at a clause that was known by then."""
     histories: int = 0
+    cut_off: int = 0
+    """Histories that ended where the module did what is allowed and the model cannot follow."""
     commands: int = 0
     """That were compared with the model, those of shortening included."""
 
@@ -44,7 +48,8 @@ SayShortened = Callable[[Shortened], None]
 def campaign(host: Host, seed: int, go_on: Go, say: SayShortened = lambda _: None) -> HistoryTally:
     """Play history after history as long as `go_on` says so.
 
-    The same seed plays the same histories, whatever the subject, until the first finding.
+    The same seed plays the same histories, whatever the subject, until the first finding or the first history
+    that is cut off: what led there is left out of all others, as what led to a finding is.
 
     Args:
         say: is told of each finding once it is as short as it gets.
@@ -60,8 +65,10 @@ def campaign(host: Host, seed: int, go_on: Go, say: SayShortened = lambda _: Non
             name = f"{seed}:{tally.histories}"
             tally.histories += 1
             before = lockstep.commands
-            generator = Generator(random.Random(name), tuple(tally.found))
+            avoid = (*tally.found, *([MAY_KEEP_POISON] if tally.cut_off else []))
+            generator = Generator(random.Random(name), avoid)
             failure = play_random(lockstep, generator, HISTORY_STEPS, both_ways=is_played_both_ways(name))
+            tally.cut_off += failure is None and lockstep.without_verdict
             if failure and failure.clause in tally.found:
                 tally.again[failure.clause] = tally.again.get(failure.clause, 0) + 1
             elif failure:
