@@ -22,7 +22,7 @@ from frame_harness.frame_histories.interpreter import Prediction
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS, RETURN
 from frame_harness.frame_metadata.invariants import INVARIANTS
-from frame_harness.frame_metadata.model import AllocOptions, Fail, Panic, PanicKind, Purpose
+from frame_harness.frame_metadata.model import AllocOptions, Done, Fail, Panic, PanicKind, Purpose
 from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 
 SCAN = "block_phys_has_poison_guard"
@@ -166,7 +166,11 @@ def _function(clause: str, seen: Command | Look, difference: HistoryDifference) 
 
 
 def _of_the_end(prediction: Prediction | None, difference: HistoryDifference) -> str:
-    """Some payload is wrong, and nobody saw when it happened."""
+    """Something is wrong, and nobody saw when it happened."""
+    if difference.kind in OF_KIND:
+        return OF_KIND[difference.kind]
+    if difference.kind == "slot":
+        return OF_RETURN.get(difference.field, "FREE-02")
     if difference.zeroed:
         return "ALLOC-04"
     return "ALLOC-15" if prediction is not None and prediction.claim_rejected else "FREE-01"
@@ -213,7 +217,8 @@ def _provoked(prediction: Prediction, difference: HistoryDifference) -> str:
     if prediction.poison_met and (
         difference.kind not in ("slot", "payload") or difference.pfn in prediction.poison_met
     ):
-        return "GUARD-08"
+        # Had it been handed out, the reply would have said so.
+        return "GEN-01" if (difference.kind, difference.field) == ("slot", "generation") else "GUARD-08"
     if prediction.follows_misaligned and difference.kind in ("status", "value", "hooks", "crash"):
         return "VT-03"
     return "GEN-03" if _is_wrap(prediction, difference) else ""
@@ -248,7 +253,7 @@ def _of_allocation(op: Op, prediction: Prediction, difference: HistoryDifference
         return "ALLOC-11"
     if difference.kind == "status":
         return "ALLOC-11" if difference.got_status == "fail" else "ALLOC-10"
-    if difference.kind in ("value", *OF_KIND) or _other_frame(difference):
+    if difference.kind in ("value", *OF_KIND) or _other_frame(prediction, difference):
         # Lists, caches and counters are the buddy's: the module decides what it is asked for, and how often.
         return "ALLOC-08"
     if difference.kind == "slot":
@@ -257,9 +262,14 @@ def _of_allocation(op: Op, prediction: Prediction, difference: HistoryDifference
     return "ALLOC-09"
 
 
-def _other_frame(difference: HistoryDifference) -> bool:
-    """Whether a frame that had to be handed out stayed free, or the other way round."""
+def _other_frame(prediction: Prediction, difference: HistoryDifference) -> bool:
+    """Whether a frame that had to be handed out stayed free, or the other way round.
+
+    That it was handed out the reply says of a single one: then its flags are what is wrong.
+    """
     if difference.kind != "slot" or difference.field != "flags" or difference.values is None:
+        return False
+    if isinstance(prediction.outcome, Done) and prediction.outcome.values.get("paddr") == difference.frame:
         return False
     expected, got = (bool(value & C.flag_free) for value in difference.values)
     return expected != got

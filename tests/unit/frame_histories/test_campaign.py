@@ -249,6 +249,9 @@ def slot_difference(field: str, pfn: Pfn = Pfn(5)) -> HistoryDifference:
     return HistoryDifference("slot", "slot", "1", "2", pfn=pfn, field=field)
 
 
+STAYS_FREE = replace(slot_difference("flags", Pfn(-1)), values=(C.flag_allocated, C.flag_free))
+
+
 @pytest.mark.parametrize(
     ("lines", "difference", "clause"),
     [
@@ -293,28 +296,28 @@ def slot_difference(field: str, pfn: Pfn = Pfn(5)) -> HistoryDifference:
         (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("guard", Pfn(-1)), "GUARD-04"),
         (["inject buddy.next {a}", "alloc"], slot_difference("flags"), "ALLOC-15"),
         (["inject buddy.next {a}", "alloc"], slot_difference("refcount"), "ALLOC-10"),
+        (["slot.mark_poisoned {c}", "alloc"], slot_difference("generation", Pfn(-2)), "GEN-01"),
+        (["slot.mark_poisoned {c}", "alloc"], slot_difference("guard", Pfn(-2)), "GUARD-08"),
+        (["release {a} 0", "inject buddy.next {a}", "alloc"], STAYS_FREE, "ALLOC-02"),
+        (["alloc"], replace(STAYS_FREE, pfn=Pfn(5)), "ALLOC-08"),
     ],
 )
 def test_difference_names_the_clause_that_it_breaks(
     interpreter: Interpreter, lines: list[str], difference: HistoryDifference, clause: str
 ) -> None:
     """`{a}` is a frame that is held, `{c}` the one that leaves the CPU cache next; pfn -1 stands for a frame
-    that the last command is about."""
+    that the last command is about, -2 for `{c}`."""
     held = interpreter.follow(decode("alloc")).outcome
     assert isinstance(held, Done)
     names = {"a": hex(held.values["paddr"]), "c": hex(interpreter.model.buddy.cached_frames()[-1][0] << 12)}
+    if difference.pfn == -2:
+        difference = replace(difference, pfn=paddr_to_pfn(Paddr(int(names["c"], 0))))
     sent = [decode(line.format(**names)) for line in lines]
     for command in sent:
         prediction = interpreter.follow(command)
     if difference.pfn == -1:
         difference = replace(difference, pfn=max(prediction.frames))
     assert blame([decode("alloc"), *sent], sent[-1], prediction, difference).clause == clause
-
-
-def test_what_an_invariant_finds_is_the_clause_that_it_serves() -> None:
-    found = HistoryDifference("invariant", "", "", "", served=("FREE-05", "FREE-03"))
-    assert blame([], Look.AT_THE_END, None, found).clause == "FREE-05"
-    assert blame([], Look.AT_THE_END, None, HistoryDifference("payload", "", "", "")).clause == "FREE-01"
 
 
 KINDS = ("status", "value", "slot", "payload", "counter", "list", "cache", "hooks", "crash")
