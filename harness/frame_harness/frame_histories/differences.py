@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.text import plural
 from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
 from frame_harness.contract.invariant import InvariantReport
 from frame_harness.frame_histories.interpreter import Prediction, expected_status, is_refusal
@@ -17,9 +18,6 @@ from frame_harness.frame_metadata.model import Done, Fail, Panic, PanicKind
 from frame_harness.frame_metadata.model.expected import SlotDifference
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
-
-LAST_REFERENCE = 1
-"""What `dec_ref` returns to the caller that has to give the frame back."""
 
 
 class Look(Enum):
@@ -34,7 +32,8 @@ class HistoryDifference:
     """One thing that is not as predicted."""
 
     kind: str
-    """`status`, `value`, `slot`, `payload`, `counter`, `list`, `cache`, `hooks`, `invariant`, `crash`."""
+    """`status`, `value`, `slot`, `payload`, `counter`, `list`, `cache`, `hooks`, `invariant`, `crash`,
+    `batch`."""
     what: str
     """Where it shows, in words."""
     expected: str
@@ -80,7 +79,8 @@ def of_reply(prediction: Prediction, reply: Reply) -> HistoryDifference | None:
     if reply.status == "err" and is_refusal(outcome):
         return None
     if reply.status == "ok" and isinstance(outcome, Panic) and outcome.kind is PanicKind.REFERENCE:
-        return _of_quiet_refusal(reply)
+        # REF-07 lets a module refuse without a panic; the slot tells that it did.
+        outcome = Done(outcome.quietly)
     if reply.status != expected_status(outcome):
         return HistoryDifference(
             "status",
@@ -98,18 +98,9 @@ def of_reply(prediction: Prediction, reply: Reply) -> HistoryDifference | None:
     for name, value in outcome.values.items():
         if reply[name] != value:
             what = f"{name} of `{reply.request}`"
-            return HistoryDifference("value", what, f"{value:#x}", f"{reply[name]:#x}", field=name)
+            expected = f"{value:#x}" if outcome is prediction.outcome else f"a panic, or {value:#x}"
+            return HistoryDifference("value", what, expected, f"{reply[name]:#x}", field=name)
     return None
-
-
-def _of_quiet_refusal(reply: Reply) -> HistoryDifference | None:
-    """REF-07 lets a module refuse without a panic; the slot tells that it did, unless it says otherwise."""
-    if "v" not in reply.outcome.fields or reply["v"] != LAST_REFERENCE:
-        return None
-    what = f"v of `{reply.request}`, on a frame without a reference"
-    return HistoryDifference(
-        "value", what, "a panic, or a count that is not 1", "1: the last reference", field="v"
-    )
 
 
 def _in_words(prediction: Prediction) -> str:
@@ -160,7 +151,7 @@ def of_payload(
         "payload",
         f"payload of frame {pfn_to_paddr(pfn):#x}",
         f"{rule} ({int(expected[at]):#04x} at {at:#x})",
-        f"{int(got[at]):#04x} there ({len(wrong)} bytes differ)",
+        f"{int(got[at]):#04x} there ({plural(len(wrong), 'wrong byte')})",
         pfn=pfn,
         field="payload",
         zeroed=byte == 0,

@@ -213,7 +213,7 @@ class Interpreter:
         try:
             outcome = self._carry_out(command)
         except Panicked as panicked:  # of what only looks at a slot
-            outcome = Panic(panicked.kind)
+            outcome = panicked.panic
         self.claim_rejected |= isinstance(outcome, Panic) and outcome.kind is PanicKind.CLAIM
         fresh = self._newly_quarantined()
         met = fresh if op in ALLOCATES else frozenset()

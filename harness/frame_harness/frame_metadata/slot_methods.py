@@ -87,6 +87,7 @@ def _snapshot(before: SlotValues, _arguments: Sequence[int]) -> CallEnds:
 
 
 def _refuses(before: SlotValues, reply: dict[str, int]) -> CallEnds:
+    """What it returns is what it would have returned otherwise: `dec_ref` the value before."""
     return CallEnd(before, reply), CallEnd(before, status="panic")
 
 
@@ -100,7 +101,7 @@ def _inc(before: SlotValues, _arguments: Sequence[int]) -> CallEnds:
 def _dec(before: SlotValues, _arguments: Sequence[int]) -> CallEnds:
     found = before["refcount"]
     if found in (0, C.refcount_unused):
-        return _refuses(before, {})
+        return _refuses(before, {"v": found})
     return (CallEnd(before | {"refcount": found - 1}, {"v": found}),)
 
 

@@ -213,7 +213,7 @@ def test_inc_ref_never_steps_onto_or_off_the_sentinel(model: Model, count: int) 
 @pytest.mark.parametrize("count", [UNUSED, 0])
 def test_dec_ref_never_steps_onto_or_off_the_sentinel(model: Model, count: int) -> None:
     model.set_refcount(Paddr(4096), count)
-    assert model.dec_ref(Paddr(4096)) == Panic(PanicKind.REFERENCE)
+    assert model.dec_ref(Paddr(4096)) == Panic(PanicKind.REFERENCE, {"v": count})
     assert model.slot(Paddr(4096)).refcount == count
 
 

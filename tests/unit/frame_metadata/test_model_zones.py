@@ -157,7 +157,7 @@ def test_links_that_disagree_are_followed_by_nobody(spoil: Callable[[ZoneModel],
     assert found.listed_frames() is None
     with pytest.raises(Panicked) as raised:
         found.unlink(block(0, 2))
-    assert raised.value.kind is PanicKind.CORRUPT_LIST
+    assert raised.value.panic.kind is PanicKind.CORRUPT_LIST
     assert found.free == 8, "nothing was taken off"
 
 
@@ -166,7 +166,7 @@ def test_a_block_that_is_free_is_not_freed_again() -> None:
     give(found, block(0, 3))
     with pytest.raises(Panicked) as raised:
         found.coalesced(block(4, 0))
-    assert raised.value.kind is PanicKind.FREED_TWICE
+    assert raised.value.panic.kind is PanicKind.FREED_TWICE
 
 
 def test_returned_frames_are_counted_down_to_none() -> None:

@@ -18,7 +18,6 @@ from frame_harness.frame_metadata.model.outcome import (
     Fail,
     Illegal,
     ModelResult,
-    Panic,
     Panicked,
     PanicKind,
 )
@@ -49,7 +48,7 @@ def operation(body: ModelOperation[P]) -> ModelOperation[P]:
         try:
             return body(self, *args, **kwargs)
         except Panicked as panicked:
-            return Panic(panicked.kind)
+            return panicked.panic
 
     return cast(ModelOperation[P], guarded)
 
@@ -254,7 +253,7 @@ class Model:
         """One reference less; `v` is the count before (REF-01, REF-07)."""
         count = self.slot(paddr).refcount
         if count in (0, C.refcount_unused):
-            raise Panicked(PanicKind.REFERENCE)
+            raise Panicked(PanicKind.REFERENCE, {"v": count})
         self._write(paddr, refcount=count - 1)
         return Done({"v": count})
 

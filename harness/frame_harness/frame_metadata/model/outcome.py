@@ -46,9 +46,14 @@ CLAUSES_OF_PANIC: Mapping[PanicKind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Panic:
-    """The operation must panic; what it changed before stays."""
+    """The operation must panic; what it changed before stays.
+
+    Attributes:
+        quietly: fields of the reply, of a reference operation: REF-07 lets it refuse without a panic.
+    """
 
     kind: PanicKind
+    quietly: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def clauses(self) -> tuple[str, ...]:
@@ -71,6 +76,6 @@ ModelResult = Done | Fail | Panic | Illegal
 class Panicked(Exception):
     """Unwinds an operation of the model to where it becomes a `Panic`."""
 
-    def __init__(self, kind: PanicKind) -> None:
+    def __init__(self, kind: PanicKind, quietly: Mapping[str, int] | None = None) -> None:
         super().__init__(kind.value)
-        self.kind = kind
+        self.panic = Panic(kind, quietly or {})
