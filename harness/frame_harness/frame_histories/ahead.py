@@ -25,7 +25,7 @@ from frame_harness.frame_histories.commands import Command, Op, encode
 from frame_harness.frame_histories.differences import HistoryDifference, of_crash, of_reply
 from frame_harness.frame_histories.differences import of_slots as difference_of_slots
 from frame_harness.frame_histories.interpreter import Prediction
-from frame_harness.frame_histories.lockstep import EVERY_BYTE, Lockstep, is_refused
+from frame_harness.frame_histories.lockstep import EVERY_BYTE, Lockstep
 from frame_harness.frame_metadata.model import Model
 from frame_harness.frame_metadata.model.expected import SlotDifference, as_number
 from frame_harness.guest.errors import GuestFailure
@@ -126,8 +126,6 @@ class Ahead:
             difference = of_reply(each.prediction, reply) or self._lockstep.compare_hooks(
                 each.prediction, reply
             )
-            if difference is None and is_refused(each.prediction, reply):
-                difference = HistoryDifference("status", f"`{reply.request}`", "an answer", reply.shown)
             if difference is not None:
                 yield Mismatch(difference, at, each.prediction)
                 return
