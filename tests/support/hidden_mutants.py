@@ -237,7 +237,15 @@ WRITTEN = [
     ),
 ]
 
-HIDDEN = [*SCATTERED, *REMEMBERED, *SAID, *OF_SOME_CPUS, *WRITTEN]
+RETURNED = [
+    mutant(
+        "a drop that is refused quietly tells of seven holders",
+        "REF-07",
+        ('Err(found) => refuse_reference("dec_ref", found),', "Err(_) => 7,"),
+    ),
+]
+
+HIDDEN = [*SCATTERED, *REMEMBERED, *SAID, *OF_SOME_CPUS, *WRITTEN, *RETURNED]
 
 
 def _behind_poison(end: str) -> tuple[Edit, ...]:
