@@ -116,21 +116,45 @@ def changed_sources(image: Image) -> list[Path]:
     ]
 
 
-def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> _Kept:
-    began = time.time_ns()
-    lacks = lacking_names(subject, profile, order.toolchain, say=say)
-    incremental.choose(cargo.target_dir_of(order.toolchain), profile, subject.path)
-    built = cargo.compile_shim(subject, profile, order.lacking(lacks), say=say)
-    # What the build made itself follows from the rest, and the next build of another subject makes it anew.
-    ours = (resources.shim_dir(), cargo.target_dir_of(order.toolchain))
-    outside = [file for file in built.sources if not any(file.is_relative_to(folder) for folder in ours)]
-    if subject.refreshed() != subject or any(_changed(file, began) for file in outside):
+def require_unchanged(
+    subject: Subject, profile: str, order: cargo.Invocation, key: str, outside: Iterable[Path], since_ns: int
+) -> None:
+    """Require that what was compiled since some time is what the key stands for, all the time.
+
+    Args:
+        key: what `key_of` gave before.
+        outside: the files beside the shim's own that were read.
+    Raises:
+        CompileError: a file became another one meanwhile.
+    """
+    changed = [file for file in (*outside, *_files(resources.shim_dir())) if _changed(file, since_ns)]
+    if not changed and subject.refreshed() != subject:
+        changed = [subject.path]
+    if changed or key_of(subject, order) != key:
+        which = (changed or [resources.shim_dir()])[0]
         raise CompileError(
-            subject=subject.name,
-            profile=profile,
-            first="a file that changed while it was compiled",
-            rendered="",
-        )
+            subject=subject.name, profile=profile,
+            first=f"a file that changed while it was compiled: {which}",
+            next_step="leave it alone, then run the same command",
+        )  # fmt: skip
+
+
+def outside_of(target_dir: Path, sources: Iterable[Path]) -> list[Path]:
+    """Return which of the files that were compiled are neither the shim's nor made by the build.
+
+    What the build made follows from the rest, and the next build of another subject makes it anew.
+    """
+    ours = (resources.shim_dir(), target_dir)
+    return [file for file in sources if not any(file.is_relative_to(folder) for folder in ours)]
+
+
+def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> _Kept:
+    began, target_dir = time.time_ns(), cargo.target_dir_of(order.toolchain)
+    lacks = lacking_names(subject, profile, order.toolchain, say=say)
+    incremental.choose(target_dir, profile, subject.path)
+    built = cargo.compile_shim(subject, profile, order.lacking(lacks), say=say)
+    outside = outside_of(target_dir, built.sources)
+    require_unchanged(subject, profile, order, key, outside, began)
     if unread := [file for file in subject.files if file not in built.sources]:
         raise CompileError(
             subject=subject.name,

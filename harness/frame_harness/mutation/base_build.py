@@ -12,18 +12,18 @@ import os
 import re
 import shlex
 import shutil
+import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from frame_harness.base import resources
 from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.profiles import PROFILE_USES
 from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, cargo, store
-from frame_harness.image.build import key_of, lock_of
+from frame_harness.image.build import key_of, lock_of, outside_of, require_unchanged
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names
@@ -128,7 +128,8 @@ def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolcha
         HarnessError: it cannot be built there.
     """
     order = cargo.image_invocation(subject, profile, toolchain)
-    key = f"{key_of(subject, order)} {place.sha256} {' '.join(FLAGS)} {METHOD}"
+    of_image = key_of(subject, order)
+    key = f"{of_image} {place.sha256} {' '.join(FLAGS)} {METHOD}"
     note = place.folder / f"base-{profile}.json"
     try:
         kept = msgspec.json.decode(note.read_bytes(), type=Base)
@@ -138,7 +139,10 @@ def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolcha
         return kept
     place.restore_texts()
     note.unlink(missing_ok=True)
+    began = time.time_ns()
     base = _built(place, subject.refreshed(), profile, toolchain, key)
+    read = [Path(file) for file, _ in base.sources]
+    require_unchanged(subject, profile, order, of_image, read, began)
     write_whole(note, msgspec.json.encode(base))
     return base
 
@@ -156,8 +160,7 @@ def _built(place: Workplace, subject: Subject, profile: str, toolchain: Toolchai
     state = place.folder / f"state-{profile}"
     shutil.rmtree(state, ignore_errors=True)
     shutil.copytree(command.state, state)
-    ours = (resources.shim_dir(), target)
-    outside = [file for file in built.sources if not any(file.is_relative_to(one) for one in ours)]
+    outside = outside_of(target, built.sources)
     return Base(
         key=key, folder=str(state), command=command, program=program_of(built.elf, place.paths),
         lacks=lacks, sources=tuple((str(file), store.content_of([file])) for file in outside),

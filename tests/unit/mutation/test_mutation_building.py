@@ -329,3 +329,22 @@ def test_common_folder_is_copied_while_no_build_works_in_it(
     (tmp_path / "common").mkdir()
     base_build._target(Workplace(tmp_path / "place", {}), toolchain)
     assert set(held) >= {lock_of(toolchain, profile) for profile in ALL_PROFILES}
+
+
+def test_state_of_a_file_that_changed_while_it_was_compiled_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def build(place: Workplace, *order: object) -> Base:
+        part = place.sources / PART
+        part.write_text("fn other() {}", encoding="utf-8")
+        command, folder = CompilerCommand(argv=(), env={}), str(place.folder)
+        return Base(
+            key=str(order[-1]), folder=folder, command=command, program="", lacks=(),
+            sources=((str(part), content_of([part])),),
+        )  # fmt: skip
+
+    monkeypatch.setattr(base_build, "_built", build)
+    with builder(with_part("fn part() {}"), module_in) as builds:
+        with pytest.raises(BuildError, match=r"changed while it was compiled: .*part\.rs"):
+            builds.base("release")
+        assert not (builds._place.folder / "base-release.json").exists()

@@ -1,0 +1,108 @@
+"""An image is kept under the name of what it was compiled from, or it is not kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from frame_harness.base import resources
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image import CompileError, Toolchain, build, cargo, find_toolchain
+from frame_harness.image.subject import Subject
+
+BUILD = "frame_harness.image.build"
+
+
+@pytest.fixture(scope="module")
+def toolchain() -> Toolchain:
+    return find_toolchain()
+
+
+class Compiler:
+    """Stands for cargo: what it makes holds the texts of what it reads."""
+
+    def __init__(self, elf: Path) -> None:
+        self.reads: list[Path] = []
+        """Files beside the subject's own."""
+        self.meanwhile: Callable[[], object] = lambda: None
+        """Done behind the reading."""
+        self.runs = 0
+        self._elf = elf
+
+    def compile(self, subject: Subject, *_: object, **__: object) -> cargo.CargoOutput:
+        self.runs += 1
+        sources = (*subject.files, *self.reads)
+        self._elf.write_bytes(b"\0".join(file.read_bytes() for file in sources))
+        self.meanwhile()
+        return cargo.CargoOutput(self._elf, sources, ())
+
+
+@pytest.fixture
+def compiler(toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    """With a build folder of its own."""
+    compiler = Compiler(tmp_path / "kernel")
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cargo, "compile_shim", compiler.compile)
+    monkeypatch.setattr(sys.modules[BUILD], "lacking_names", lambda *_, **__: ())
+    monkeypatch.setattr(sys.modules[BUILD], "prove_image", lambda *_: None)
+    return compiler
+
+
+@pytest.fixture
+def subject(tmp_path: Path) -> Subject:
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    (folder / "frame.rs").write_text("mod meta;\n", encoding="utf-8")
+    return frame_module(folder / "frame.rs")
+
+
+@pytest.fixture
+def shim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shim, to change."""
+    copy = tmp_path / "kernel_shim"
+    shutil.copytree(resources.shim_dir(), copy, ignore=shutil.ignore_patterns("target"))
+    monkeypatch.setattr(resources, "shim_dir", lambda: copy)
+    return copy
+
+
+@pytest.mark.parametrize("undone", [False, True], ids=["left", "undone"])
+@pytest.mark.parametrize("name", ["src/main.rs", "linker.ld", ".cargo/config.toml"])
+def test_file_of_the_shim_that_changes_while_it_is_compiled_is_never_judged(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, shim: Path, name: str, undone: bool
+) -> None:
+    file = shim / name
+    text = file.read_text(encoding="utf-8")
+
+    def edit() -> None:
+        file.write_text(f"{text}\n", encoding="utf-8")
+        if undone:
+            file.write_text(text, encoding="utf-8")
+
+    compiler.meanwhile = edit
+    with pytest.raises(CompileError, match=f"changed while it was compiled: {file}"):
+        build(subject, "dev", toolchain=toolchain)
+    compiler.meanwhile = lambda: None
+    file.write_text(text, encoding="utf-8")
+    build(subject, "dev", toolchain=toolchain)
+    assert compiler.runs == 2
+
+
+def test_file_of_the_shim_that_changes_while_a_build_waits_is_never_judged(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, shim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = shim / "src" / "main.rs"
+
+    def edited(*_: object, **__: object) -> tuple[str, ...]:
+        file.write_text("fn main() {}\n", encoding="utf-8")
+        os.utime(file, (0, 0))
+        return ()
+
+    monkeypatch.setattr(sys.modules[BUILD], "lacking_names", edited)
+    monkeypatch.setattr(sys.modules[BUILD], "_changed", lambda *_: False)  # it was done long before
+    with pytest.raises(CompileError, match=f"changed while it was compiled: {shim}"):
+        build(subject, "dev", toolchain=toolchain)
