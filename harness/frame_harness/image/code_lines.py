@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ from frame_harness.base.commands import Say, tell_once
 from frame_harness.base.disk import scratch
 from frame_harness.image import dies
 from frame_harness.image.asked import asked
+from frame_harness.image.build import changed_sources
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf, reading
@@ -63,7 +66,7 @@ def code_lines(image: Image, toolchain: Toolchain, say: Say | None = None) -> Co
         here = {spot for row in table.rows for spot in row.spots}
         everywhere, unknown = _everywhere(image, toolchain, say)
         spots = here | everywhere
-        if image.subject.refreshed() != image.subject:
+        if image.subject.refreshed() != image.subject or changed_sources(image):
             first = "a file that changed while its lines were read"
             raise CompileError(subject=image.subject.name, profile=image.profile, first=first, rendered="")
         own = sorted(spots - derived(spots, _text_of))
@@ -71,7 +74,7 @@ def code_lines(image: Image, toolchain: Toolchain, say: Say | None = None) -> Co
         rows = [(row.start, row.end, _numbers(row.spots, numbers)) for row in table.rows]
         return {"spots": own, "rows": rows, "functions": table.functions, "unknown": unknown}
 
-    found = cached(image.sha256, "lines", _KEYS, whole)
+    found = cached(image.sha256, f"lines-{_texts(image)}", _KEYS, whole)
     if found["unknown"]:
         tell_once(f"lines of {image.subject.name} that no code calls are not known: {found['unknown']}")
     spots = tuple(Spot(*spot) for spot in found["spots"])
@@ -82,6 +85,12 @@ def code_lines(image: Image, toolchain: Toolchain, say: Say | None = None) -> Co
     )
     functions = tuple((start, end) for start, end in found["functions"])
     return CodeLines(spots, LineTable(rows, functions))
+
+
+def _texts(image: Image) -> str:
+    """Name the texts of an image: that of code which it has not may differ, and so may the lines of that."""
+    parts = (image.subject.sha256, *chain.from_iterable(image.sources))
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def _everywhere(image: Image, toolchain: Toolchain, say: Say | None) -> tuple[frozenset[Spot], str]:

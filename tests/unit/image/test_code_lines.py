@@ -14,6 +14,8 @@ from frame_harness.image import code_lines as lines
 from frame_harness.image import ir_build
 from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
+from frame_harness.image.line_table import LineTable, Spot
+from frame_harness.image.store import content_of
 from frame_harness.image.toolchain import find_toolchain
 
 
@@ -48,3 +50,43 @@ def test_lines_of_a_subject_that_compiles_in_its_kernel_alone_are_unknown(
     monkeypatch.setattr(ir_build, "run_writing", lambda *_, **__: refusal)
     found = lines._everywhere(image, find_toolchain(), None)
     assert found == (frozenset(), "cannot find `TABLE`")
+
+
+@pytest.fixture
+def lines_of_meta(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module of the frame module; whoever asks for the lines that have code gets all of its lines."""
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path / "cache"))
+    frame, meta = tmp_path / "frame.rs", tmp_path / "frame" / "meta.rs"
+    meta.parent.mkdir()
+    frame.write_text("mod meta;\n", encoding="utf-8")
+    meta.write_text("fn one() {}\n", encoding="utf-8")
+
+    def everywhere(*_: object) -> tuple[frozenset[Spot], str]:
+        text = meta.read_text(encoding="utf-8")
+        return frozenset(Spot(str(meta), at, "f") for at, _ in enumerate(text.splitlines(), 1)), ""
+
+    monkeypatch.setattr(lines, "read_line_table", lambda *_: LineTable((), ()))
+    monkeypatch.setattr(lines, "_everywhere", everywhere)
+    return meta
+
+
+def image_of(meta: Path) -> Image:
+    """An image whose ELF has nothing of a module: whatever its text, the ELF is the same."""
+    subject = frame_module(meta.parents[1] / "frame.rs")
+    return Image(meta.parent / "none", "0" * 64, "cov", subject, sources=((str(meta), content_of([meta])),))
+
+
+def test_lines_of_a_module_that_changed_since_the_image_was_built_are_not_kept(lines_of_meta: Path) -> None:
+    image, text = image_of(lines_of_meta), lines_of_meta.read_text(encoding="utf-8")
+    lines_of_meta.write_text(f"{text}fn two() {{}}\n", encoding="utf-8")
+    with pytest.raises(CompileError, match="changed while its lines were read"):
+        lines.code_lines(image, find_toolchain())
+    lines_of_meta.write_text(text, encoding="utf-8")
+    assert [spot.line for spot in lines.code_lines(image, find_toolchain()).spots] == [1]
+
+
+def test_lines_of_another_text_are_others_though_the_image_is_the_same(lines_of_meta: Path) -> None:
+    before = lines.code_lines(image_of(lines_of_meta), find_toolchain())
+    lines_of_meta.write_text("fn one() {}\nfn two() {}\n", encoding="utf-8")
+    after = lines.code_lines(image_of(lines_of_meta), find_toolchain())
+    assert [len(found.spots) for found in (before, after)] == [1, 2]
