@@ -67,12 +67,11 @@ def build(
     subject = subject.refreshed()
     order = cargo.image_invocation(subject, profile, toolchain)
     key = key_of(subject, order)
-    kept = _known(key)
-    if kept is None or not cache_limit.hold(kept.elf):
+    kept = _held(key)
+    if kept is None:
         folder = cargo.target_dir_of(toolchain)
         with store.locked(lock_of(toolchain, profile), say=say), cache_limit.used(folder):
-            kept = _known(key) or _build(subject, profile, order, key, say)
-            cache_limit.hold(kept.elf)
+            kept = _held(key) or _build(subject, profile, order, key, say)
     cache_limit.touch(kept.elf)
     cache_limit.touch(store.note_path(key))
     _tell_of_variables(subject, kept.variables)
@@ -94,8 +93,7 @@ def require_settings() -> None:
 def is_built(subject: Subject, profile: str, toolchain: Toolchain) -> bool:
     """Tell whether the image of a subject as its files are now is kept, so that `build` compiles nothing."""
     subject = subject.refreshed()
-    kept = _known(key_of(subject, cargo.image_invocation(subject, profile, toolchain)))
-    return kept is not None and kept.elf.exists()
+    return _known(key_of(subject, cargo.image_invocation(subject, profile, toolchain))) is not None
 
 
 def lock_of(toolchain: Toolchain, profile: str) -> str:
@@ -165,9 +163,14 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
     prove_image(Image(path, digest, profile, subject), order.toolchain, built.core)
     sources = {str(file): store.content_of([file]) for file in outside}
     read = cargo.values_of(built.variables)
-    store.write_json(
-        store.note_path(key), {"elf": digest, "sources": sources, "lacks": lacks, "variables": read}
-    )
+    note = {
+        "elf": digest,
+        "bytes": store.n_bytes_of(path),
+        "sources": sources,
+        "lacks": lacks,
+        "variables": read,
+    }
+    store.write_json(store.note_path(key), note)
     cache_limit.trim(path, store.note_path(key))
     return _Kept(path, digest, lacks, tuple(sources.items()), tuple(read))
 
@@ -189,13 +192,23 @@ def _changed(file: Path, since_ns: int) -> bool:
     return any(since_ns <= at <= time.time_ns() for at in (stat.st_mtime_ns, stat.st_ctime_ns))
 
 
+def _held(key: str) -> _Kept | None:
+    """Return the same, and let nobody remove it."""
+    kept = _known(key)
+    return kept if kept is not None and cache_limit.hold(kept.elf) else None
+
+
 def _known(key: str) -> _Kept | None:
     """Return the image of an earlier build if all that it read, sources and variables, is still the same."""
     match store.read_json(store.note_path(key)):
-        case {"elf": str(digest), "sources": dict(sources), "lacks": list(lacks), "variables": dict(read)}:
+        case {
+            "elf": str(digest), "bytes": int(n_bytes), "sources": dict(sources), "lacks": list(lacks),
+            "variables": dict(read),
+        }:  # fmt: skip
             kept = _Kept(store.elf_path(digest), digest, tuple(lacks), tuple(sources.items()), tuple(read))
             same = all(store.content_of([Path(file)]) == content for file, content in sources.items())
-            return kept if same and cargo.values_of(read) == read and kept.elf.is_file() else None
+            whole = store.n_bytes_of(kept.elf) == n_bytes
+            return kept if same and cargo.values_of(read) == read and whole else None
     return None
 
 

@@ -69,18 +69,30 @@ def hold(image: Path) -> bool:
 
     The last images that were asked for are held, so that a process that builds hundreds keeps descriptors.
     """
-    if image in _HELD:
-        _HELD.move_to_end(image)
-        return image.exists()
-    try:
-        file = image.open("rb")
-    except FileNotFoundError:
-        return False
-    _share(file)
+    file = _HELD.pop(image, None)
+    if file is None or not _is_at(file, image):
+        if file is not None:
+            file.close()
+        try:
+            file = image.open("rb")
+        except FileNotFoundError:
+            return False
+        _share(file)
+        if not _is_at(file, image):  # removed before it was shared
+            file.close()
+            return False
     _HELD[image] = file
     while len(_HELD) > MOST_HELD:
         _HELD.popitem(last=False)[1].close()
-    return image.exists()
+    return True
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Tell whether an open file is the one that has its name now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

@@ -9,25 +9,55 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from frame_harness.base import resources
 from frame_harness.base.commands import Say, SlowStep
 from frame_harness.base.disk import write_whole, writing
+from frame_harness.base.errors import HarnessError
 from frame_harness.image import cache_limit
+
+_TIMES: Final = 3
+"""Another process that makes room takes a file once, if it chose it before it was there again."""
 
 
 def keep_elf(built: Path) -> tuple[Path, str]:
     """Copy an ELF to a path that is derived from its bytes; return that path with the bytes' sha256.
 
-    A guest that runs from it is not disturbed by any later build.
+    A guest that runs from it is not disturbed by any later build, and nobody removes it (`cache_limit.hold`).
+
+    Raises:
+        Unwritable: there is no room, or no leave.
+        HarnessError: somebody removes it as soon as it is there.
     """
     data = built.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     path = elf_path(digest)
-    if not path.exists():
-        write_whole(path, data, mode=0o555)
-    return path, digest
+    for _ in range(_TIMES):
+        if not _has(path, data):
+            write_whole(path, data, mode=0o555)
+        if cache_limit.hold(path):
+            return path, digest
+    raise HarnessError(
+        "build folder", str(path), expected="a file that stays", actual="one that is removed each time",
+        next_step="see what removes files there, then run the same command",
+    )  # fmt: skip
+
+
+def _has(path: Path, data: bytes) -> bool:
+    """Tell whether a file is whole: where the host lost its power, one is there that never got its bytes."""
+    try:
+        return path.read_bytes() == data
+    except FileNotFoundError:
+        return False
+
+
+def n_bytes_of(path: Path) -> int | None:
+    """Return how long a file is; None where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def elf_path(digest: str) -> Path:

@@ -95,6 +95,30 @@ def test_image_that_another_process_may_boot_stays(cache: Path) -> None:
     assert not image.exists() and not hold(image)
 
 
+def test_image_that_was_built_again_is_held_again(cache: Path) -> None:
+    image = made(cache, "images/a/kernel_shim", used=1, n_bytes=5 * MIB)
+    assert hold(image)
+    image.unlink()
+    assert not hold(image)
+    made(cache, "images/a/kernel_shim", used=1, n_bytes=5 * MIB)
+    assert hold(image)
+    trim()
+    assert image.exists()
+
+
+def test_image_that_is_removed_before_it_is_held_is_not_taken_for_its_successor(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = made(cache, "images/a/kernel_shim", used=1, n_bytes=5 * MIB)
+    with monkeypatch.context() as between:
+        between.setattr(cache_limit, "_share", lambda _: image.unlink())
+        assert not hold(image)
+    made(cache, "images/a/kernel_shim", used=1, n_bytes=5 * MIB)
+    assert hold(image)
+    trim()
+    assert image.exists()
+
+
 FOLDERS = ("target/k", "target/k-clippy", "ir/target/k", "ir/shim/k", "ir/crates/k-1", "cargo/1")
 PLACES = ("images/a/kernel_shim", "notes/k.json", "dwarf/k.json", "toolchains/k.json", *FOLDERS)
 

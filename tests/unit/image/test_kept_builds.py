@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base import resources
+from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image import CompileError, Toolchain, build, cargo, find_toolchain
+from frame_harness.image import CompileError, Toolchain, build, cache_limit, cargo, find_toolchain
 from frame_harness.image.subject import Subject
 
 BUILD = "frame_harness.image.build"
@@ -106,3 +107,38 @@ def test_file_of_the_shim_that_changes_while_a_build_waits_is_never_judged(
     monkeypatch.setattr(sys.modules[BUILD], "_changed", lambda *_: False)  # it was done long before
     with pytest.raises(CompileError, match=f"changed while it was compiled: {shim}"):
         build(subject, "dev", toolchain=toolchain)
+
+
+@pytest.mark.parametrize("left", [b"", b"x"], ids=["nothing", "another text"])
+def test_image_that_lost_its_bytes_is_built_again(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, left: bytes
+) -> None:
+    """As a host leaves it that lost its power: a file is there, its bytes are not."""
+    elf = build(subject, "dev", toolchain=toolchain).elf
+    whole = elf.read_bytes()
+    elf.unlink()
+    elf.write_bytes(left * len(whole))
+    for note in (resources.build_dir() / "notes").iterdir() if left else ():
+        note.unlink()
+    assert build(subject, "dev", toolchain=toolchain).elf.read_bytes() == whole
+    assert compiler.runs == 2
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_image_that_somebody_removes_before_it_is_held_is_written_again(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    hold, removed = cache_limit.hold, list[Path]()
+
+    def removing(image: Path) -> bool:
+        if len(removed) < times:
+            removed.append(image)
+            image.unlink()
+        return hold(image)
+
+    monkeypatch.setattr(cache_limit, "hold", removing)
+    if times == 1:
+        assert build(subject, "dev", toolchain=toolchain).elf.is_file()
+    else:
+        with pytest.raises(HarnessError, match="expected a file that stays"):
+            build(subject, "dev", toolchain=toolchain)
