@@ -125,16 +125,12 @@ def require_unchanged(
     Raises:
         CompileError: a file became another one meanwhile.
     """
-    changed = [file for file in (*outside, *_files(resources.shim_dir())) if _changed(file, since_ns)]
+    read = (*(way for way in _ways_to(outside) if not _is_folder(way)), *_files(resources.shim_dir()))
+    changed = [file for file in read if _changed(file, since_ns)]
     if not changed and subject.refreshed() != subject:
         changed = [subject.path]
     if changed or key_of(subject, order) != key:
-        which = (changed or [resources.shim_dir()])[0]
-        raise CompileError(
-            subject=subject.name, profile=profile,
-            first=f"a file that changed while it was compiled: {which}",
-            next_step="leave it alone, then run the same command",
-        )  # fmt: skip
+        raise _changing(subject, profile, (changed or [resources.shim_dir()])[0])
 
 
 def outside_of(target_dir: Path, sources: Iterable[Path]) -> list[Path]:
@@ -147,12 +143,7 @@ def outside_of(target_dir: Path, sources: Iterable[Path]) -> list[Path]:
 
 
 def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> _Kept:
-    began, target_dir = time.time_ns(), cargo.target_dir_of(order.toolchain)
-    lacks = lacking_names(subject, profile, order.toolchain, say=say)
-    incremental.choose(target_dir, profile, subject.path)
-    built = cargo.compile_shim(subject, profile, order.lacking(lacks), say=say)
-    outside = outside_of(target_dir, built.sources)
-    require_unchanged(subject, profile, order, key, outside, began)
+    built, lacks, outside = _compiled(subject, profile, order, key, say)
     if unread := [file for file in subject.files if file not in built.sources]:
         raise CompileError(
             subject=subject.name,
@@ -175,6 +166,34 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
     return _Kept(path, digest, lacks, tuple(sources.items()), tuple(read))
 
 
+def _compiled(
+    subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None
+) -> tuple[cargo.CargoOutput, tuple[str, ...], list[Path]]:
+    """Compile; return what came out, the names that the subject lacks, and the files from outside.
+
+    Once more where a folder may have taken the place of another one meanwhile: files in it are not younger.
+    """
+    target_dir, renamed = cargo.target_dir_of(order.toolchain), list[Path]()
+    for _ in range(2):
+        began = time.time_ns()
+        lacks = lacking_names(subject, profile, order.toolchain, say=say)
+        incremental.choose(target_dir, profile, subject.path)
+        built = cargo.compile_shim(subject, profile, order.lacking(lacks), say=say)
+        outside = outside_of(target_dir, built.sources)
+        require_unchanged(subject, profile, order, key, outside, began)
+        renamed = [way for way in _ways_to(outside) if _is_folder(way) and _changed(way, began)]
+        if not renamed:
+            return built, lacks, outside
+    raise _changing(subject, profile, renamed[0])
+
+
+def _changing(subject: Subject, profile: str, what: Path) -> CompileError:
+    return CompileError(
+        subject=subject.name, profile=profile, first=f"a file that changed while it was compiled: {what}",
+        next_step="leave it alone, then run the same command",
+    )  # fmt: skip
+
+
 def _tell_of_variables(subject: Subject, read: Iterable[str]) -> None:
     """Say which variables of the user's the subject asks for, in vain."""
     hidden = [name for name, value in cargo.values_of(read).items() if value is None and name in os.environ]
@@ -183,13 +202,32 @@ def _tell_of_variables(subject: Subject, read: Iterable[str]) -> None:
         tell_once(f"{subject.name} reads {names} while it is compiled: {cargo.HIDDEN}")
 
 
-def _changed(file: Path, since_ns: int) -> bool:
-    """Tell whether a file became another one since then; a clock that is ahead of ours tells nothing."""
+def _ways_to(files: Iterable[Path]) -> list[Path]:
+    """Return files with every folder and every link by which they are found."""
+    found, left = set[Path](), [way for file in files for way in (file, *file.parents)]
+    while left:
+        way = left.pop()
+        if way not in found:
+            found.add(way)
+            if way.is_symlink():
+                target = way.parent / way.readlink()
+                left += (target, *target.parents)
+    return sorted(found)
+
+
+def _is_folder(way: Path) -> bool:
+    return way.is_dir() and not way.is_symlink()
+
+
+def _changed(way: Path, since_ns: int) -> bool:
+    """Tell whether something became another one since then; a clock that is ahead of ours tells nothing."""
     try:
-        stat = file.stat()
+        stat = way.lstat()
     except OSError:
         return True
-    return any(since_ns <= at <= time.time_ns() for at in (stat.st_mtime_ns, stat.st_ctime_ns))
+    # What comes into a folder, or goes, sets both times of it: to rename it sets the second one alone.
+    times = {stat.st_mtime_ns, stat.st_ctime_ns}
+    return not (_is_folder(way) and len(times) == 1) and any(since_ns <= at <= time.time_ns() for at in times)
 
 
 def _held(key: str) -> _Kept | None:

@@ -57,7 +57,7 @@ def compiler(toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def subject(tmp_path: Path) -> Subject:
     folder = tmp_path / "memory"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "frame.rs").write_text("mod meta;\n", encoding="utf-8")
     return frame_module(folder / "frame.rs")
 
@@ -107,6 +107,77 @@ def test_file_of_the_shim_that_changes_while_a_build_waits_is_never_judged(
     monkeypatch.setattr(sys.modules[BUILD], "_changed", lambda *_: False)  # it was done long before
     with pytest.raises(CompileError, match=f"changed while it was compiled: {shim}"):
         build(subject, "dev", toolchain=toolchain)
+
+
+@pytest.fixture
+def limits(compiler: Compiler, tmp_path: Path) -> Path:
+    """A file that the frame module reads in a folder, which has a namesake with another text beside it."""
+    for name, text in (("cfg.a", "a"), ("cfg.b", "b")):
+        folder = tmp_path / "memory" / name
+        folder.mkdir(parents=True)
+        (folder / "limits.txt").write_text(text, encoding="utf-8")
+    file = tmp_path / "memory" / "cfg" / "limits.txt"
+    compiler.reads.append(file)
+    return file
+
+
+def test_link_that_leads_elsewhere_while_it_is_compiled_is_never_judged(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, limits: Path
+) -> None:
+    folder = limits.parent
+    folder.with_name("links").mkdir()
+    second = folder.with_name("links") / "second"
+    second.symlink_to("../cfg.a")
+    folder.symlink_to("links/second")
+
+    def swap() -> None:
+        second.unlink()
+        second.symlink_to("../cfg.b")
+
+    compiler.meanwhile = swap
+    with pytest.raises(CompileError, match=f"changed while it was compiled: {second}"):
+        build(subject, "dev", toolchain=toolchain)
+
+
+def test_folder_that_takes_the_place_of_another_while_it_is_compiled_is_compiled_again(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, limits: Path
+) -> None:
+    folder, texts = limits.parent, [limits.parent.with_name(name) for name in ("cfg.a", "cfg.b")]
+    texts[0].rename(folder)
+
+    def swap() -> None:
+        folder.rename(texts[0])
+        texts[1].rename(folder)
+        texts.reverse()
+
+    def swap_once() -> None:
+        if compiler.runs == 1:
+            swap()
+
+    compiler.meanwhile = swap_once
+    assert build(subject, "dev", toolchain=toolchain).elf.read_bytes().endswith(b"b")
+    assert compiler.runs == 2
+    build(subject, "dev", toolchain=toolchain)
+    assert compiler.runs == 2
+    compiler.meanwhile = swap
+    with pytest.raises(CompileError, match=f"changed while it was compiled: {folder}"):
+        build(subject, "release", toolchain=toolchain)
+    assert compiler.runs == 4
+
+
+def test_what_comes_into_the_folders_of_sources_is_no_change_of_them(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, limits: Path, tmp_path: Path
+) -> None:
+    limits.parent.with_name("cfg.a").rename(limits.parent)
+
+    def edit_beside() -> None:
+        for folder in (limits.parent, subject.path.parent, tmp_path):
+            (folder / ".other.swp").write_text("", encoding="utf-8")
+            (folder / "below").mkdir()
+
+    compiler.meanwhile = edit_beside
+    build(subject, "dev", toolchain=toolchain)
+    assert compiler.runs == 1
 
 
 @pytest.mark.parametrize("left", [b"", b"x"], ids=["nothing", "another text"])
