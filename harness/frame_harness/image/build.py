@@ -155,12 +155,9 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
     sources = {str(file): store.content_of([file]) for file in outside}
     read = cargo.values_of(built.variables)
     note = {
-        "elf": digest,
-        "bytes": store.n_bytes_of(path),
-        "sources": sources,
-        "lacks": lacks,
-        "variables": read,
-    }
+        "elf": digest, "bytes": store.n_bytes_of(path), "sources": sources, "lacks": lacks, "variables": read,
+        "absent": [str(file) for file in map(_other_place, outside) if not file.exists()],
+    }  # fmt: skip
     store.write_json(store.note_path(key), note)
     cache_limit.trim(path, store.note_path(key))
     return _Kept(path, digest, lacks, tuple(sources.items()), tuple(read))
@@ -192,6 +189,13 @@ def _changing(subject: Subject, profile: str, what: Path) -> CompileError:
         subject=subject.name, profile=profile, first=f"a file that changed while it was compiled: {what}",
         next_step="leave it alone, then run the same command",
     )  # fmt: skip
+
+
+def _other_place(module: Path) -> Path:
+    """Return where the compiler looks for a module, too; it refuses a module that is in both places."""
+    if module.name == "mod.rs":
+        return module.parent.parent / f"{module.parent.name}.rs"
+    return module.with_suffix("") / "mod.rs"
 
 
 def _tell_of_variables(subject: Subject, read: Iterable[str]) -> None:
@@ -237,16 +241,20 @@ def _held(key: str) -> _Kept | None:
 
 
 def _known(key: str) -> _Kept | None:
-    """Return the image of an earlier build if all that it read, sources and variables, is still the same."""
+    """Return the image of an earlier build if all that it read, sources and variables, is still the same.
+
+    A second file of a module is another build, too: the compiler decides about it.
+    """
     match store.read_json(store.note_path(key)):
         case {
             "elf": str(digest), "bytes": int(n_bytes), "sources": dict(sources), "lacks": list(lacks),
-            "variables": dict(read),
+            "variables": dict(read), "absent": list(absent),
         }:  # fmt: skip
             kept = _Kept(store.elf_path(digest), digest, tuple(lacks), tuple(sources.items()), tuple(read))
             same = all(store.content_of([Path(file)]) == content for file, content in sources.items())
             whole = store.n_bytes_of(kept.elf) == n_bytes
-            return kept if same and cargo.values_of(read) == read and whole else None
+            none_came = not any(map(os.path.exists, absent))
+            return kept if same and whole and none_came and cargo.values_of(read) == read else None
     return None
 
 

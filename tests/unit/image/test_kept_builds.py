@@ -180,6 +180,25 @@ def test_what_comes_into_the_folders_of_sources_is_no_change_of_them(
     assert compiler.runs == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "other"), [("meta.rs", "meta/mod.rs"), ("meta/mod.rs", "meta.rs"), ("", "frame/mod.rs")]
+)
+def test_second_file_of_a_module_is_for_the_compiler_to_refuse(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, name: str, other: str
+) -> None:
+    folder = subject.path.parent
+    if name:
+        compiler.reads.append(folder / name)
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("", encoding="utf-8")
+    build(subject, "dev", toolchain=toolchain)
+    (folder / other).parent.mkdir(exist_ok=True)
+    (folder / other).write_text("", encoding="utf-8")
+    for _ in range(2):  # what was there when it was compiled is no reason to compile it again
+        build(subject, "dev", toolchain=toolchain)
+        assert compiler.runs == 2
+
+
 @pytest.mark.parametrize("left", [b"", b"x"], ids=["nothing", "another text"])
 def test_image_that_lost_its_bytes_is_built_again(
     compiler: Compiler, toolchain: Toolchain, subject: Subject, left: bytes
