@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +56,10 @@ class Dependencies(Record, frozen=True):
     """By name the compiled file of each that the subject may name."""
     folders: tuple[str, ...]
     """Of all compiled files."""
+    files: dict[str, tuple[int, int] | None]
+    """By all compiled files, those that others depend on, too: the size, and when it was changed."""
+    told: str
+    """A digest of all that cargo was told."""
 
     @property
     def arguments(self) -> list[str]:
@@ -66,8 +68,12 @@ class Dependencies(Record, frozen=True):
         return externs + [f"-Ldependency={folder}" for folder in self.folders]
 
     def are_there(self) -> bool:
-        """Whether nobody removed them since."""
-        return all(map(os.path.isfile, self.crates.values())) and all(map(os.path.isdir, self.folders))
+        """Whether nobody removed one of them since, or put another one there."""
+        return all(_stamp(file) == stamp for file, stamp in self.files.items())
+
+
+_KNOWN: Final = dict[Toolchain, Dependencies]()
+"""What this process found."""
 
 
 def compile_ir(
@@ -181,29 +187,35 @@ def refused(topic: str, subject: Subject, profile: str, finished: Finished) -> B
     return CompileError(subject=subject.name, profile=profile, first=first, rendered=rendered)
 
 
-@cache
 def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
     """Compile the shim's dependencies once; later calls find them where they were noted.
 
     Each process that judges a module of a user's comes here; cargo takes its time to find nothing to do.
     """
-    sysroot = toolchain.sysroot
+    known = _KNOWN.get(toolchain)
+    if known is None or not known.are_there():
+        known = _KNOWN[toolchain] = _found(toolchain, say)
+    return known
+
+
+def _found(toolchain: Toolchain, say: Say | None) -> Dependencies:
     # A toolchain that builds its own core for the bare machine has one for the host: orderings are the same.
-    has_target = (sysroot / "lib" / "rustlib" / TARGET / "lib").is_dir()
+    has_target = (toolchain.sysroot / "lib" / "rustlib" / TARGET / "lib").is_dir()
     target = TARGET if has_target else "x86_64-unknown-linux-gnu"
     target_dir = resources.build_dir() / "ir" / "target" / toolchain.key
     cache_limit.hold_folder(target_dir)  # the compiler reads there whenever it is asked for IR
     with store.locked(f"ir-{toolchain.key}", say=say):
         folder = _dependency_crate(toolchain)
-        noted = folder / "compiled.json"
-        if (known := _read(noted)) is not None and known.target == target and known.are_there():
-            return known
         order = invocation(
             "build", folder / "Cargo.toml", target, target_dir, toolchain,
             "--lib", "--release", "--message-format=json",
         )  # fmt: skip
+        told = hashlib.sha256(order.told.encode(errors="surrogateescape")).hexdigest()
+        noted = folder / "compiled.json"
+        if (known := _read(noted)) is not None and known.told == told and known.are_there():
+            return known
         finished = order.run(what="compiling what a frame module depends on", say=say)
-        made = _compiled(target, finished.out)
+        made = _compiled(target, told, finished.out)
         if finished.status == 0:
             write_whole(noted, msgspec.json.encode(made))
         cache_limit.trim()
@@ -255,17 +267,27 @@ def _inline(wanted: Any) -> str:
     return json.dumps(wanted)
 
 
-def _compiled(target: str, said: str) -> Dependencies:
+def _compiled(target: str, told: str, said: str) -> Dependencies:
     """Read what cargo says of each file that it has compiled, or that it has found compiled."""
     direct = {name.replace("-", "_") for name in foreign_crates()}
-    crates, folders = dict[str, str](), set[str]()
+    crates, files = dict[str, str](), list[str]()
     for message in objects_in(said):
         if message.get("reason") != "compiler-artifact" or message["target"]["name"] == CRATE:
             continue
+        files += message["filenames"]
         name = message["target"]["name"].replace("-", "_")
         for file in message["filenames"]:
-            folders.add(str(Path(file).parent))
             if file.endswith(".rlib") and name in direct:
                 crates[name] = file
     # Cargo tells them in the order in which they were done.
-    return Dependencies(target, dict(sorted(crates.items())), tuple(sorted(folders)))
+    folders = sorted({str(Path(file).parent) for file in files})
+    stamps = {file: _stamp(file) for file in sorted(files)}
+    return Dependencies(target, dict(sorted(crates.items())), tuple(folders), stamps, told)
+
+
+def _stamp(file: str) -> tuple[int, int] | None:
+    try:
+        status = Path(file).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
