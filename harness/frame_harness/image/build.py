@@ -266,7 +266,7 @@ def key_of(subject: Subject, order: cargo.Invocation) -> str:
     """
     parts = [
         order.told, str(subject.path), subject.sha256, store.content_of(_files(resources.shim_dir())),
-        questions(subject.contract.versions),
+        questions(subject),
     ]  # fmt: skip
     if subject.contract.adapter is not None:
         parts.append(store.content_of([Path(subject.contract.adapter)]))
@@ -274,9 +274,16 @@ def key_of(subject: Subject, order: cargo.Invocation) -> str:
 
 
 def _files(shim: Path) -> list[Path]:
-    """Return the shim's own files; `target` is what cargo leaves there when it is run by hand."""
+    """Return the shim's own files; `target` in it is what cargo leaves there when it is run by hand."""
     found: list[Path] = []
-    for folder, folders, names in os.walk(shim):
-        folders[:] = [name for name in folders if name != "target"]
-        found += [Path(folder, name) for name in names]
+    for folder, folders, names in os.walk(shim, followlinks=True):
+        here = Path(folder)
+        own = [name for name in folders if here != shim or name != "target"]
+        folders[:] = [name for name in own if not _leads_up(here / name)]
+        found += [here / name for name in names]
     return sorted(found)
+
+
+def _leads_up(folder: Path) -> bool:
+    """Tell whether a folder is a link to one that it was found in: to follow it would have no end."""
+    return folder.is_symlink() and folder.resolve() in {parent.resolve() for parent in folder.parents}

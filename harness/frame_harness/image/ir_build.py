@@ -37,6 +37,7 @@ from frame_harness.image.subject import Subject
 HOST: Final = Path(__file__).with_name("ir_host.rs")
 SOURCE: Final = "lib.rs"
 MODULE: Final = "subject.rs"
+AROUND: Final = "crate::around"
 
 # One level of optimization folds `Ordering` arguments into the instructions, yet keeps each function whole.
 # Dead code is linked, since nearly everything here is `#[inline]` and would never be compiled otherwise.
@@ -150,7 +151,7 @@ def write_host(folder: Path, subject: Subject, *, extra: str = "") -> None:
     """
     # The compiler leaves files of its own where it runs, under names that are always the same.
     Path(folder, SOURCE).write_text(HOST.read_text(encoding="utf-8") + extra, encoding="utf-8")
-    Path(folder, MODULE).write_text(memory_module(subject, "crate::around"), encoding="utf-8")
+    Path(folder, MODULE).write_text(memory_module(subject, AROUND), encoding="utf-8")
     shutil.copyfile(evidence.path(), Path(folder, evidence.path().name))
 
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import run_writing, scratch
-from frame_harness.contract.versions import Name, Versions
+from frame_harness.contract.versions import Name
 from frame_harness.image.asked import asked
 from frame_harness.image.cargo import HIDDEN
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
-from frame_harness.image.ir_build import HOST, SOURCE, host_argv, host_env, write_host
-from frame_harness.image.placed import KERNEL_S_NAME
+from frame_harness.image.ir_build import AROUND, HOST, SOURCE, host_argv, host_env, write_host
+from frame_harness.image.placed import KERNEL_S_NAME, memory_module
 from frame_harness.image.said import Said, objects_in, said
 from frame_harness.image.subject import Subject
 
@@ -30,10 +30,15 @@ _HEAD: Final = "#![allow(warnings)]\n"
 _TURNS: Final = 6
 
 
-def questions(versions: Versions) -> str:
-    """Return all that decides what is asked of a module, and in which crate, as one text."""
-    asked_for = [(name.path, name.use) for name in versions.names]
-    around = [HOST.read_text(encoding="utf-8"), versions.scope, versions.arguments, versions.slot]
+def questions(subject: Subject) -> str:
+    """Return all that decides what is asked of a module, in which crate, and what answers are refused."""
+    versions = subject.contract.versions
+    asked_for = [(name.path, name.use, name.needed) for name in versions.names]
+    form = versions.alternative
+    around = [
+        HOST.read_text(encoding="utf-8"), memory_module(subject, AROUND), versions.scope, versions.arguments,
+        versions.slot, (form.name, form.asked, form.flag) if form else None,
+    ]  # fmt: skip
     return json.dumps([around, asked_for])
 
 

@@ -109,6 +109,25 @@ def test_file_of_the_shim_that_changes_while_a_build_waits_is_never_judged(
         build(subject, "dev", toolchain=toolchain)
 
 
+@pytest.mark.parametrize("place", ["src/memory/target", "src/linked"])
+def test_each_file_of_the_shim_is_part_of_what_is_compiled(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, shim: Path, tmp_path: Path, place: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (shim / "src" / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(shim)  # without an end
+    (shim / "src" / "memory" / "target").mkdir()
+    build(subject, "dev", toolchain=toolchain)
+    (shim / place / "more.rs").write_text("", encoding="utf-8")
+    build(subject, "dev", toolchain=toolchain)
+    assert compiler.runs == 2
+    (shim / "target").mkdir()
+    (shim / "target" / "left.rs").write_text("", encoding="utf-8")
+    build(subject, "dev", toolchain=toolchain)
+    assert compiler.runs == 2, "what cargo makes by hand is no source"
+
+
 @pytest.fixture
 def limits(compiler: Compiler, tmp_path: Path) -> Path:
     """A file that the frame module reads in a folder, which has a namesake with another text beside it."""

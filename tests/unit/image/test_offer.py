@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_metadata.versions import VERSIONS
 from frame_harness.image import CompileError, NotJudgeable, find_toolchain
-from frame_harness.image.offer import lacking_names
+from frame_harness.image.offer import lacking_names, questions
 from frame_harness.image.said import said
 from tests.support.mutants import Edit, mutated
 from tests.support.versions import BEFORE_MOVABLE, OLDER, UNJUDGEABLE, split
@@ -170,6 +171,22 @@ def test_two_files_of_one_module_are_told_with_what_to_do(tmp_path: Path) -> Non
     with pytest.raises(CompileError, match="found at both") as caught:
         lacks(path)
     assert caught.value.next_step == "remove one of the two files, then run the same command"
+
+
+def test_all_that_decides_an_answer_is_asked_for(tmp_path: Path) -> None:
+    subject, form = frame_module(mutated(tmp_path, ())), VERSIONS.alternative
+    assert form is not None
+    slot = next(name for name in VERSIONS.names if not name.needed)
+    needed = tuple(replace(name, needed=True) if name is slot else name for name in VERSIONS.names)
+    others = [
+        VERSIONS,
+        replace(VERSIONS, names=needed),
+        replace(VERSIONS, alternative=None),
+        *(replace(VERSIONS, alternative=replace(form, **{part: "x"})) for part in ("name", "asked", "flag")),
+    ]
+    asked = [questions(replace(subject, contract=replace(subject.contract, versions=one))) for one in others]
+    beside = Path(shutil.copy(subject.path, tmp_path / "other.rs"))  # its own modules lie elsewhere
+    assert len({*asked, questions(frame_module(beside))}) == len(others) + 1
 
 
 def test_every_name_that_something_depends_on_is_asked_for() -> None:
