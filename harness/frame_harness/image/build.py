@@ -52,6 +52,7 @@ def build(
     Raises:
         UsageError: there is no such profile.
         CompileError: it does not compile; carries the compiler's words.
+        BuildError: the compiler was ended, or could not get what it needs; no text is to blame.
         CargoConfigError: cargo's configuration keeps it from being compiled as it must be.
         NotJudgeable: it is no frame module, or one of a version that is compiled against something else.
         WrongBuild: it was compiled otherwise than the profile asks for.

@@ -16,6 +16,7 @@ from typing import Any
 from frame_harness.base import resources
 from frame_harness.base.commands import Finished, HowFar, Say
 from frame_harness.base.disk import run_writing
+from frame_harness.base.errors import BuildError
 from frame_harness.image import cache_limit
 from frame_harness.image.asked import instrumentation, profiles_key
 from frame_harness.image.cargo_progress import Packages
@@ -34,6 +35,7 @@ _PARTS = "FRAME_HARNESS_PARTS"  # the library of the shim reads it
 _CALLS_THE_TREE = ("src/tree", "src/frame_module.rs")
 """Where the shim calls a tree's files: what is wrong there is that these are made for another kernel."""
 _FLAGS = "CARGO_ENCODED_RUSTFLAGS"
+_PANIC = "panicked at"  # of the build script, or of the compiler: what they read may be to blame
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
 OF_A_SUBJECT = ("--force-warn=dead_code",)
 """What a kernel uses and the shim does not is no error here, though the module says `#![deny(warnings)]`."""
@@ -180,7 +182,8 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
     Args:
         order: what `image_invocation` gives for them, with the names that the subject lacks.
     Raises:
-        CompileError: it does not compile, or cargo could not get what it needs.
+        CompileError: it does not compile.
+        BuildError: cargo could not get what it needs, or the compiler was ended.
         NotJudgeable: its files ask for names that nobody offers, or lack some that the shim needs.
         Unwritable: there is no room for what is built.
     """
@@ -196,9 +199,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
         raise _error(subject, profile, finished, messages)
     elf = next((Path(path) for path in map(_executable, messages) if path), None)
     if elf is None:
-        raise CompileError(
-            subject=subject.name, profile=profile, first="no binary from cargo", rendered=finished.err
-        )
+        raise _gave_up(subject, profile, finished)
     core = next((Path(core) for core in map(_core, messages) if core), None)
     return CargoOutput(elf, _sources(elf), _variables(elf), core, finished.err)
 
@@ -224,14 +225,14 @@ def _core(message: dict[str, Any]) -> str | None:
     return next((file for file in message["filenames"] if file.endswith(".rlib")), None)
 
 
-def _error(
-    subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]
-) -> CompileError | NotJudgeable:
+def _error(subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]) -> BuildError:
     compiled = [message for message in messages if message.get("reason") == "compiler-message"]
     said = [message["message"] for message in compiled if not _is_of_dead_code(message["message"])]
     errors = [message for message in said if message["level"].startswith("error")]
+    if not errors and _PANIC not in finished.err:
+        # Cargo itself gave up: a crate that cannot be had, a lock file that does not fit, a compiler ended.
+        return _gave_up(subject, profile, finished)
     if not errors:
-        # Cargo itself gave up: a crate that cannot be had, a lock file that does not fit, a build script.
         return CompileError(
             subject=subject.name, profile=profile, first=finished.last_words(),
             rendered=finished.err.strip(), next_step=NOT_THE_SUBJECT,
@@ -252,6 +253,14 @@ def _error(
     return CompileError(
         subject=subject.name, profile=profile, first=_one_line([*own, *errors][0]), rendered=rendered,
         next_step=next_step,
+    )  # fmt: skip
+
+
+def _gave_up(subject: Subject, profile: str, finished: Finished) -> BuildError:
+    """What to raise where nothing says that a text is wrong."""
+    return BuildError(
+        "build", f"{subject.name} ({profile})", expected="a kernel from cargo", actual=finished.last_words(),
+        evidence=finished.err.strip(), next_step=NOT_THE_SUBJECT,
     )  # fmt: skip
 
 

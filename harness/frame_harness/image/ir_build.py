@@ -178,14 +178,20 @@ def refused(topic: str, subject: Subject, profile: str, finished: Finished) -> B
     errors = errors_in(finished.err) if finished.status > 0 else []
     blamed = next((one for one in errors if said(one).is_of_the_text(subject.files)), None)
     if blamed is None:
-        words = " ".join(str(errors[0]["message"]).split()) if errors else finished.last_words()
-        return BuildError(
-            topic, subject.name, detail=f"the compiler ended with status {finished.status}: {words}",
-            next_step=AGAIN,
-        )  # fmt: skip
+        return failed(topic, subject, finished)
     first = " ".join(str(blamed["message"]).split())
     rendered = "\n".join(str(one.get("rendered") or "").rstrip() for one in errors)
     return CompileError(subject=subject.name, profile=profile, first=first, rendered=rendered)
+
+
+def failed(topic: str, subject: Subject, finished: Finished) -> BuildError:
+    """What to raise of a compiler that failed for nothing that a text is to blame for."""
+    errors = errors_in(finished.err) if finished.status > 0 else []
+    words = " ".join(str(errors[0]["message"]).split()) if errors else finished.last_words()
+    return BuildError(
+        topic, subject.name, detail=f"the compiler ended with status {finished.status}: {words}",
+        next_step=AGAIN,
+    )  # fmt: skip
 
 
 def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:

@@ -12,11 +12,11 @@ from typing import Any, Final
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import run_writing, scratch
 from frame_harness.contract.versions import Name
-from frame_harness.image.asked import asked
+from frame_harness.image.asked import asked, foreign_crates
 from frame_harness.image.cargo import HIDDEN
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
-from frame_harness.image.ir_build import AROUND, HOST, SOURCE, host_argv, host_env, write_host
+from frame_harness.image.ir_build import AROUND, HOST, SOURCE, failed, host_argv, host_env, write_host
 from frame_harness.image.placed import KERNEL_S_NAME, memory_module
 from frame_harness.image.said import Said, objects_in, said
 from frame_harness.image.subject import Subject
@@ -52,6 +52,7 @@ def lacking_names(
     Raises:
         NotJudgeable: it lacks what everything else stands on, or asks its crate for what nobody offers.
         CompileError: it does not compile, for a reason of its own.
+        BuildError: the compiler was ended, or a library is gone.
     """
     if subject.is_builtin or not subject.contract.versions.names:
         return ()
@@ -134,10 +135,9 @@ def _ask(
         replace(error, file=str(subject.path), line=0) if Path(error.file).is_relative_to(folder) else error
         for error in map(said, _errors(finished.err))
     ]
-    if finished.status != 0 and not errors:
-        raise CompileError(
-            subject=subject.name, profile=profile, first=finished.last_words(), rendered=finished.err
-        )
+    ended = finished.status < 0 or (finished.status != 0 and not errors)
+    if ended or (errors and _are_of_the_host(errors)):
+        raise failed("build", subject, finished)
     # The line that names the slot's type fails with the type; it stands for no name of its own.
     return [
         Said(error.code, error.message, PROBE, error.line, names[error.line - first].path, error.rendered)
@@ -146,6 +146,11 @@ def _ask(
         for error in errors
         if error.file != PROBE or error.line >= first
     ]
+
+
+def _are_of_the_host(errors: Sequence[Said]) -> bool:
+    promised = {"core", "alloc", *(name.replace("-", "_") for name in foreign_crates())}
+    return any(error.is_of_the_host(promised) for error in errors)
 
 
 def _errors(words: str) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ _UNRESOLVED: Final = frozenset(
 _IMPORTS: Final = "E0432"  # it may name several
 # A library that cannot be read: the host is to blame, whatever line asked for it.
 _UNREADABLE: Final = frozenset({"E0460", "E0462", "E0463", "E0514", "E0519", "E0523", "E0786"})
+_NO_CRATE: Final = re.compile("can't find crate for `([^`]*)`")
 _IN_THE_ROOT: Final = re.compile(r"in `crate`|in the crate root")
 _WORD: Final = re.compile(r"[\w:]+")
 
@@ -49,6 +50,15 @@ class Said:
         if self.code in _UNREADABLE or not self.file:
             return False
         return bool(self.code) or any(is_part_of(self.file, str(file)) for file in files)
+
+    def is_of_the_host(self, promised: Collection[str]) -> bool:
+        """Tell whether a library cannot be read that was promised, or that such a one needs.
+
+        Args:
+            promised: names of crates; that another one is not there is for who asks for it.
+        """
+        asked = _NO_CRATE.fullmatch(self.message)
+        return self.code in _UNREADABLE and not (asked and asked[1] not in promised)
 
     @property
     def named(self) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from frame_harness.base import resources
 from frame_harness.base.commands import TOLD, telling_through
-from frame_harness.base.errors import UsageError
+from frame_harness.base.errors import BuildError, UsageError
 from frame_harness.base.units import Vaddr
 from frame_harness.frame_metadata.layouts import LAYOUTS
 from frame_harness.frame_metadata.subject import frame_module
@@ -286,8 +286,9 @@ def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
     cargo = subject_file.with_name("cargo")
     cargo.write_text(script.replace("\n{", "{"))
     cargo.chmod(0o755)
-    with pytest.raises(CompileError) as raised:
+    with pytest.raises(BuildError) as raised:
         build(frame_module(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=cargo))
+    assert isinstance(raised.value, CompileError) == (script == _NO_LINKER)
     assert "not about the frame module" in raised.value.next_step
 
 

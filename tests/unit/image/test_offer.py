@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from dataclasses import replace
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.commands import Finished
+from frame_harness.base.errors import BuildError
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_metadata.versions import VERSIONS
-from frame_harness.image import CompileError, NotJudgeable, find_toolchain
+from frame_harness.image import CompileError, NotJudgeable, find_toolchain, offer
 from frame_harness.image.offer import lacking_names, questions
 from frame_harness.image.said import said
 from tests.support.mutants import Edit, mutated
@@ -219,10 +222,36 @@ def test_what_the_compiler_misses_in_the_crate_is_named_with_its_whole_path() ->
     assert not said({**message, "code": None}).is_a_name
 
 
-def test_a_compiler_that_is_killed_in_the_middle_of_a_message_is_told(tmp_path: Path) -> None:
-    killed = tmp_path / "rustc"
-    killed.write_text('#!/bin/sh\nprintf \'{"level":"error","mess\' >&2\nkill -s KILL $$\n')
-    killed.chmod(0o755)
-    toolchain = replace(find_toolchain(), rustc=killed)
-    with pytest.raises(CompileError, match="expected code that compiles"):
-        lacking_names(frame_module(mutated(tmp_path, ())), "release", toolchain)
+def error(code: str, message: str) -> str:
+    """What a compiler says of line 3 of a frame module."""
+    span = {"is_primary": True, "file_name": "/k/frame.rs", "line_start": 3, "text": []}
+    return json.dumps({"level": "error", "message": message, "code": {"code": code}, "spans": [span]})
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        (Finished(-9, "", '{"level":"error","mess'), "status -9"),
+        (Finished(-9, "", error("E0308", "mismatched types")), "status -9"),
+        (Finished(1, "", ""), "status 1"),
+        (Finished(1, "", error("E0463", "can't find crate for `log`")), "crate for `log`"),
+        (Finished(1, "", error("E0463", "can't find crate for `a` which `b` depends on")), "crate for `a`"),
+    ],
+    ids=["in a message", "behind one", "without a word", "a library is gone", "one that it needs is gone"],
+)
+def test_a_compiler_that_was_ended_says_nothing_of_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: Finished, told: str
+) -> None:
+    monkeypatch.setattr(offer, "run_writing", lambda *_, **__: ended)
+    with pytest.raises(BuildError, match="the compiler ended with") as caught:
+        lacks(mutated(tmp_path, ()))
+    assert told in caught.value.summary and caught.value.next_step.startswith("see that nothing ends")
+    assert not isinstance(caught.value, CompileError)
+
+
+def test_a_crate_that_nobody_promised_is_for_the_text_to_do_without(tmp_path: Path) -> None:
+    path = mutated(tmp_path, ())
+    path.write_text(f"{path.read_text(encoding='utf-8')}\nextern crate std;\n", encoding="utf-8")
+    with pytest.raises(CompileError, match="can't find crate for `std`") as caught:
+        lacks(path)
+    assert caught.value.next_step.startswith(f"fix {path}")
