@@ -31,6 +31,8 @@ def choose(target_dir: Path, profile: str, subject: Path) -> None:
     link, own = place / FOLDER, place / f"{FOLDER}-{_key(subject)}"
     if link.is_dir() and not link.is_symlink():  # cargo made it by itself
         shutil.rmtree(link)
+    for part in place.glob(f".{FOLDER}-*"):  # of a process that was killed
+        shutil.rmtree(part)
     if not own.is_dir():
         _begin(own, _latest_first(place))
     os.utime(own)
@@ -48,11 +50,14 @@ def _begin(own: Path, others: Iterable[Path]) -> None:
     of two subjects that are taken for each other's make a kernel that nobody wrote.
     """
     part = own.with_name(f".{own.name}")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
     part.mkdir(parents=True)
-    for crate in (crate for other in others for crate in other.iterdir()):
-        if not (part / crate.name).exists():
-            shutil.copytree(crate, part / crate.name)
+    try:
+        for crate in (crate for other in others for crate in other.iterdir()):
+            if not (part / crate.name).exists():
+                shutil.copytree(crate, part / crate.name)
+    except shutil.Error:  # a full disk: with nothing it takes longer, that is all
+        shutil.rmtree(part)
+        part.mkdir()
     part.rename(own)
 
 

@@ -178,7 +178,9 @@ def _target(place: Workplace, toolchain: Toolchain) -> Path:
         for profile in PROFILE_USES:  # each build of the common folder holds that of its profile
             stack.enter_context(store.locked(lock_of(toolchain, profile)))
         stack.enter_context(cache_limit.used(common))
-        shutil.copytree(common, part, symlinks=True, ignore=shutil.ignore_patterns("incremental*"))
+        shutil.copytree(
+            common, part, symlinks=True, ignore=shutil.ignore_patterns("incremental*", ".incremental*")
+        )
     part.rename(folder)
     return folder
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,37 @@ def test_what_was_used_last_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(list(kept(tmp_path).parent.glob(f"{incremental.FOLDER}-*"))) == 2
     incremental.choose(tmp_path, "release", Path("/kernel/older"))
     assert left_in(kept(tmp_path)) == "older"
+
+
+def test_what_a_killed_process_did_not_finish_goes_whatever_is_built_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    compile_in(kept(tmp_path), "one")
+    before = set(kept(tmp_path).parent.iterdir())
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as ending, pytest.raises(KeyboardInterrupt):
+        ending.setattr("shutil.copytree", killed)
+        incremental.choose(tmp_path, "release", Path("/kernel/two"))
+    assert set(kept(tmp_path).parent.iterdir()) > before
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    assert set(kept(tmp_path).parent.iterdir()) == before
+
+
+def test_a_new_subject_begins_with_nothing_where_there_is_no_room_for_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    compile_in(kept(tmp_path), "one")
+
+    def full(source: str, target: str) -> None:
+        Path(target).write_bytes(b"a part")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source)
+
+    with monkeypatch.context() as disk:
+        disk.setattr("shutil.copytree", partial(shutil.copytree, copy_function=full))
+        incremental.choose(tmp_path, "release", Path("/kernel/two"))
+    assert list(kept(tmp_path).iterdir()) == []
