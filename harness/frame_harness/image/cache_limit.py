@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -31,6 +32,8 @@ NOTED: Final = ("last/*",)
 """What counts and cannot be built again, but is of no use after a while: it makes no room, it only ages."""
 LOCKS: Final = "locks"
 """The folder of files that are empty, or of a few bytes."""
+_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF)
+"""What a file system without locks says; the last one NFS, of a file that is open for reading alone."""
 KEEP_S: Final = 7 * 24 * 3600.0
 _DROPPED: Final = ("images", "notes", "dwarf", "toolchains", "cargo", "versions")
 """What goes when nobody used it for a week, however much room there is."""
@@ -234,9 +237,16 @@ def _lock_of(folder: Path) -> Path | None:
 
 
 def _remove(path: Path) -> bool:
-    """Remove a file that nobody holds, or a folder that nobody works in; tell whether it is gone."""
+    """Remove a file that nobody holds, or a folder that nobody works in; tell whether it is gone.
+
+    What cannot be told is in use: of another user's there may be locks that cannot be opened.
+    """
     with contextlib.ExitStack() as stack:
-        if not all(_take(lock, stack) for lock in _locks(path)):
+        try:
+            free = all(_take(lock, stack) for lock in _locks(path))
+        except OSError:
+            free = False
+        if not free:
             return False
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -264,11 +274,12 @@ def _take(lock: Path, stack: contextlib.ExitStack) -> bool:
     """Keep everybody else from a lock until the stack ends; tell whether nobody had it."""
     try:
         file = stack.enter_context(lock.open("rb"))
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # it is not there, or the file system has no locks
+    except FileNotFoundError:
         return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _NO_LOCKS
     return True
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,6 +181,42 @@ def test_folder_in_which_cargo_runs_by_itself_stays(cache: Path) -> None:
         assert file.exists()
     trim()
     assert not file.exists()
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EMFILE])
+@pytest.mark.parametrize("lock", ["locks/use-target-k", "target/k/release/.cargo-lock"])
+def test_folder_whose_lock_cannot_be_opened_stays(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, lock: str, code: int
+) -> None:
+    """Another user's, or there are too many open files."""
+    file = made(cache, "target/k/release/big", used=1, n_bytes=5 * MIB)
+    image = made(cache, "images/a/kernel_shim", used=2, n_bytes=5 * MIB)
+    made(cache, lock, used=1, n_bytes=0)
+    opened = Path.open
+
+    def refused(self: Path, *how: Any, **more: Any) -> Any:
+        if self == cache / lock:
+            raise OSError(code, os.strerror(code), str(self))
+        return opened(self, *how, **more)
+
+    monkeypatch.setattr(Path, "open", refused)
+    trim()
+    assert file.exists() and not image.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "stays"), [(errno.EIO, True), (errno.ENOLCK, False), (errno.ENOTSUP, False)]
+)
+def test_folder_goes_where_its_file_system_has_no_locks(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, code: int, stays: bool
+) -> None:
+    def lock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    file = made(cache, "target/k/release/big", used=1, n_bytes=5 * MIB)
+    monkeypatch.setattr("fcntl.flock", lock)
+    trim()
+    assert file.exists() == stays
 
 
 def test_folder_s_last_use_counts_not_its_last_change(cache: Path) -> None:
