@@ -15,6 +15,7 @@ _BEHIND_RUSTC: Final = (
     "lib/libLLVM*",
     "lib/rustlib/*/bin/rust-lld",
 )
+_LIBRARY: Final = "lib/rustlib/src/rust/library"
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,12 @@ class Toolchain:
 
     @property
     def parts(self) -> tuple[Path, ...]:
-        """The files that decide what it compiles."""
-        return (self.rustc, self.cargo, *compiler_files(self.sysroot))
+        """The files that tell whether it is still the same.
+
+        Of a core library that is compiled one for each crate: a package puts all of them in place at once.
+        """
+        core = core_roots(self.sysroot) if self.cargo_args else ()
+        return (self.rustc, self.cargo, *compiler_files(self.sysroot), *core)
 
     def describe(self) -> str:
         """Return one line for people: what was chosen, with versions."""
@@ -72,3 +77,14 @@ def compiler_files(sysroot: Path) -> list[Path]:
     """Return the files behind the program `rustc`: the compiler that it loads, and what that links."""
     found = {file for pattern in _BEHIND_RUSTC for file in sysroot.glob(pattern)}
     return sorted(file for file in found if file.is_file())
+
+
+def core_roots(sysroot: Path) -> tuple[Path, ...]:
+    """Return the root of each crate of the core library, for a toolchain that compiles it."""
+    return tuple(sysroot / _LIBRARY / crate / "src" / "lib.rs" for crate in ("core", "alloc"))
+
+
+def core_files(sysroot: Path) -> list[Path]:
+    """Return all of its sources."""
+    folders = (sysroot / _LIBRARY / name for name in ("core", "alloc", "compiler-builtins"))
+    return sorted(file for folder in folders for file in folder.rglob("*.rs") if file.is_file())

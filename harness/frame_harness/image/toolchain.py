@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -15,7 +16,7 @@ from frame_harness.base.disk import run_writing, scratch
 from frame_harness.base.errors import UsageError
 from frame_harness.image import toolchain_memory
 from frame_harness.image.asked import manifest
-from frame_harness.image.compiler import TARGET, Toolchain, compiler_files
+from frame_harness.image.compiler import TARGET, Toolchain, compiler_files, core_files, core_roots
 from frame_harness.image.errors import ToolchainError
 from frame_harness.image.isolation import environment
 
@@ -196,7 +197,7 @@ def _debian(say: Say | None, *, install: bool) -> Toolchain:
         # The small functions of a core library that was compiled with the shim would not be inlined; see D75.
         env=(("RUSTC_BOOTSTRAP", "1"), ("CARGO_PROFILE_DEV_LTO", "false")),
         sysroot=sysroot,
-        key=_key(verbose, sysroot, (rustc, cargo, linker), cargo_args + rustflags),
+        key=_key(verbose, sysroot, (rustc, cargo, linker, *core_files(sysroot)), cargo_args + rustflags),
     )
 
 
@@ -208,7 +209,7 @@ def _debian_is_whole(rustc: Path, cargo: Path) -> bool:
         sysroot = Path(_ask(rustc, "--print", "sysroot"))
     except ToolchainError:  # too old, or half installed: apt may fix it
         return False
-    return (sysroot / "lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
+    return all(file.is_file() for file in core_roots(sysroot))
 
 
 def _try_out(rustc: Path) -> None:
@@ -250,10 +251,21 @@ def _numbers(release: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", release)[:3])
 
 
-def _key(verbose: str, sysroot: Path, programs: Sequence[Path], flags: Sequence[str]) -> str:
-    """Name a compiler by all that decides what it compiles: two of one version may differ."""
-    parts = [verbose, str(sysroot), *flags]
-    for file in (*programs, *compiler_files(sysroot)):
-        stat = file.stat()
-        parts.append(f"{file} {stat.st_size} {stat.st_mtime_ns}")
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:12]
+def _key(verbose: str, sysroot: Path, files: Sequence[Path], flags: Sequence[str]) -> str:
+    """Name a compiler by all that decides what it compiles: two of one version may differ.
+
+    Times say nothing: those of one that is installed anew in each run of a CI differ each time.
+    """
+    total = hashlib.sha256("\0".join((verbose, str(sysroot), *flags)).encode(errors="surrogateescape"))
+    for file in (*files, *compiler_files(sysroot)):
+        status = file.stat()
+        stamp = status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+        total.update(b"\0" + os.fsencode(file) + b"\0" + _digest(file, stamp))
+    return total.hexdigest()[:12]
+
+
+@functools.cache
+def _digest(file: Path, _stamp: tuple[int, ...]) -> bytes:
+    """Read a file once as long as it is the same: all of a compiler takes half a second."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()

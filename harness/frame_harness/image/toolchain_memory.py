@@ -13,7 +13,7 @@ from frame_harness.image import cache_limit, store
 from frame_harness.image.compiler import Toolchain
 
 # Another one for each change of what is noted, or of how a toolchain's key is made.
-_SHAPE = "5"
+_SHAPE = "6"
 _ON_THE_PATH = ("rustc", "cargo", "rustup", "ld")
 _VARIABLES = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN")
 

@@ -16,7 +16,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import ToolchainError, build, find_toolchain
 from frame_harness.image import toolchain as toolchain_module
-from frame_harness.image.compiler import TARGET, Toolchain
+from frame_harness.image.compiler import TARGET, Toolchain, core_files
 from frame_harness.image.toolchain import CHOICES, oldest_release
 
 
@@ -104,6 +104,29 @@ def test_compiler_that_its_user_compiled_again_is_another_one(own_cache: Path, r
     assert (after.release, after.rustc) == (before.release, before.rustc)
     assert after.key != before.key, "images of the one would be judged for the other"
     assert own_cache.exists()
+
+
+def test_toolchain_is_named_by_what_its_files_hold(tmp_path: Path) -> None:
+    driver = tmp_path / "lib" / "librustc_driver-0123456789abcdef.so"
+    source = tmp_path / "lib" / "rustlib" / "src" / "rust" / "library" / "core" / "src" / "num" / "mod.rs"
+    for file in (driver, source):
+        file.parent.mkdir(parents=True)
+        file.write_text("one", encoding="utf-8")
+
+    def key() -> str:
+        return toolchain_module._key("rustc 1.95.0", tmp_path, core_files(tmp_path), ())
+
+    first = key()
+    for file in (driver, source):
+        os.utime(file, (1, 1))
+        assert key() == first, "installed anew, as in each run of a CI"
+        other = file.with_name("other")
+        other.write_text("two", encoding="utf-8")
+        os.utime(other, (1, 1))
+        other.replace(file)
+        assert key() != first, "as a package with a fixed time, or `cp -p`, leaves it"
+        file.write_text("one", encoding="utf-8")
+        assert key() == first
 
 
 @pytest.mark.slow

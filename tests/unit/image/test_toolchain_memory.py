@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.image import toolchain_memory
-from frame_harness.image.compiler import TARGET, Toolchain
+from frame_harness.image.compiler import TARGET, Toolchain, core_roots
 
 LATER_NS = 10**18
 
@@ -29,7 +29,7 @@ def toolchain(tmp_path: Path) -> Toolchain:
     sysroot = tmp_path / "sysroot"
     programs = [tmp_path / "bin" / name for name in ("rustc", "cargo", "ld")]
     library = sysroot / "lib" / "rustlib" / TARGET / "lib" / "libcore.rlib"
-    for file in (*programs, library, sysroot / "bin" / "rustc"):
+    for file in (*programs, library, sysroot / "bin" / "rustc", *core_roots(sysroot)):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
         file.chmod(0o755)
@@ -86,12 +86,14 @@ def touched(path: Path) -> None:
         lambda tmp, _: (tmp / "bin" / "rustc").unlink(),
         lambda tmp, _: replaced(tmp / "bin" / "rustc"),
         lambda tmp, _: replaced(tmp / "bin" / "cargo"),
+        lambda _, one: replaced(core_roots(one.sysroot)[0]),
         lambda tmp, _: touched(tmp / "first" / "rustc"),
         lambda tmp, _: touched(tmp / "first" / "cargo"),
     ],
     ids=[
         "rustc", "cargo", "ld", "a library", "a target", "rustup's settings", "a toolchain", "no rustc",
-        "another rustc", "another cargo", "a rustc ahead of it", "a cargo ahead of it",
+        "another rustc", "another cargo", "another core library", "a rustc ahead of it",
+        "a cargo ahead of it",
     ],
 )  # fmt: skip
 def test_what_decides_about_a_toolchain_makes_it_be_looked_for_again(
