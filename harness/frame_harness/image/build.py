@@ -144,7 +144,7 @@ def outside_of(target_dir: Path, sources: Iterable[Path]) -> list[Path]:
 
 
 def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> _Kept:
-    built, lacks, outside = _compiled(subject, profile, order, key, say)
+    built, lacks, sources, absent = _compiled(subject, profile, order, key, say)
     if unread := [file for file in subject.files if file not in built.sources]:
         raise CompileError(
             subject=subject.name,
@@ -153,11 +153,10 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
         )
     path, digest = store.keep_elf(built.elf)
     prove_image(Image(path, digest, profile, subject), order.toolchain, built.core)
-    sources = {str(file): store.content_of([file]) for file in outside}
     read = cargo.values_of(built.variables)
     note = {
-        "elf": digest, "bytes": store.n_bytes_of(path), "sources": sources, "lacks": lacks, "variables": read,
-        "absent": [str(file) for file in map(_other_place, outside) if not file.exists()],
+        "elf": digest, "bytes": store.n_bytes_of(path), "sources": sources, "absent": absent, "lacks": lacks,
+        "variables": read,
     }  # fmt: skip
     store.write_json(store.note_path(key), note)
     cache_limit.trim(path, store.note_path(key))
@@ -166,8 +165,8 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
 
 def _compiled(
     subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None
-) -> tuple[cargo.CargoOutput, tuple[str, ...], list[Path]]:
-    """Compile; return what came out, the names that the subject lacks, and the files from outside.
+) -> tuple[cargo.CargoOutput, tuple[str, ...], dict[str, str], list[str]]:
+    """Compile; return what came out, the names that the subject lacks, digests of files, files not there.
 
     Once more where a folder may have taken the place of another one meanwhile: files in it are not younger.
     """
@@ -178,10 +177,15 @@ def _compiled(
         incremental.choose(target_dir, profile, subject.path)
         built = cargo.compile_shim(subject, profile, order.lacking(lacks), say=say)
         outside = outside_of(target_dir, built.sources)
-        require_unchanged(subject, profile, order, key, outside, began)
+        others = [_other_place(file) for file in outside]
+        there = [file for file in others if file.exists()]
+        absent = [str(file) for file in others if file not in there]
+        # Behind the digests: what they were made of is what was compiled.
+        sources = {str(file): store.content_of([file]) for file in outside}
+        require_unchanged(subject, profile, order, key, (*outside, *there), began)
         renamed = [way for way in _ways_to(outside) if _is_folder(way) and _changed(way, began)]
         if not renamed:
-            return built, lacks, outside
+            return built, lacks, sources, absent
     raise _changing(subject, profile, renamed[0])
 
 

@@ -14,6 +14,7 @@ from frame_harness.base import resources
 from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import CompileError, Toolchain, build, cache_limit, cargo, find_toolchain
+from frame_harness.image.build import changed_sources
 from frame_harness.image.subject import Subject
 
 BUILD = "frame_harness.image.build"
@@ -197,6 +198,19 @@ def test_what_comes_into_the_folders_of_sources_is_no_change_of_them(
     compiler.meanwhile = edit_beside
     build(subject, "dev", toolchain=toolchain)
     assert compiler.runs == 1
+
+
+def test_file_that_changes_behind_the_compiler_is_compiled_again(
+    compiler: Compiler, toolchain: Toolchain, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is proved that the image is as it was asked for, which takes its time."""
+    meta = subject.path.with_name("meta.rs")
+    meta.write_text("", encoding="utf-8")
+    compiler.reads.append(meta)
+    monkeypatch.setattr(sys.modules[BUILD], "prove_image", lambda *_: meta.write_text("fn two() {}"))
+    first = build(subject, "dev", toolchain=toolchain)
+    assert changed_sources(first) == [meta]
+    assert build(subject, "dev", toolchain=toolchain).elf.read_bytes().endswith(b"fn two() {}")
 
 
 @pytest.mark.parametrize(
