@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -76,6 +76,22 @@ class Accesses:
             if is_part_of(place.file, self._subject) and place.line
         ]
         return tuple(found)
+
+    def reach(self, state: State, values: Iterable[Value]) -> frozenset[Space]:
+        """Return what values lead to, by themselves or through memory of this path alone."""
+        spaces, seen, pending = set[Space](), set[object](), list(values)
+        while pending:
+            value = pending.pop()
+            if isinstance(value, tuple):
+                pending += value
+            elif isinstance(value, Sum) and value.terms not in seen:
+                seen.add(value.terms)
+                where = self.where(state, value)
+                if where.local:
+                    pending += [held for key, held in state.local.items() if key[0] == value.terms]
+                else:
+                    spaces.add(where.space)
+        return frozenset(spaces)
 
     # ---- Instructions
 

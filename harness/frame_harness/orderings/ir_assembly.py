@@ -16,7 +16,7 @@ from frame_harness.orderings.ir_compute import bits_of, evaluate
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
 from frame_harness.orderings.ir_text import Global, split_top
-from frame_harness.orderings.ir_values import Sum, Value
+from frame_harness.orderings.ir_values import Value
 from frame_harness.orderings.ir_x86 import Processor
 from frame_harness.orderings.llvm_ir import Module
 from frame_harness.orderings.x86_operands import BlockRun
@@ -137,15 +137,10 @@ class Assembly:
 
     def opaque(self, state: State, why: str, values: list[Value]) -> None:
         """Note that something was done that nobody here understands, and what it was given."""
-        reach = set()
+        reach, trail = self._accesses.reach(state, values), self._accesses.trail(state)
         for value in values:
-            if isinstance(value, Sum):
-                where = self._accesses.where(state, value)
-                if not where.local:
-                    reach.add(where.space)
-                state.forget(value)
-        trail = self._accesses.trail(state)
-        state.note(MemoryAccess(AccessOp.OPAQUE, Space.NONE, why, reach=frozenset(reach), trail=trail))
+            state.forget(value)
+        state.note(MemoryAccess(AccessOp.OPAQUE, Space.NONE, why, reach=reach, trail=trail))
 
     # ---- Functions
 

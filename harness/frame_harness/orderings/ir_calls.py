@@ -7,13 +7,13 @@ from functools import cached_property
 from typing import Final
 
 from frame_harness.image.placed import is_part_of
-from frame_harness.orderings.events import MemoryOrder
+from frame_harness.orderings.events import MemoryOrder, Space
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_assembly import Assembly
 from frame_harness.orderings.ir_compute import bits_of, evaluate
 from frame_harness.orderings.ir_state import Frame, State
 from frame_harness.orderings.ir_syntax import Instruction
-from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, unknown
+from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, single, unknown
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 
 MAX_DEPTH: Final = 24
@@ -60,6 +60,8 @@ class ModuleCalls:
         """Perform a call."""
         symbol = instruction.detail
         arguments = [evaluate(state.frame.values, operand) for operand in instruction.operands]
+        if not symbol:
+            symbol = _target(arguments.pop())
         if symbol.startswith(_SILENT):
             state.define(0)
         elif symbol not in self._module.functions and self._assembly.defines(symbol):
@@ -106,15 +108,22 @@ class ModuleCalls:
             named = dict(zip((name for name, _ in function.parameters), arguments, strict=False))
             state.frames.append(Frame(function, next(iter(function.blocks.values())), named))
             return
-        if function is None and self._is_foreign(symbol):
-            why = f"the function `{symbol}`: its code is not in the module"
+        why = self._why_opaque(state, symbol, arguments) if function is None else ""
+        if why:
             self._assembly.opaque(state, why, arguments)
-            state.define(state.fresh("call", symbol))
-            return
-        self._accesses.called(state, self._name(symbol))
-        for argument in arguments:
-            state.forget(argument)
+        else:
+            self._accesses.called(state, self._name(symbol))
+            for argument in arguments:
+                state.forget(argument)
         state.define(state.fresh("call", self._name(symbol)))
+
+    def _why_opaque(self, state: State, symbol: str, arguments: list[Value]) -> str:
+        """Say why a call of code that is not here may do anything; empty where it does nothing of interest."""
+        if not symbol:
+            leads = self._accesses.reach(state, arguments) & {Space.SLOT, Space.STATIC}
+            return "a call through a pointer: its target is not known here" if leads else ""
+        foreign = self._is_foreign(symbol)
+        return f"the function `{symbol}`: its code is not in the module" if foreign else ""
 
     def _is_foreign(self, symbol: str) -> bool:
         """Tell whether a function without a body here is none of Rust's own, and may do anything."""
@@ -149,6 +158,12 @@ class ModuleCalls:
             reaching |= more
             grown = bool(more)
         return frozenset(reaching)
+
+
+def _target(pointer: Value) -> str:
+    """Return the function that a pointer leads to; empty when it is not known."""
+    symbol = single(pointer)
+    return symbol.name if symbol is not None and symbol.kind == "global" else ""
 
 
 def _intrinsic(symbol: str, arguments: list[Value], state: State) -> Value:

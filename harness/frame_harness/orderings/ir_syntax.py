@@ -12,6 +12,7 @@ from frame_harness.orderings.asm_block import AsmBlock
 from frame_harness.orderings.ir_text import (
     IrOperand,
     closing,
+    last_list,
     operand,
     ordered,
     parse_type,
@@ -40,6 +41,7 @@ class Instruction:
     type: str = ""
     """Of the value that is computed, loaded, stored or cast; the element's for `getelementptr`."""
     operands: tuple[IrOperand, ...] = ()
+    """The address comes last among those of a call through a pointer."""
     labels: tuple[str, ...] = ()
     detail: str = ""
     """Predicate, operation of an RMW, target type of a cast, callee (empty: indirect), `weak`."""
@@ -216,15 +218,16 @@ def _call(op: str, rest: str) -> Instruction:
     if assembly is not None:
         return _asm(rest, assembly)
     match = _CALLEE.search(rest)
+    begin = last_list(rest) if match is None else match.end() - 1
+    head, arguments = rest[:begin], rest[begin + 1 : begin + closing(rest[begin:]) - 1]
+    operands = [operand(part) for part in split_top(arguments)]
     if match is None:
-        return Instruction(op)
-    arguments = rest[match.end() : match.end() + closing("(" + rest[match.end() :]) - 2]
-    kind = next((word for word in _return_type(rest[: match.start()])), "void")
+        operands.append(operand(head))
     return Instruction(
         op,
-        type=kind,
-        operands=tuple(operand(part) for part in split_top(arguments)),
-        detail=unquoted(match[1]),
+        type=next(iter(_return_type(rest[: begin if match is None else match.start()])), "void"),
+        operands=tuple(operands),
+        detail="" if match is None else unquoted(match[1]),
     )
 
 

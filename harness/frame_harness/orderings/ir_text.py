@@ -96,6 +96,21 @@ def closing(text: str) -> int:
     return len(text)
 
 
+def last_list(text: str) -> int:
+    """Return where the last list in parentheses begins that stands in no other brackets.
+
+    Raises:
+        ValueError: there is none.
+    """
+    at, begin = 0, -1
+    while at < len(text):
+        begin = at if text[at] == "(" else begin
+        at += closing(text[at:]) if text[at] in "([{" else 1
+    if begin < 0:
+        raise ValueError(text)
+    return begin
+
+
 def operand(text: str) -> IrOperand:
     """Read a value, without its type; attributes may stand before it."""
     if match := _CONSTANT_PTR.search(text):
