@@ -118,7 +118,7 @@ class ModuleCalls:
         state.define(state.fresh("call", self._name(symbol)))
 
     def _why_opaque(self, state: State, symbol: str, arguments: list[Value]) -> str:
-        """Say why a call of code that is not here may do anything; empty where it does nothing of interest."""
+        """Say why a call of code that is not here may do anything; empty where it touches nothing shared."""
         if not symbol:
             leads = self._accesses.reach(state, arguments) & {Space.SLOT, Space.STATIC}
             return "a call through a pointer: its target is not known here" if leads else ""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Final
 
 MASK64: Final = (1 << 64) - 1
@@ -13,7 +12,7 @@ _WIDENING: Final = {"zext": 1, "sext": -1}
 _COMPARISONS: Final = ("eq", "not", "ult", "ugt", "slt", "sgt")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Symbol:
     """Something unknown: `kind` says where it comes from, `inputs` what it was made of.
 
@@ -25,19 +24,19 @@ class Symbol:
     inputs: tuple[Value, ...] = ()
     name: str = ""
     serial: int = 0
+    _hash: int = field(init=False, repr=False)
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.kind, self.inputs, self.name, self.serial))
+    def __post_init__(self) -> None:
+        # At once, while the inputs know theirs: later it would go as deep as the computation is long.
+        object.__setattr__(self, "_hash", hash((self.kind, self.inputs, self.name, self.serial)))
 
     def __hash__(self) -> int:
-        return self._hash  # deep: computed once
+        return self._hash
 
-    def sources(self) -> Iterator[Symbol]:
-        """Walk over this symbol and everything that it was computed from."""
-        yield self
-        for value in self.inputs:
-            yield from sources(value)
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Symbol) and self._hash == other._hash and _are_equal(self, other)
+        )
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,43 @@ def unknown(symbol: Symbol) -> Sum:
 
 
 def sources(value: Value) -> Iterator[Symbol]:
-    """Walk over every symbol that a value was computed from."""
-    if isinstance(value, Sum):
-        for symbol, _ in value.terms:
-            yield from symbol.sources()
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from sources(part)
+    """Walk over every symbol that a value was computed from, once each."""
+    seen, pending = set[int](), [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, tuple):
+            pending += value
+        elif isinstance(value, Sum):
+            for symbol, _ in value.terms:
+                if id(symbol) not in seen:
+                    seen.add(id(symbol))
+                    yield symbol
+                    pending += symbol.inputs
+
+
+def _are_equal(one: Symbol, other: Symbol) -> bool:
+    # Neither recursive nor twice for one pair: a hash is a long chain, each link of which has two inputs.
+    seen, pending = set[tuple[int, int]](), [(one, other)]
+    while pending:
+        one, other = pending.pop()
+        if one is other or (id(one), id(other)) in seen:
+            continue
+        seen.add((id(one), id(other)))
+        if (one.kind, one.name, one.serial) != (other.kind, other.name, other.serial):
+            return False
+        if not _match(one.inputs, other.inputs, pending):
+            return False
+    return True
+
+
+def _match(one: Value, other: Value, symbols: list[tuple[Symbol, Symbol]]) -> bool:
+    """Whether two values are equal as far as their symbols are, which are added to `symbols` in pairs."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(_match(a, b, symbols) for a, b in zip(one, other, strict=True))
+    if isinstance(one, Sum) and isinstance(other, Sum):
+        symbols += [(a, b) for (a, _), (b, _) in zip(one.terms, other.terms, strict=False)]
+        return one.constant == other.constant and [n for _, n in one.terms] == [n for _, n in other.terms]
+    return isinstance(one, int) and one == other
 
 
 def single(value: Value) -> Symbol | None:
