@@ -12,9 +12,10 @@ from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, 
 from frame_harness.orderings.ir_compute import bits_of, evaluate
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
-from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, show, unknown
+from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, show
 from frame_harness.orderings.llvm_ir import Module
 
+NOWHERE: Final = Sum(())
 FAILURES: Final = 1  # of one cmpxchg on one path: a second try shows all that a third one would
 _RMW: Final = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor"}
 
@@ -26,8 +27,19 @@ class AddressMeaning:
     space: Space
     item: str = ""
     which: str = ""
-    key: tuple[object, int] = (None, 0)
-    local: bool = False
+    address: Sum = NOWHERE
+    base: Symbol | None = None
+    """Of memory of this path alone: the object that it is."""
+
+    @property
+    def offset(self) -> int:
+        """The number in the address."""
+        return self.address.constant
+
+    @property
+    def is_local(self) -> bool:
+        """Whether no other CPU sees what is there."""
+        return self.base is not None
 
 
 class Accesses:
@@ -44,27 +56,25 @@ class Accesses:
     def where(self, state: State, pointer: Value) -> AddressMeaning:
         """Tell what an address leads to: a field of a slot, a static, local or other memory."""
         if not isinstance(pointer, Sum):
-            return AddressMeaning(
-                Space.MEMORY, "address", key=(None, pointer if isinstance(pointer, int) else 0)
-            )
-        key = (pointer.terms, pointer.constant)
+            return AddressMeaning(Space.MEMORY, "address")
         kinds = {symbol.kind: symbol for symbol, factor in pointer.terms if factor == 1}
-        if "alloca" in kinds or "argument" in kinds:
-            return AddressMeaning(Space.MEMORY, key=key, local=True)
+        base = kinds.get("alloca") or kinds.get("argument")
+        if base is not None:
+            return AddressMeaning(Space.MEMORY, address=pointer, base=base)
         if "global" in kinds:
-            return self._global(kinds["global"], pointer, key)
+            return self._global(kinds["global"], pointer)
         which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
         if "slot" in kinds or "static" in kinds:
             offset = pointer.constant % self.slot_bytes
-            return AddressMeaning(Space.SLOT, self.fields.get(offset, f"+{offset}"), which, key)
-        return AddressMeaning(Space.MEMORY, "payload", which, key)
+            return AddressMeaning(Space.SLOT, self.fields.get(offset, f"+{offset}"), which, pointer)
+        return AddressMeaning(Space.MEMORY, "payload", which, pointer)
 
-    def _global(self, symbol: Symbol, pointer: Sum, key: tuple[object, int]) -> AddressMeaning:
+    def _global(self, symbol: Symbol, pointer: Sum) -> AddressMeaning:
         if not self._module.is_variable(symbol.name):
-            return AddressMeaning(Space.MEMORY, key=key, local=True)
+            return AddressMeaning(Space.MEMORY, address=pointer, base=symbol)
         name = self._module.static_name(symbol.name)
         return AddressMeaning(
-            Space.STATIC, f"{name}+{pointer.constant}" if pointer.constant else name, key=key
+            Space.STATIC, f"{name}+{pointer.constant}" if pointer.constant else name, address=pointer
         )
 
     def trail(self, state: State) -> tuple[SourceStep, ...]:
@@ -87,8 +97,8 @@ class Accesses:
             elif isinstance(value, Sum) and value.terms not in seen:
                 seen.add(value.terms)
                 where = self.where(state, value)
-                if where.local:
-                    pending += [held for key, held in state.local.items() if key[0] == value.terms]
+                if where.base is not None:
+                    pending += state.local.contents(where.base)
                 else:
                     spaces.add(where.space)
         return frozenset(spaces)
@@ -101,8 +111,8 @@ class Accesses:
         Where it finds an outdated value, a path branches off on which the next read finds it, too.
         """
         where = self.where(state, evaluate(state.frame.values, instruction.operands[0]))
-        if where.local:
-            state.define(self.local(state, where))
+        if where.is_local:
+            state.define(self.local(state, where, self._module.bytes_of(instruction.type)))
             return []
         outdated = self._outdated(state, where)
         value = self.shared(state, where) if outdated is None else outdated
@@ -119,10 +129,23 @@ class Accesses:
     def _outdated(state: State, where: AddressMeaning) -> Value | None:
         return state.outdated.get(where.item) if where.space is Space.SLOT else None
 
-    def local(self, state: State, where: AddressMeaning) -> Value:
-        """Return what memory of this path alone holds."""
-        known = state.local.get(where.key)
-        return known if known is not None else unknown(Symbol("local", name=repr(where.key)))
+    @staticmethod
+    def local(state: State, where: AddressMeaning, size: int) -> Value:
+        """Return what memory of this path alone holds; `size` may be `ANY_BYTES`."""
+        if where.base is None:
+            return state.fresh("local")
+        found = state.local.read(where.base, where.address, size)
+        if found is None:
+            found = state.fresh("local")
+            state.local.remember(where.base, where.address, size, found)
+        return found
+
+    @staticmethod
+    def write_local(state: State, where: AddressMeaning, size: int, value: Value | None) -> bool:
+        """Write to memory of this path alone, of which nobody else hears; tell whether it is that."""
+        if where.base is not None:
+            state.local.write(where.base, where.address, size, value)
+        return where.base is not None
 
     def shared(self, state: State, where: AddressMeaning) -> Value:
         """Return what a read of a shared place finds: something new, unless nobody else writes there."""
@@ -135,16 +158,20 @@ class Accesses:
         """Perform a store; no path branches off."""
         values = state.frame.values
         value = evaluate(values, instruction.operands[0], bits_of(instruction.type))
-        self.write(state, evaluate(values, instruction.operands[1]), value, instruction)
+        size = self._module.bytes_of(instruction.type)
+        self.write(state, evaluate(values, instruction.operands[1]), size, value, instruction)
         state.define(value)
         return []
 
-    def write(self, state: State, pointer: Value, value: Value, instruction: Instruction) -> None:
-        """Write a value to an address."""
+    def write(
+        self, state: State, pointer: Value, size: int, value: Value | None, instruction: Instruction
+    ) -> None:
+        """Write a value to an address, one that is not known when it is None."""
         where = self.where(state, pointer)
-        if where.local:
-            state.local[where.key] = value
+        if self.write_local(state, where, size, value):
             return
+        value = state.fresh("written") if value is None else value
+        state.local.give_away([value])
         self.own(state, where, value)
         access = self._access(state, AccessOp.STORE, where, instruction, written=show(value))
         state.note(replace(access, nontemporal=instruction.nontemporal))
@@ -162,25 +189,40 @@ class Accesses:
         values, bits = state.frame.values, bits_of(instruction.type)
         where = self.where(state, evaluate(values, instruction.operands[0]))
         operand = evaluate(values, instruction.operands[1], bits)
-        old = self.shared(state, where)
+        old = self._found(state, where, instruction)
         if instruction.detail in _RMW:
             new: Value = binary(_RMW[instruction.detail], old, operand, bits)
         else:
             new = operand if instruction.detail == "xchg" else state.fresh("update", where.item)
-        self.own(state, where, new)
-        access = self._access(state, AccessOp.RMW, where, instruction, read=show(old), written=show(new))
-        state.note(access, old)
+        state.local.give_away([new])
+        if not self.write_local(state, where, bits // 8, new):
+            self.own(state, where, new)
+            access = self._access(state, AccessOp.RMW, where, instruction, read=show(old), written=show(new))
+            state.note(access, old)
         state.define(old)
         return []
+
+    def _found(self, state: State, where: AddressMeaning, instruction: Instruction) -> Value:
+        """Return what an update finds; other CPUs may have been given what an argument leads to."""
+        if where.base is None:
+            return self.shared(state, where)
+        if where.base.kind != "alloca":
+            return state.fresh("local")
+        return self.local(state, where, self._module.bytes_of(instruction.type))
 
     def cmpxchg(self, state: State, instruction: Instruction) -> list[State]:
         """Perform a cmpxchg: both ends of it, as far as both can happen."""
         values, bits = state.frame.values, bits_of(instruction.type)
         where = self.where(state, evaluate(values, instruction.operands[0]))
         expected, new = (evaluate(values, operand, bits) for operand in instruction.operands[1:])
-        owned = state.owned.get(where.item) if where.space is Space.SLOT else None
+        state.local.give_away([new])
+        if where.is_local:
+            owned: Value | None = self._found(state, where, instruction)
+        else:
+            owned = state.owned.get(where.item) if where.space is Space.SLOT else None
         equal = None if owned is None else compare("eq", owned, expected, bits)
-        fails = equal != 1 or instruction.detail == "weak"
+        truth = None if equal is None else state.truth(equal)
+        fails = not truth or instruction.detail == "weak"
         failed = [self._failed(state.copy(), where, instruction, owned, expected)] if fails else []
         outdated = self._outdated(state, where)
         if outdated is not None and compare("eq", outdated, expected, bits) == 0:
@@ -188,16 +230,17 @@ class Accesses:
             earlier = state.copy()
             del earlier.outdated[where.item]
             failed.append(self._failed(earlier, where, instruction, outdated, expected))
-        if equal == 0:
+        if truth is False:
             state.end = "impossible"
             return failed
-        self.own(state, where, new)
-        state.note(
-            self._access(
+        if equal is not None:
+            state.assume(equal, True)
+        if not self.write_local(state, where, bits // 8, new):
+            self.own(state, where, new)
+            access = self._access(
                 state, self._op(instruction), where, instruction, read=show(expected), written=show(new)
-            ),
-            expected,
-        )
+            )
+            state.note(access, expected)
         state.define((expected, 1))
         return failed
 
@@ -210,12 +253,14 @@ class Accesses:
         expected: Value,
     ) -> State:
         found = owned if owned is not None else state.fresh("field", where.item)
-        access = self._access(state, self._op(instruction), where, instruction, read=show(found), done=False)
-        state.note(access, found)
+        if not where.is_local:
+            op = self._op(instruction)
+            access = self._access(state, op, where, instruction, read=show(found), done=False)
+            state.note(access, found)
         equal = compare("eq", found, expected, bits_of(instruction.type))
-        if instruction.detail == "weak":
+        if instruction.detail == "weak" and not where.is_local:
             state.spurious[len(state.accesses) - 1] = equal
-        else:
+        elif instruction.detail != "weak":
             state.assume(equal, False)
         if state.frame.count(f"{state.frame.block.label}:{state.frame.at} failed") > FAILURES:
             state.end = "cut"

@@ -8,6 +8,7 @@ from typing import Final
 from frame_harness.orderings.asm_block import NotUnderstood
 from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Space
 from frame_harness.orderings.ir_access import Accesses, AddressMeaning
+from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_values import Symbol, Value, add, compare, show, unknown
 
@@ -15,7 +16,6 @@ from frame_harness.orderings.ir_values import Symbol, Value, add, compare, show,
 # instruction is a full barrier (Intel SDM vol. 3A, 9.2.2). Non-temporal stores are the exception: they are
 # ordered by SFENCE, MFENCE and locked instructions alone. The compiler is another matter: it keeps its
 # accesses where they are only around a block that may touch memory.
-ANY_BYTES: Final = -1
 _PREFIXES: Final = ("lock", "rep", "repe", "repne", "xacquire", "xrelease")
 
 
@@ -44,8 +44,8 @@ class AsmMemory:
         """Read, and return what was read."""
         read: Value | None = None
         for where in self._spots(state, address, size):
-            if where.local:
-                value = self._accesses.local(state, where)
+            if where.is_local:
+                value = self._accesses.local(state, where, size or ANY_BYTES)
             else:
                 value = self._accesses.shared(state, where)
                 if where.space is not Space.MEMORY:
@@ -69,13 +69,10 @@ class AsmMemory:
         for where in self._spots(state, address, size):
             written = value if first else unknown(Symbol("part of", (value,), name=where.item))
             first = False
-            if where.local:
-                if size in (1, 2, 4, 8):
-                    state.local[where.key] = written
-                else:
-                    state.forget(address)
+            if self._accesses.write_local(state, where, size if size in (1, 2, 4, 8) else ANY_BYTES, written):
                 continue
             self._may_touch(by)
+            state.local.give_away([written])
             self._accesses.own(state, where, written)
             self._note(
                 state, by, AccessOp.STORE, where, order, written=show(written), nontemporal=nontemporal
@@ -85,9 +82,11 @@ class AsmMemory:
         """Read `old`, write `new`, in one locked step; write nothing when `new` is None."""
         where = self.only(state, address, size)
         self.fence(state, by, MemoryOrder.SEQ_CST)
-        if where.local:
+        if new is not None:
+            state.local.give_away([new])
+        if where.is_local:
             if new is not None:
-                state.local[where.key] = new
+                self._accesses.write_local(state, where, size, new)
             return
         self._may_touch(by)
         done = new is not None
@@ -110,7 +109,9 @@ class AsmMemory:
     def found(self, state: State, address: Value, size: int) -> Value:
         """Return what a locked instruction finds, without noting that it reads."""
         where = self.only(state, address, size)
-        return self._accesses.local(state, where) if where.local else self._accesses.shared(state, where)
+        if where.is_local:
+            return self._accesses.local(state, where, size)
+        return self._accesses.shared(state, where)
 
     def fence(self, state: State, by: By, order: MemoryOrder) -> None:
         """Order what comes before and after; not when the compiler may move its accesses across."""
@@ -128,10 +129,10 @@ class AsmMemory:
     def _spots(self, state: State, address: Value, size: int) -> list[AddressMeaning]:
         """Return the places that an access of some bytes touches: each field of a slot is one."""
         where = self._accesses.where(state, address)
-        if where.space is not Space.SLOT or where.local:
+        if where.space is not Space.SLOT:
             return [where]
         slot_bytes = self._accesses.slot_bytes
-        offset = where.key[1] % slot_bytes
+        offset = where.offset % slot_bytes
         end = slot_bytes if size == ANY_BYTES else min(offset + size, slot_bytes)
         return [
             where,

@@ -138,8 +138,7 @@ class Assembly:
     def opaque(self, state: State, why: str, values: list[Value]) -> None:
         """Note that something was done that nobody here understands, and what it was given."""
         reach, trail = self._accesses.reach(state, values), self._accesses.trail(state)
-        for value in values:
-            state.forget(value)
+        state.leave_to_others(values)
         state.note(MemoryAccess(AccessOp.OPAQUE, Space.NONE, why, reach=reach, trail=trail))
 
     # ---- Functions

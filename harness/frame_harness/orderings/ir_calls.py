@@ -11,9 +11,10 @@ from frame_harness.orderings.events import MemoryOrder, Space
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_assembly import Assembly
 from frame_harness.orderings.ir_compute import bits_of, evaluate
+from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_state import Frame, State
 from frame_harness.orderings.ir_syntax import Instruction
-from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, single, unknown
+from frame_harness.orderings.ir_values import Symbol, Value, add, binary, compare, single, unknown
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 
 MAX_DEPTH: Final = 24
@@ -27,6 +28,9 @@ _SILENT: Final = (
 )
 _FILLS: Final = re.compile(r"llvm\.memset\.|memset$")
 _COPIES: Final = re.compile(r"llvm\.mem(?:cpy|move)\.|mem(?:cpy|move)$")
+
+_SHORT_FILL: Final = 64
+"""Bytes of which the number is kept that a fill leaves."""
 
 _FENCES: Final = {
     "llvm.x86.sse.sfence": (MemoryOrder.RELEASE, "sfence"),
@@ -67,7 +71,7 @@ class ModuleCalls:
         elif symbol not in self._module.functions and self._assembly.defines(symbol):
             return self._assembly.call(state, symbol, arguments)
         elif _FILLS.match(symbol):
-            self._accesses.write(state, arguments[0], arguments[1], instruction)
+            self._fill(state, arguments, instruction)
             state.define(arguments[0])
         elif _COPIES.match(symbol):
             self._copy(state, arguments, instruction)
@@ -87,19 +91,24 @@ class ModuleCalls:
             self._assembly.opaque(state, f"`{symbol}`: what it does to memory is not known here", arguments)
         state.define(_intrinsic(symbol, arguments, state))
 
+    def _fill(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
+        target, byte, length = arguments[:3]
+        size = length if isinstance(length, int) else ANY_BYTES
+        filled: int | None = 0 if byte == 0 else None
+        if isinstance(byte, int) and 0 <= size <= _SHORT_FILL:
+            filled = int.from_bytes(bytes([byte & 0xFF]) * size)
+        self._accesses.write(state, target, size, filled, instruction)
+
     def _copy(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
-        target, source = arguments[:2]
-        if self._accesses.where(state, target).local:
-            state.forget(target)
-            if isinstance(target, Sum) and isinstance(source, Sum):
-                moved: dict[tuple[object, int], Value] = {
-                    (target.terms, target.constant + key[1] - source.constant): value
-                    for key, value in state.local.items()
-                    if key[0] == source.terms and key[1] >= source.constant
-                }
-                state.local.update(moved)
-        else:
-            self._accesses.write(state, target, unknown(Symbol("copied")), instruction)
+        target, source, length = arguments[:3]
+        size = length if isinstance(length, int) else ANY_BYTES
+        into, origin = self._accesses.where(state, target), self._accesses.where(state, source)
+        parts: list[tuple[int, int, Value]] = []
+        if origin.base is not None and into.base is not None:
+            parts = state.local.copied(origin.base, origin.address, size)
+        self._accesses.write(state, target, size, None, instruction)
+        for offset, width, value in parts:
+            self._accesses.write(state, add(target, offset, 64), width, value, instruction)
         state.define(target)
 
     def _enter(self, state: State, symbol: str, arguments: list[Value]) -> None:
@@ -113,8 +122,7 @@ class ModuleCalls:
             self._assembly.opaque(state, why, arguments)
         else:
             self._accesses.called(state, self._name(symbol))
-            for argument in arguments:
-                state.forget(argument)
+            state.leave_to_others(arguments)
         state.define(state.fresh("call", self._name(symbol)))
 
     def _why_opaque(self, state: State, symbol: str, arguments: list[Value]) -> str:

@@ -156,7 +156,9 @@ class Walker:
         `u32::from(a == b)` is one value to the compiler, and two to whoever reads it.
         """
         bits, values = bits_of(instruction.type), state.frame.values
-        if self._accesses.where(state, evaluate(values, instruction.operands[_WRITES[instruction.op]])).local:
+        if self._accesses.where(
+            state, evaluate(values, instruction.operands[_WRITES[instruction.op]])
+        ).is_local:
             return None
         for at, operand in enumerate(instruction.operands):
             widened = widened_truth(evaluate(values, operand, bits))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 
 from frame_harness.orderings.events import MemoryAccess, Space
+from frame_harness.orderings.ir_local import LocalMemory
 from frame_harness.orderings.ir_syntax import Instruction
 from frame_harness.orderings.ir_values import Sum, Symbol, Value, compare, single, unknown
 from frame_harness.orderings.llvm_ir import BasicBlock, CompiledFunction
@@ -43,8 +45,7 @@ class State:
     """Fields of the slot that no other CPU writes in this walk, by name."""
     outdated: dict[str, Value] = field(default_factory=dict)
     """What reads of such a field may still find in place of that; another CPU wrote behind it."""
-    local: dict[tuple[object, int], Value] = field(default_factory=dict)
-    """Memory that no other CPU sees, by the address's unknown part and offset."""
+    local: LocalMemory = field(default_factory=LocalMemory)
     facts: dict[Symbol, bool] = field(default_factory=dict)
     """Truth values that were decided on the way."""
     equal: dict[Value, int] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class State:
             frames=frames,
             owned=dict(self.owned),
             outdated=dict(self.outdated),
-            local=dict(self.local),
+            local=self.local.copy(),
             facts=dict(self.facts),
             equal=dict(self.equal),
             objects=dict(self.objects),
@@ -84,10 +85,10 @@ class State:
         for name in (one.name for one in fields(self)):
             setattr(self, name, getattr(other, name))
 
-    def forget(self, pointer: Value) -> None:
-        """Take whatever lies behind a pointer for changed."""
-        if isinstance(pointer, Sum):
-            self.local = {key: value for key, value in self.local.items() if key[0] != pointer.terms}
+    def leave_to_others(self, values: Iterable[Value]) -> None:
+        """Let code run that is not walked into, to which some values are given."""
+        self.local.give_away(values)
+        self.local.forget_known()
 
     @property
     def frame(self) -> Frame:

@@ -10,6 +10,11 @@ MASK64: Final = (1 << 64) - 1
 _WIDENING: Final = {"zext": 1, "sext": -1}
 """What becomes of a truth value that holds."""
 _COMPARISONS: Final = ("eq", "not", "ult", "ugt", "slt", "sgt")
+_OBJECTS: Final = ("alloca", "argument", "slot", "static")
+_NO_ADDRESSES: Final = (*_COMPARISONS, "lshr", "ashr", "mul", "udiv", "sdiv", "urem", "srem")
+"""What is computed so counts something: it leads nowhere by itself."""
+Root = tuple[str, str, int]
+_NO_ROOTS: Final[frozenset[Root]] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +29,22 @@ class Symbol:
     inputs: tuple[Value, ...] = ()
     name: str = ""
     serial: int = 0
+    roots: frozenset[Root] = field(init=False, repr=False)
+    """The objects to which it may lead as an address."""
     _hash: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # At once, while the inputs know theirs: later it would go as deep as the computation is long.
         object.__setattr__(self, "_hash", hash((self.kind, self.inputs, self.name, self.serial)))
+        leads = frozenset((self.root,)) if self.kind in _OBJECTS else _NO_ROOTS
+        if self.inputs and self.kind not in _NO_ADDRESSES:
+            leads = roots(self.inputs)
+        object.__setattr__(self, "roots", leads)
+
+    @property
+    def root(self) -> Root:
+        """What tells it from all that is computed from something else."""
+        return self.kind, self.name, self.serial
 
     def __hash__(self) -> int:
         return self._hash
@@ -53,6 +69,15 @@ Value = int | Sum | tuple["Value", ...]
 def unknown(symbol: Symbol) -> Sum:
     """Return the value that one symbol stands for."""
     return Sum(((symbol, 1),))
+
+
+def roots(value: Value) -> frozenset[Root]:
+    """Return the objects to which a value may lead as an address."""
+    if isinstance(value, int):
+        return _NO_ROOTS
+    parts = value if isinstance(value, tuple) else (symbol for symbol, _ in value.terms)
+    found = [part.roots if isinstance(part, Symbol) else roots(part) for part in parts]
+    return found[0] if len(found) == 1 else _NO_ROOTS.union(*found)
 
 
 def sources(value: Value) -> Iterator[Symbol]:

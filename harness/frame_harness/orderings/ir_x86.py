@@ -12,7 +12,8 @@ from frame_harness.orderings import x86_words as words
 from frame_harness.orderings.asm_block import NotUnderstood
 from frame_harness.orderings.assembler import CodeSection
 from frame_harness.orderings.events import MemoryOrder
-from frame_harness.orderings.ir_asm_memory import ANY_BYTES, AsmMemory, By, equality
+from frame_harness.orderings.ir_asm_memory import AsmMemory, By, equality
+from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_values import Value, scale, single
 from frame_harness.orderings.x86_computing import Computing

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from frame_harness.image.errors import ImageError
 from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.ir_debug import DebugInfo, Subprogram
+from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_syntax import Instruction, debug_node, parse_instruction
 from frame_harness.orderings.ir_text import parse_type, plain_text, split_top, unquoted
 
@@ -168,6 +170,17 @@ class Module:
         """Return a global's name in the source, or its symbol when debug metadata has none."""
         node = debug_node(self._globals.get(symbol, ""))
         return ("" if node is None else self.debug.static_name(node)) or symbol
+
+    @cached_property
+    def bytes_of(self) -> Callable[[str], int]:
+        """Tell how many bytes an access of a type touches; `ANY_BYTES` of a type without a size here."""
+        return cache(self._bytes_of)
+
+    def _bytes_of(self, kind: str) -> int:
+        try:
+            return self.size_of(kind)
+        except ImageError:
+            return ANY_BYTES
 
     def size_of(self, kind: str) -> int:
         """Return the size in bytes of a type, padding included.
