@@ -49,3 +49,18 @@ def walked(body: str, *, more: str = "", **owned: int) -> Function:
 def only(function: Function) -> tuple[MemoryAccess, ...]:
     assert len(function.paths) == 1
     return function.paths[0].accesses
+
+
+# What follows is behind nine failures of one update.
+ATTEMPTS = """  br label %b
+b:
+  %i = phi i64 [ 0, %start ], [ %n, %l ]
+  %r = cmpxchg ptr %self, i32 5, i32 6 release monotonic, align 4
+  %d = extractvalue { i32, i1 } %r, 1
+  br i1 %d, label %e, label %l
+l:
+  %n = add i64 %i, 1
+  %c = icmp eq i64 %n, 9
+  br i1 %c, label %f, label %b
+f:
+"""

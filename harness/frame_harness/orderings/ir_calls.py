@@ -14,6 +14,7 @@ from frame_harness.orderings.ir_compute import bits_of, evaluate
 from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_state import Frame, State
 from frame_harness.orderings.ir_syntax import Instruction
+from frame_harness.orderings.ir_text import Register
 from frame_harness.orderings.ir_values import Symbol, Value, add, binary, compare, single, unknown
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 
@@ -44,6 +45,7 @@ _VALUES: Final = (
     "llvm.va_", "llvm.x86.sse2.clflush", "llvm.x86.clflushopt", "llvm.x86.clwb",
 )  # fmt: skip
 _RUST: Final = re.compile(r"_ZN\d|_R[A-Z]")
+_CORE: Final = re.compile(r"(?:_ZN|_R.*_)4core\d")
 _PLAIN: Final = frozenset({"memcmp", "bcmp", "strlen", "rust_begin_unwind"})
 
 
@@ -83,6 +85,33 @@ class ModuleCalls:
         else:
             self._enter(state, symbol, arguments)
         return []
+
+    def is_noticed(self, function: CompiledFunction, instruction: Instruction) -> bool:
+        """Tell whether an instruction may touch or order memory that other CPUs see."""
+        pending, seen = [(function, instruction)], set[str]()
+        while pending:
+            where, one = pending.pop()
+            symbol = one.detail
+            if one.op != "call" or _FILLS.match(symbol) or _COPIES.match(symbol):
+                if _is_access(where, one):
+                    return True
+            elif symbol not in seen and not symbol.startswith((*_SILENT, *_VALUES)):
+                seen.add(symbol)
+                called = self._module.function(symbol)
+                if called is not None and self._is_inside(called):
+                    pending += [
+                        (called, each) for block in called.blocks.values() for each in block.instructions
+                    ]
+                elif self._takes_pointers(symbol, called):
+                    return True
+        return False
+
+    def _takes_pointers(self, symbol: str, function: CompiledFunction | None) -> bool:
+        """Tell whether code that is not walked into may write somewhere; that of `core` does not."""
+        if not symbol or symbol in _FENCES or self._assembly.defines(symbol) or self._is_foreign(symbol):
+            return True
+        takes = self._module.declared.get(symbol, "") if function is None else str(function.parameters)
+        return not _CORE.match(symbol) and re.search(r"\bptr\b", takes) is not None
 
     def _computed(self, state: State, symbol: str, arguments: list[Value]) -> None:
         """Perform an operation of LLVM's own; one that is given addresses must be known."""
@@ -135,7 +164,8 @@ class ModuleCalls:
 
     def _is_foreign(self, symbol: str) -> bool:
         """Tell whether a function without a body here is none of Rust's own, and may do anything."""
-        return symbol in self._module.declared and not _RUST.match(symbol) and symbol not in _PLAIN
+        is_known = symbol in _PLAIN or _RUST.match(symbol) or symbol.startswith("llvm.")
+        return symbol in self._module.declared and not is_known
 
     def _name(self, symbol: str) -> str:
         program = self._module.subprograms.get(symbol)
@@ -166,6 +196,19 @@ class ModuleCalls:
             reaching |= more
             grown = bool(more)
         return frozenset(reaching)
+
+
+def _is_access(function: CompiledFunction, instruction: Instruction) -> bool:
+    """Tell whether an instruction touches memory that its function has not allocated itself."""
+    match instruction.op:
+        case "atomicrmw" | "cmpxchg" | "fence" | "asm":
+            return True
+        case "load":
+            return MemoryOrder(instruction.order).atomic
+        case "store" | "call":
+            target = instruction.operands[1 if instruction.op == "store" else 0]
+            return not (isinstance(target, Register) and target.name in function.own_memory)
+    return False
 
 
 def _target(pointer: Value) -> str:

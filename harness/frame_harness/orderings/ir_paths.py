@@ -9,7 +9,7 @@ from typing import Final
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.layout import StructLayout
 from frame_harness.orderings.assembler import Assemble, without
-from frame_harness.orderings.events import Function, MemoryOrder, Path, distinct
+from frame_harness.orderings.events import Function, Path, distinct
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_assembly import Assembly
 from frame_harness.orderings.ir_calls import ModuleCalls
@@ -35,7 +35,6 @@ MAX_STEPS: Final = 400_000
 # walked to its end.
 OPEN_VISITS: Final = 2
 VISITS: Final = 10_000
-_ORDERS: Final = ("atomicrmw", "cmpxchg", "fence", "asm")
 _WRITES: Final = {"store": 1, "atomicrmw": 0, "cmpxchg": 0}
 """What writes, with the place of the address among its operands."""
 
@@ -64,9 +63,10 @@ class Walker:
         self._methods = f"{slot.name}::"
         self._accesses = accesses = Accesses(module, subject, slot)
         assembly = Assembly(module, accesses, assemble)
+        self._calls = ModuleCalls(module, subject, accesses, assembly)
         self._handlers: dict[str, Callable[[State, Instruction], list[State]]] = {
             **accesses.handlers(),
-            "call": ModuleCalls(module, subject, accesses, assembly).call,
+            "call": self._calls.call,
             "asm": assembly.inline,
             "br": _branch,
             "switch": _switch,
@@ -128,7 +128,7 @@ class Walker:
                 paths.setdefault(_path(state))
             if len(paths) > MAX_PATHS:
                 raise _too_many(name, MAX_PATHS, "paths")
-        if not first.owned and (behind := _not_seen(cut, seen)):
+        if not first.owned and (behind := self._not_seen(cut, seen)):
             raise self._behind_a_loop(name, behind)
         return distinct(list(paths))
 
@@ -139,6 +139,28 @@ class Walker:
             "compiled code", name, expected="all that follows a loop within its first rounds",
             actual=f"an access that takes more of them, at {at}",
         )  # fmt: skip
+
+    def _not_seen(
+        self, cut: Mapping[tuple[str, str], CompiledFunction], seen: Container[tuple[str, str]]
+    ) -> Instruction | None:
+        """An instruction that others may notice, which no path came to, and those that were cut would have.
+
+        Args:
+            cut: the blocks in which each activation of a path stood when it was cut.
+            seen: the blocks that paths came to.
+        """
+        for (symbol, first), function in cut.items():
+            reached, pending = {first}, [first]
+            while pending:
+                block = function.blocks[pending.pop()]
+                if (symbol, block.label) not in seen:
+                    for instruction in block.instructions:
+                        if self._calls.is_noticed(function, instruction):
+                            return instruction
+                following = set(block.instructions[-1].labels) - reached
+                reached |= following
+                pending += following
+        return None
 
     def _step(self, state: State) -> list[State]:
         instruction = state.frame.instruction
@@ -177,33 +199,6 @@ class Walker:
 
 def _place(frame: Frame) -> tuple[str, str]:
     return frame.function.symbol, frame.block.label
-
-
-def _not_seen(
-    cut: Mapping[tuple[str, str], CompiledFunction], seen: Container[tuple[str, str]]
-) -> Instruction | None:
-    """An instruction that orders memory, which no path came to, and those that were cut would have.
-
-    Args:
-        cut: the blocks in which each activation of a path stood when it was cut.
-        seen: the blocks that paths came to.
-    """
-    for (symbol, first), function in cut.items():
-        reached, pending = {first}, [first]
-        while pending:
-            block = function.blocks[pending.pop()]
-            if (symbol, block.label) not in seen:
-                for instruction in block.instructions:
-                    if instruction.op in _ORDERS or _is_atomic(instruction):
-                        return instruction
-            following = set(block.instructions[-1].labels) - reached
-            reached |= following
-            pending += following
-    return None
-
-
-def _is_atomic(instruction: Instruction) -> bool:
-    return instruction.op in ("load", "store") and MemoryOrder(instruction.order).atomic
 
 
 def _too_many(name: str, most: int, what: str) -> PathError:

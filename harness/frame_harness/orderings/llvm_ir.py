@@ -12,7 +12,7 @@ from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.ir_debug import DebugInfo, Subprogram
 from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_syntax import Instruction, debug_node, parse_instruction
-from frame_harness.orderings.ir_text import parse_type, plain_text, split_top, unquoted
+from frame_harness.orderings.ir_text import Register, parse_type, plain_text, split_top, unquoted
 
 _DEFINE = re.compile(r'^define [^@\n]*@("[^"]*"|[-\w.$]+)\((.*)\) [^\n]*\{$', re.MULTILINE)
 _GLOBAL = re.compile(r'^@("[^"]*"|[-\w.$]+) = ([^\n]*)$', re.MULTILINE)
@@ -73,6 +73,17 @@ class CompiledFunction:
     def length(self) -> int:
         """Lines of the body, a measure of what reading it costs."""
         return self._body.count("\n")
+
+    @cached_property
+    def own_memory(self) -> frozenset[str]:
+        """The registers that hold addresses of memory that the body itself allocates."""
+        found = set[str]()
+        for block in self.blocks.values():
+            for one in block.instructions:
+                base = one.operands[0] if one.op == "getelementptr" else None
+                if one.op == "alloca" or (isinstance(base, Register) and base.name in found):
+                    found.add(one.result or "")
+        return frozenset(found)
 
     @cached_property
     def blocks(self) -> dict[str, BasicBlock]:

@@ -11,7 +11,7 @@ from frame_harness.orderings.ir_compute import UNDEFINED, bits_of, evaluate
 from frame_harness.orderings.ir_paths import PathError
 from frame_harness.orderings.ir_syntax import parse_instruction
 from frame_harness.orderings.ir_text import Global, Register, split_top
-from tests.support.ir_by_hand import module, only, walked
+from tests.support.ir_by_hand import ATTEMPTS, module, only, walked
 
 
 @pytest.mark.parametrize(
@@ -261,20 +261,6 @@ def test_a_loop_up_to_a_constant_is_walked_to_its_end_within_a_limit(monkeypatch
     monkeypatch.setattr(ir_paths, "MAX_STEPS", 99)
     with pytest.raises(PathError, match="at most 99 instructions"):
         walked(loop.format(end=100))
-
-
-ATTEMPTS = """  br label %b
-b:
-  %i = phi i64 [ 0, %start ], [ %n, %l ]
-  %r = cmpxchg ptr %self, i32 5, i32 6 release monotonic, align 4
-  %d = extractvalue { i32, i1 } %r, 1
-  br i1 %d, label %e, label %l
-l:
-  %n = add i64 %i, 1
-  %c = icmp eq i64 %n, 9
-  br i1 %c, label %f, label %b
-f:
-"""
 
 
 def test_an_access_that_only_many_failures_lead_to_is_an_error_rather_than_a_verdict() -> None:
