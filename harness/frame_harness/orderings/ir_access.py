@@ -9,9 +9,10 @@ from typing import Final
 from frame_harness.contract.layout import StructLayout
 from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, SourceStep, Space
-from frame_harness.orderings.ir_compute import bits_of, evaluate
+from frame_harness.orderings.ir_compute import evaluate
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
+from frame_harness.orderings.ir_text import bits_of
 from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, show
 from frame_harness.orderings.llvm_ir import Module
 

@@ -12,10 +12,10 @@ from frame_harness.orderings.assembler import BEGIN, Assemble, Assembled
 from frame_harness.orderings.events import AccessOp, MemoryAccess, Space
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_asm_memory import AsmMemory
-from frame_harness.orderings.ir_compute import bits_of, evaluate
+from frame_harness.orderings.ir_compute import evaluate
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
-from frame_harness.orderings.ir_text import Global, split_top
+from frame_harness.orderings.ir_text import Global, bits_of, split_top
 from frame_harness.orderings.ir_values import Value
 from frame_harness.orderings.ir_x86 import Processor
 from frame_harness.orderings.llvm_ir import Module

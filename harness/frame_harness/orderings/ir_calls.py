@@ -10,11 +10,11 @@ from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.events import MemoryOrder, Space
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_assembly import Assembly
-from frame_harness.orderings.ir_compute import bits_of, evaluate
+from frame_harness.orderings.ir_compute import evaluate
 from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_state import Frame, State
 from frame_harness.orderings.ir_syntax import Instruction
-from frame_harness.orderings.ir_text import Register
+from frame_harness.orderings.ir_text import Register, bits_of
 from frame_harness.orderings.ir_values import Symbol, Value, add, binary, compare, single, unknown
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 

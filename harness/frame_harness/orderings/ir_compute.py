@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Final
 
 from frame_harness.image.errors import ImageError
 from frame_harness.orderings.ir_syntax import BINARY, Instruction
-from frame_harness.orderings.ir_text import Global, IrOperand, Register
+from frame_harness.orderings.ir_text import Global, IrOperand, Register, bits_of
 from frame_harness.orderings.ir_values import Symbol, Value, add, binary, compare, scale, unknown
 from frame_harness.orderings.llvm_ir import Module
 
 IrValues = Mapping[str, Value]
 
-UNDEFINED: Final = unknown(Symbol("undefined"))
-
-
-def bits_of(kind: str) -> int:
-    """Return the width of an integer or pointer type; 64 for what is neither."""
-    match = re.fullmatch(r"i(\d+)", kind)
-    return int(match[1]) if match else 64
+_ANY: Final = count()
 
 
 def evaluate(values: IrValues, operand: IrOperand, bits: int = 64) -> Value:
-    """Return what an operand stands for; numbers modulo 2^`bits`, `UNDEFINED` for what is not known."""
+    """Return what an operand stands for; numbers modulo 2^`bits`.
+
+    What is undefined differs from all else, also from what it was elsewhere.
+    """
     if isinstance(operand, int):
         return operand & ((1 << bits) - 1)
     if isinstance(operand, Register):
-        return values.get(operand.name, UNDEFINED)
+        found = values.get(operand.name)
+        return unknown(Symbol("undefined", name=operand.name)) if found is None else found
     if isinstance(operand, Global):
         return add(unknown(Symbol("global", name=operand.name)), operand.offset, 64)
-    return UNDEFINED
+    if isinstance(operand, tuple):
+        return tuple(evaluate(values, member) for member in operand)
+    return unknown(
+        Symbol("constant", name=operand.text) if operand.text else Symbol("any", name=str(next(_ANY)))
+    )
 
 
-def value_of(module: Module, values: IrValues, instruction: Instruction) -> Value:
-    """Return the result of an instruction; unknown when it cannot be computed."""
+def value_of(module: Module, values: IrValues, instruction: Instruction) -> Value | None:
+    """Return the result of an instruction; None when it is not known how to compute it."""
     reader = _READERS.get(instruction.op)
-    if reader is None:
-        return UNDEFINED
-    return reader(module, values, instruction)
+    return None if reader is None else reader(module, values, instruction)
 
 
 def _binary(_: Module, values: IrValues, instruction: Instruction) -> Value:
@@ -106,9 +106,7 @@ def _insert(_: Module, values: IrValues, instruction: Instruction) -> Value:
     index = instruction.indices[0]
     parts = list(whole) if isinstance(whole, tuple) else []
     while len(parts) <= index:
-        parts.append(
-            UNDEFINED if whole == UNDEFINED else unknown(Symbol("part", (whole,), name=str(len(parts))))
-        )
+        parts.append(unknown(Symbol("part", (whole,), name=str(len(parts)))))
     parts[index] = part
     return tuple(parts)
 

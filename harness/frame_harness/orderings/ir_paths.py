@@ -13,10 +13,10 @@ from frame_harness.orderings.events import Function, Path, distinct
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_assembly import Assembly
 from frame_harness.orderings.ir_calls import ModuleCalls
-from frame_harness.orderings.ir_compute import bits_of, evaluate, value_of
+from frame_harness.orderings.ir_compute import evaluate, value_of
 from frame_harness.orderings.ir_state import Frame, State
 from frame_harness.orderings.ir_syntax import Instruction
-from frame_harness.orderings.ir_text import Register
+from frame_harness.orderings.ir_text import Register, bits_of
 from frame_harness.orderings.ir_values import (
     Symbol,
     Value,
@@ -169,7 +169,8 @@ class Walker:
         handler = self._handlers.get(instruction.op)
         if handler is not None:
             return handler(state, instruction)
-        state.define(value_of(self._module, state.frame.values, instruction))
+        value = value_of(self._module, state.frame.values, instruction)
+        state.define(state.fresh(instruction.op) if value is None else value)
         return []
 
     def _decided(self, state: State, instruction: Instruction) -> State | None:

@@ -29,10 +29,12 @@ class Global:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A constant that has no value here: undef, poison, or a form that is not read."""
+    """A constant that has no value here; `text` is its form, empty for undef and poison, which may be any."""
+
+    text: str = ""
 
 
-IrOperand = int | Register | Global | Unknown
+IrOperand = int | Register | Global | Unknown | tuple["IrOperand", ...]
 
 
 def unquoted(name: str) -> str:
@@ -117,6 +119,8 @@ def operand(text: str) -> IrOperand:
         return int(match[1])
     if match := _CONSTANT_GEP.search(text):
         return Global(unquoted(match[1]), int(match[2]))
+    if text.endswith("}"):
+        return _members(text)
     word = _last_word(text)
     if word.startswith("%"):
         return Register(unquoted(word[1:]))
@@ -124,7 +128,23 @@ def operand(text: str) -> IrOperand:
         return Global(unquoted(word[1:]))
     if re.fullmatch(r"-?\d+", word):
         return int(word)
-    return {"true": 1, "false": 0, "null": 0, "zeroinitializer": 0, "none": 0}.get(word, Unknown())
+    return {"true": 1, "false": 0, "null": 0, "zeroinitializer": 0, "none": 0}.get(
+        word, Unknown("" if word in ("undef", "poison") else text)
+    )
+
+
+def _members(text: str) -> IrOperand:
+    # { i64, i64 } { i64 1, i64 poison }, the type before it left out or not
+    kind, value = parse_type(text)
+    members = [parse_type(part) for part in split_top((value or kind)[1:-1])]
+    found = [(bits_of(kind), operand(value)) for kind, value in members]
+    return tuple(one & ((1 << bits) - 1) if isinstance(one, int) else one for bits, one in found)
+
+
+def bits_of(kind: str) -> int:
+    """Return the width of an integer or pointer type; 64 for what is neither."""
+    match = re.fullmatch(r"i(\d+)", kind)
+    return int(match[1]) if match else 64
 
 
 def _last_word(text: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from frame_harness.orderings.events import MemoryOrder
+from frame_harness.orderings.ir_text import operand
 from frame_harness.orderings.ir_values import Symbol, Value, binary, sources, unknown
 from tests.support.ir_by_hand import only, walked
 
@@ -45,3 +48,58 @@ e:
   ret i32 %h3"""
     (access,) = only(walked(LOOKED_AT + body))
     assert access.returned
+
+
+UNLESS = """
+  br i1 %c, label %good, label %weak
+weak:
+  store atomic i32 9, ptr %self monotonic, align 4
+  br label %good
+good:
+  ret void"""
+
+
+def outcomes(body: str, more: str = "") -> set[bool]:
+    """Whether a store follows, on each path that returns."""
+    found = walked(body + UNLESS, more=more)
+    return {any(access.writes for access in path) for path in found.paths if path.returns}
+
+
+@pytest.mark.parametrize(
+    "computed",
+    [
+        "  %a = fptoui double %x to i64\n  %b = fptoui double %y to i64\n",
+        "  %a = add i64 0, undef\n  %b = add i64 0, poison\n",
+        "  %a = freeze i64 poison\n  %b = freeze i64 poison\n",
+        "  %a = add i64 0, ptrtoint (ptr @x to i64)\n  %b = add i64 0, ptrtoint (ptr @y to i64)\n",
+    ],
+)
+def test_values_of_which_nothing_is_known_may_differ(computed: str) -> None:
+    assert outcomes(f"{computed}  %c = icmp eq i64 %a, %b") == {True, False}
+
+
+def test_a_branch_on_what_is_not_read_decides_no_other_one() -> None:
+    body = "  %d = fcmp olt float %x, 1.0\n  br i1 %d, label %a, label %b\na:\n  fence acquire\n  br label %b\nb:\n"
+    found = walked(f"{body}  %c = fcmp olt float %y, 2.0{UNLESS}")
+    assert len(found.paths) == 4
+
+
+def test_equal_constants_that_are_not_read_are_equal() -> None:
+    computed = "  %a = add i64 0, ptrtoint (ptr @x to i64)\n  %b = add i64 0, ptrtoint (ptr @x to i64)\n"
+    assert outcomes(f"{computed}  %c = icmp eq i64 %a, %b") == {False}
+
+
+def test_members_of_constants_are_read() -> None:
+    pair = (
+        "define {{ i64, i32 }} @{0}(i32 %x) #0 !dbg !121 {{\nstart:\n"
+        "  %r = insertvalue {{ i64, i32 }} {{ i64 {1}, i32 poison }}, i32 %x, 1\n"
+        "  ret {{ i64, i32 }} %r\n}}\n"
+    )
+    calls = "".join(
+        f"  %{name} = call {{ i64, i32 }} @{name}(i32 4)\n"
+        f"  %t{name} = extractvalue {{ i64, i32 }} %{name}, 0\n"
+        for name in ("one", "none")
+    )
+    more = pair.format("one", 1) + pair.format("none", 0)
+    assert outcomes(f"{calls}  %c = icmp eq i64 %tone, %tnone", more) == {True}
+    assert operand("{ i8 -1, { i1, ptr } { i1 true, ptr null } }") == (255, (1, 0))

@@ -7,10 +7,10 @@ import pytest
 from frame_harness.image.errors import ImageError
 from frame_harness.orderings import ir_paths
 from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Path, Space
-from frame_harness.orderings.ir_compute import UNDEFINED, bits_of, evaluate
+from frame_harness.orderings.ir_compute import evaluate
 from frame_harness.orderings.ir_paths import PathError
 from frame_harness.orderings.ir_syntax import parse_instruction
-from frame_harness.orderings.ir_text import Global, Register, split_top
+from frame_harness.orderings.ir_text import Global, Register, bits_of, split_top
 from tests.support.ir_by_hand import ATTEMPTS, module, only, walked
 
 
@@ -324,4 +324,4 @@ def test_a_weaker_ordering_is_not_enough(order: MemoryOrder, weaker: MemoryOrder
 def test_operands_are_numbers_of_their_width_or_unknown() -> None:
     assert [bits_of(kind) for kind in ("i8", "i128", "ptr")] == [8, 128, 64]
     assert evaluate({}, -1, 8) == 0xFF and evaluate({"n": 7}, Register("n")) == 7
-    assert evaluate({}, Register("n")) is UNDEFINED
+    assert not isinstance(evaluate({}, Register("n")), int)
