@@ -130,6 +130,11 @@ class Walker:
                 raise _too_many(name, MAX_PATHS, "paths")
         if not first.owned and (behind := self._not_seen(cut, seen)):
             raise self._behind_a_loop(name, behind)
+        if cut and not any(path.returns for path in paths):
+            raise PathError(
+                "compiled code", name, expected="a way that returns within the first rounds of its loops",
+                actual="none",
+            )  # fmt: skip
         return distinct(list(paths))
 
     def _behind_a_loop(self, name: str, instruction: Instruction) -> PathError:

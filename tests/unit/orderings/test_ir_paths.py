@@ -58,3 +58,30 @@ def test_what_only_many_failures_lead_to_is_an_error_whatever_writes_there(behin
 def test_what_only_computes_may_lie_behind_many_failures(behind: str) -> None:
     found = walked(f"{ATTEMPTS}  {behind}\n{END}", more=CALLEES)
     assert any(path.returns for path in found.paths)
+
+
+ROUNDS = """  %p = getelementptr inbounds nuw i8, ptr %self, i64 32
+  %v = load atomic i32, ptr %p acquire, align 4
+  br label %b
+b:
+  %i = phi i64 [ 0, %start ], [ %j, %ok ]
+  %q = getelementptr i64, ptr %x, i64 %i
+  %w = load volatile i64, ptr %q, align 8
+  %z = icmp eq i64 %w, 0
+  br i1 %z, label %ok, label %bad
+bad:
+  unreachable
+ok:
+  %j = add i64 %i, 1
+  %c = icmp eq i64 %j, LIMIT
+  br i1 %c, label %e, label %b
+e:
+  ret i32 %v"""
+
+
+def test_a_function_whose_ways_are_all_cut_is_an_error_rather_than_a_verdict() -> None:
+    assert any(path.returns for path in walked(ROUNDS.replace("LIMIT", "2")).paths)
+    with pytest.raises(PathError, match="expected a way that returns within the first rounds of its loops"):
+        walked(ROUNDS.replace("LIMIT", "8"))
+    halts = "  br label %b\nb:\n  %v = load atomic i32, ptr %self acquire, align 4\n  {}"
+    assert [path.end for path in walked(halts.format("unreachable")).paths] == ["panic"]

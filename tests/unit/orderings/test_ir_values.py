@@ -79,8 +79,8 @@ def test_values_of_which_nothing_is_known_may_differ(computed: str) -> None:
 
 
 def test_a_branch_on_what_is_not_read_decides_no_other_one() -> None:
-    body = "  %d = fcmp olt float %x, 1.0\n  br i1 %d, label %a, label %b\na:\n  fence acquire\n  br label %b\nb:\n"
-    found = walked(f"{body}  %c = fcmp olt float %y, 2.0{UNLESS}")
+    body = "  %d = fcmp olt float %x, 1.0\n  br i1 %d, label %a, label %b\na:\n  fence acquire\n"
+    found = walked(f"{body}  br label %b\nb:\n  %c = fcmp olt float %y, 2.0{UNLESS}")
     assert len(found.paths) == 4
 
 
