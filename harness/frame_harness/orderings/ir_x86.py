@@ -21,6 +21,7 @@ from frame_harness.orderings.x86_operands import BlockRun
 from frame_harness.orderings.x86_registers import UNBOUND, Flags, RegisterExt, Registers
 
 MAX_STEPS: Final = 50_000
+MAX_WAYS: Final = 1_000
 OPEN_VISITS: Final = 2
 PUSHED_FLAGS: Final = "flags"
 _FORMATTER: Final = Formatter(FormatterSyntax.INTEL)
@@ -32,6 +33,7 @@ class Processor(Computing):
     def __init__(self, section: CodeSection, memory: AsmMemory, *, ordered: bool) -> None:
         super().__init__(section, memory, ordered=ordered)
         self._handlers = self._table()
+        self._seen = set[int]()
 
     def run(self, state: State, registers: Registers, begin: int, end: int) -> list[BlockRun]:
         """Return every way through the code from one offset to another.
@@ -51,11 +53,49 @@ class Processor(Computing):
                 if steps > MAX_STEPS:
                     raise NotUnderstood(f"it does not come to an end within {MAX_STEPS:,} instructions")
             done.append(run)
+            if len(pending) + len(done) > MAX_WAYS:
+                raise NotUnderstood(f"there are more than {MAX_WAYS:,} ways through it")
+        self._look_behind([run.at for run in done if run.state.end == "cut" and run.left is None], begin, end)
         return done
+
+    def _look_behind(self, cut: list[int], begin: int, end: int) -> None:
+        """Look at what ways that were cut would have come to, and no other one did.
+
+        Raises:
+            NotUnderstood: an access to memory, or what orders it.
+        """
+        reached = set[int]()
+        while cut:
+            at = cut.pop()
+            if at in reached or not begin <= at < end:
+                continue
+            reached.add(at)
+            decoder = iced_x86.Decoder(64, self._section.code[at:end], ip=at)
+            instruction = decoder.decode()
+            if at not in self._seen and self._is_noticed(instruction):
+                text = _FORMATTER.format(instruction)
+                raise NotUnderstood(f"`{text}` comes after more rounds of a loop than are walked")
+            kind, place = instruction.flow_control, decoder.get_constant_offsets(instruction).immediate_offset
+            if kind in (FlowControl.NEXT, FlowControl.CONDITIONAL_BRANCH):
+                cut.append(int(instruction.next_ip))
+            if instruction.op0_kind == OpKind.NEAR_BRANCH64 and at + place not in self._section.references:
+                cut.append(int(instruction.near_branch_target))
+
+    def _is_noticed(self, instruction: Instruction) -> bool:
+        if instruction.flow_control != FlowControl.NEXT or instruction.mnemonic in words.HARMLESS:
+            return False
+        operands = [instruction.op_kind(index) for index in range(instruction.op_count)]
+        return (
+            instruction.mnemonic not in self._handlers
+            or instruction.is_string_instruction
+            or instruction.mnemonic in (*words.FULL_FENCES, Mnemonic.SFENCE, Mnemonic.LFENCE)
+            or (OpKind.MEMORY in operands and instruction.mnemonic != Mnemonic.LEA)
+        )
 
     def _step(self, run: BlockRun, begin: int, end: int) -> list[BlockRun]:
         if not begin <= run.at < end:
             raise NotUnderstood("it jumps to code that is not in the block")
+        self._seen.add(run.at)
         instruction = self._decode(run, end)
         by = By(_FORMATTER.format(instruction), self._ordered)
         if instruction.flow_control != FlowControl.NEXT and instruction.mnemonic not in words.STOPS:
@@ -101,8 +141,9 @@ class Processor(Computing):
             other.state.assume(condition, False)
             run.state.assume(condition, True)
             self._go(run, instruction)
-            if run.count(self._at) > OPEN_VISITS:
-                run.state.end = "cut"
+            for way, taken in ((run, 1), (other, 0)):
+                if way.count(2 * self._at + taken) > OPEN_VISITS:
+                    way.state.end = "cut"
             return [other]
         if truth:
             self._go(run, instruction)
