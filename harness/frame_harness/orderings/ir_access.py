@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from frame_harness.contract.layout import StructLayout
 from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, SourceStep, Space
 from frame_harness.orderings.ir_compute import evaluate
+from frame_harness.orderings.ir_places import AddressMeaning, Places
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
 from frame_harness.orderings.ir_text import bits_of
-from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, show
+from frame_harness.orderings.ir_values import Value, binary, compare, show
 from frame_harness.orderings.llvm_ir import Module
 
-NOWHERE: Final = Sum(())
 FAILURES: Final = 1  # of one cmpxchg on one path: a second try shows all that a third one would
 _RMW: Final = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor"}
-
-
-@dataclass(frozen=True)
-class AddressMeaning:
-    """What an address means: a shared place (`space`, `item`, `which`), or memory of this path alone."""
-
-    space: Space
-    item: str = ""
-    which: str = ""
-    address: Sum = NOWHERE
-    base: Symbol | None = None
-    """Of memory of this path alone: the object that it is."""
-
-    @property
-    def offset(self) -> int:
-        """The number in the address."""
-        return self.address.constant
-
-    @property
-    def is_local(self) -> bool:
-        """Whether no other CPU sees what is there."""
-        return self.base is not None
 
 
 class Accesses:
@@ -49,34 +27,7 @@ class Accesses:
     def __init__(self, module: Module, subject: str, slot: StructLayout) -> None:
         self._module = module
         self._subject = subject
-        self.fields = module.debug.fields(slot.name)
-        self.slot_bytes = slot.size
-
-    # ---- Addresses
-
-    def where(self, state: State, pointer: Value) -> AddressMeaning:
-        """Tell what an address leads to: a field of a slot, a static, local or other memory."""
-        if not isinstance(pointer, Sum):
-            return AddressMeaning(Space.MEMORY, "address")
-        kinds = {symbol.kind: symbol for symbol, factor in pointer.terms if factor == 1}
-        base = kinds.get("alloca") or kinds.get("argument")
-        if base is not None:
-            return AddressMeaning(Space.MEMORY, address=pointer, base=base)
-        if "global" in kinds:
-            return self._global(kinds["global"], pointer)
-        which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
-        if "slot" in kinds or "static" in kinds:
-            offset = pointer.constant % self.slot_bytes
-            return AddressMeaning(Space.SLOT, self.fields.get(offset, f"+{offset}"), which, pointer)
-        return AddressMeaning(Space.MEMORY, "payload", which, pointer)
-
-    def _global(self, symbol: Symbol, pointer: Sum) -> AddressMeaning:
-        if not self._module.is_variable(symbol.name):
-            return AddressMeaning(Space.MEMORY, address=pointer, base=symbol)
-        name = self._module.static_name(symbol.name)
-        return AddressMeaning(
-            Space.STATIC, f"{name}+{pointer.constant}" if pointer.constant else name, address=pointer
-        )
+        self.places = Places(module, slot)
 
     def trail(self, state: State) -> tuple[SourceStep, ...]:
         """Return the places in the subject's source that lead to what runs, innermost first."""
@@ -88,22 +39,6 @@ class Accesses:
         ]
         return tuple(found)
 
-    def reach(self, state: State, values: Iterable[Value]) -> frozenset[Space]:
-        """Return what values lead to, by themselves or through memory of this path alone."""
-        spaces, seen, pending = set[Space](), set[object](), list(values)
-        while pending:
-            value = pending.pop()
-            if isinstance(value, tuple):
-                pending += value
-            elif isinstance(value, Sum) and value.terms not in seen:
-                seen.add(value.terms)
-                where = self.where(state, value)
-                if where.base is not None:
-                    pending += state.local.contents(where.base)
-                else:
-                    spaces.add(where.space)
-        return frozenset(spaces)
-
     # ---- Instructions
 
     def load(self, state: State, instruction: Instruction) -> list[State]:
@@ -111,9 +46,12 @@ class Accesses:
 
         Where it finds an outdated value, a path branches off on which the next read finds it, too.
         """
-        where = self.where(state, evaluate(state.frame.values, instruction.operands[0]))
-        if where.is_local:
-            state.define(self.local(state, where, self._module.bytes_of(instruction.type)))
+        pointer, size = evaluate(state.frame.values, instruction.operands[0]), self._size(instruction)
+        where, *more = self.places.spots(state, pointer, size)
+        if more or where.is_local:
+            state.define(
+                self.look(state, pointer, size, instruction) if more else self.local(state, where, size)
+            )
             return []
         outdated = self._outdated(state, where)
         value = self.shared(state, where) if outdated is None else outdated
@@ -126,9 +64,20 @@ class Accesses:
             path.define(value)
         return longer
 
+    def look(self, state: State, pointer: Value, size: int, instruction: Instruction) -> Value:
+        """Note a read of some bytes, field by field; return what it finds, of which nothing is known."""
+        value = state.fresh("bytes")
+        for spot in self.places.spots(state, pointer, size):
+            if spot.space is not Space.MEMORY:
+                state.note(self._access(state, AccessOp.LOAD, spot, instruction, read=show(value)), value)
+        return value
+
+    def _size(self, instruction: Instruction) -> int:
+        return self._module.bytes_of(instruction.type)
+
     @staticmethod
     def _outdated(state: State, where: AddressMeaning) -> Value | None:
-        return state.outdated.get(where.item) if where.space is Space.SLOT else None
+        return state.outdated.get(where.item) if where.space is Space.SLOT and where.whole else None
 
     @staticmethod
     def local(state: State, where: AddressMeaning, size: int) -> Value:
@@ -150,7 +99,7 @@ class Accesses:
 
     def shared(self, state: State, where: AddressMeaning) -> Value:
         """Return what a read of a shared place finds: something new, unless nobody else writes there."""
-        if where.space is Space.SLOT and where.item in state.owned:
+        if where.space is Space.SLOT and where.whole and where.item in state.owned:
             return state.owned[where.item]
         kind = {Space.STATIC: "static", Space.SLOT: "field"}.get(where.space, "memory")
         return state.fresh(kind, where.item)
@@ -159,8 +108,9 @@ class Accesses:
         """Perform a store; no path branches off."""
         values = state.frame.values
         value = evaluate(values, instruction.operands[0], bits_of(instruction.type))
-        size = self._module.bytes_of(instruction.type)
-        self.write(state, evaluate(values, instruction.operands[1]), size, value, instruction)
+        self.write(
+            state, evaluate(values, instruction.operands[1]), self._size(instruction), value, instruction
+        )
         state.define(value)
         return []
 
@@ -168,14 +118,16 @@ class Accesses:
         self, state: State, pointer: Value, size: int, value: Value | None, instruction: Instruction
     ) -> None:
         """Write a value to an address, one that is not known when it is None."""
-        where = self.where(state, pointer)
-        if self.write_local(state, where, size, value):
+        spots = self.places.spots(state, pointer, size)
+        if self.write_local(state, spots[0], size, value):
             return
         value = state.fresh("written") if value is None else value
         state.local.give_away([value])
-        self.own(state, where, value)
-        access = self._access(state, AccessOp.STORE, where, instruction, written=show(value))
-        state.note(replace(access, nontemporal=instruction.nontemporal))
+        for spot in spots:
+            written = self.places.part(value, spot, alone=len(spots) == 1)
+            self.own(state, spot, written)
+            access = self._access(state, AccessOp.STORE, spot, instruction, written=show(written))
+            state.note(replace(access, nontemporal=instruction.nontemporal))
 
     @staticmethod
     def own(state: State, where: AddressMeaning, value: Value) -> None:
@@ -183,12 +135,14 @@ class Accesses:
         if where.space is Space.SLOT:
             state.outdated.pop(where.item, None)
         if where.space is Space.SLOT and where.item in state.owned:
-            state.owned[where.item] = value
+            state.owned[where.item] = value if where.whole else state.fresh("field")
 
     def rmw(self, state: State, instruction: Instruction) -> list[State]:
         """Perform an `atomicrmw`; no path branches off."""
         values, bits = state.frame.values, bits_of(instruction.type)
-        where = self.where(state, evaluate(values, instruction.operands[0]))
+        where = self._only(state, instruction)
+        if where is None:
+            return []
         operand = evaluate(values, instruction.operands[1], bits)
         old = self._found(state, where, instruction)
         if instruction.detail in _RMW:
@@ -203,24 +157,37 @@ class Accesses:
         state.define(old)
         return []
 
+    def _only(self, state: State, instruction: Instruction) -> AddressMeaning | None:
+        """Return the one place that an update touches; one that touches several is not understood."""
+        pointer = evaluate(state.frame.values, instruction.operands[0])
+        where, *more = self.places.spots(state, pointer, self._size(instruction))
+        if not more:
+            return where
+        names = " and ".join(spot.item for spot in (where, *more))
+        self.opaque(state, f"`{instruction.op}`: it updates {names} in one step", [pointer])
+        state.define(state.fresh("update"))
+        return None
+
     def _found(self, state: State, where: AddressMeaning, instruction: Instruction) -> Value:
         """Return what an update finds; other CPUs may have been given what an argument leads to."""
         if where.base is None:
             return self.shared(state, where)
         if where.base.kind != "alloca":
             return state.fresh("local")
-        return self.local(state, where, self._module.bytes_of(instruction.type))
+        return self.local(state, where, self._size(instruction))
 
     def cmpxchg(self, state: State, instruction: Instruction) -> list[State]:
         """Perform a cmpxchg: both ends of it, as far as both can happen."""
         values, bits = state.frame.values, bits_of(instruction.type)
-        where = self.where(state, evaluate(values, instruction.operands[0]))
+        where = self._only(state, instruction)
+        if where is None:
+            return []
         expected, new = (evaluate(values, operand, bits) for operand in instruction.operands[1:])
         state.local.give_away([new])
         if where.is_local:
             owned: Value | None = self._found(state, where, instruction)
         else:
-            owned = state.owned.get(where.item) if where.space is Space.SLOT else None
+            owned = state.owned.get(where.item) if where.space is Space.SLOT and where.whole else None
         equal = None if owned is None else compare("eq", owned, expected, bits)
         truth = None if equal is None else state.truth(equal)
         fails = not truth or instruction.detail == "weak"
@@ -287,6 +254,12 @@ class Accesses:
         state.note(
             MemoryAccess(AccessOp.FENCE, Space.NONE, "", order=order, trail=self.trail(state), asm=name)
         )
+
+    def opaque(self, state: State, why: str, values: Sequence[Value]) -> None:
+        """Note that something was done that nobody here understands, and what it was given."""
+        reach, trail = self.places.reach(state, values), self.trail(state)
+        state.leave_to_others(values)
+        state.note(MemoryAccess(AccessOp.OPAQUE, Space.NONE, why, reach=reach, trail=trail))
 
     def called(self, state: State, name: str) -> None:
         """Note a call of something that is not walked into."""

@@ -7,10 +7,11 @@ from typing import Final
 
 from frame_harness.orderings.asm_block import NotUnderstood
 from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Space
-from frame_harness.orderings.ir_access import Accesses, AddressMeaning
+from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_local import ANY_BYTES
+from frame_harness.orderings.ir_places import AddressMeaning
 from frame_harness.orderings.ir_state import State
-from frame_harness.orderings.ir_values import Symbol, Value, add, compare, show, unknown
+from frame_harness.orderings.ir_values import Value, compare, show
 
 # x86 moves no store ahead of an earlier load or store, no load ahead of an earlier load, and a locked
 # instruction is a full barrier (Intel SDM vol. 3A, 9.2.2). Non-temporal stores are the exception: they are
@@ -43,15 +44,16 @@ class AsmMemory:
     ) -> Value:
         """Read, and return what was read."""
         read: Value | None = None
-        for where in self._spots(state, address, size):
+        spots = self._accesses.places.spots(state, address, size)
+        for where in spots:
             if where.is_local:
                 value = self._accesses.local(state, where, size or ANY_BYTES)
             else:
                 value = self._accesses.shared(state, where)
                 if where.space is not Space.MEMORY:
                     self._note(state, by, AccessOp.LOAD, where, order, value=value, read=show(value))
-            read = value if read is None else read
-        return read if read is not None else unknown(Symbol("nothing"))
+            read = value
+        return state.fresh("bytes") if read is None or len(spots) > 1 else read
 
     def store(
         self,
@@ -65,10 +67,9 @@ class AsmMemory:
         nontemporal: bool = False,
     ) -> None:
         """Write; `size` may be `ANY_BYTES`."""
-        first = True
-        for where in self._spots(state, address, size):
-            written = value if first else unknown(Symbol("part of", (value,), name=where.item))
-            first = False
+        spots = self._accesses.places.spots(state, address, size)
+        for where in spots:
+            written = self._accesses.places.part(value, where, alone=len(spots) == 1)
             if self._accesses.write_local(state, where, size if size in (1, 2, 4, 8) else ANY_BYTES, written):
                 continue
             self._may_touch(by)
@@ -121,27 +122,10 @@ class AsmMemory:
 
     def only(self, state: State, address: Value, size: int) -> AddressMeaning:
         """Return the one place that an update touches."""
-        spots = self._spots(state, address, size)
+        spots = self._accesses.places.spots(state, address, size)
         if len(spots) != 1:
             raise NotUnderstood(f"it updates {' and '.join(spot.item for spot in spots)} in one step")
         return spots[0]
-
-    def _spots(self, state: State, address: Value, size: int) -> list[AddressMeaning]:
-        """Return the places that an access of some bytes touches: each field of a slot is one."""
-        where = self._accesses.where(state, address)
-        if where.space is not Space.SLOT:
-            return [where]
-        slot_bytes = self._accesses.slot_bytes
-        offset = where.offset % slot_bytes
-        end = slot_bytes if size == ANY_BYTES else min(offset + size, slot_bytes)
-        return [
-            where,
-            *(
-                self._accesses.where(state, add(address, at - offset, 64))
-                for at in self._accesses.fields
-                if offset < at < end
-            ),
-        ]
 
     @staticmethod
     def _may_touch(by: By) -> None:

@@ -9,7 +9,6 @@ from typing import Final
 
 from frame_harness.orderings.asm_block import AsmBlock, NotUnderstood, bind
 from frame_harness.orderings.assembler import BEGIN, Assemble, Assembled
-from frame_harness.orderings.events import AccessOp, MemoryAccess, Space
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_asm_memory import AsmMemory
 from frame_harness.orderings.ir_compute import evaluate
@@ -57,7 +56,7 @@ class Assembly:
                 raise NotUnderstood("it has results of types that are not known here")
             places = [self._where_to(run, instruction, labels) for run in runs]
         except NotUnderstood as error:
-            self.opaque(state, f"`{block.excerpt}`: {error}", values)
+            self._accesses.opaque(state, f"`{block.excerpt}`: {error}", values)
             return self._after_opaque(state, instruction)
         return self._spread(state, [
             self._left(run, outputs, instruction, place) for run, place in zip(runs, places, strict=True)
@@ -135,12 +134,6 @@ class Assembly:
         state.become(outcomes[0])
         return outcomes[1:]
 
-    def opaque(self, state: State, why: str, values: list[Value]) -> None:
-        """Note that something was done that nobody here understands, and what it was given."""
-        reach, trail = self._accesses.reach(state, values), self._accesses.trail(state)
-        state.leave_to_others(values)
-        state.note(MemoryAccess(AccessOp.OPAQUE, Space.NONE, why, reach=reach, trail=trail))
-
     # ---- Functions
 
     def defines(self, symbol: str) -> bool:
@@ -156,7 +149,7 @@ class Assembly:
             found = self._outside(symbol)
             runs = self._run_outside(state.copy(), found, arguments)
         except NotUnderstood as error:
-            self.opaque(state, f"the function `{symbol}`, written in assembly: {error}", arguments)
+            self._accesses.opaque(state, f"the function `{symbol}`, written in assembly: {error}", arguments)
             state.define(state.fresh("assembly"))
             return []
         for run in runs:

@@ -117,7 +117,7 @@ class ModuleCalls:
         """Perform an operation of LLVM's own; one that is given addresses must be known."""
         takes_pointers = re.search(r"\bptr\b", self._module.declared.get(symbol, ""))
         if takes_pointers and not symbol.startswith(_VALUES):
-            self._assembly.opaque(state, f"`{symbol}`: what it does to memory is not known here", arguments)
+            self._accesses.opaque(state, f"`{symbol}`: what it does to memory is not known here", arguments)
         state.define(_intrinsic(symbol, arguments, state))
 
     def _fill(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
@@ -131,7 +131,7 @@ class ModuleCalls:
     def _copy(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
         target, source, length = arguments[:3]
         size = length if isinstance(length, int) else ANY_BYTES
-        into, origin = self._accesses.where(state, target), self._accesses.where(state, source)
+        into, origin = self._accesses.places.where(state, target), self._accesses.places.where(state, source)
         parts: list[tuple[int, int, Value]] = []
         if origin.base is not None and into.base is not None:
             parts = state.local.copied(origin.base, origin.address, size)
@@ -148,7 +148,7 @@ class ModuleCalls:
             return
         why = self._why_opaque(state, symbol, arguments) if function is None else ""
         if why:
-            self._assembly.opaque(state, why, arguments)
+            self._accesses.opaque(state, why, arguments)
         else:
             self._accesses.called(state, self._name(symbol))
             state.leave_to_others(arguments)
@@ -157,7 +157,7 @@ class ModuleCalls:
     def _why_opaque(self, state: State, symbol: str, arguments: list[Value]) -> str:
         """Say why a call of code that is not here may do anything; empty where it touches nothing shared."""
         if not symbol:
-            leads = self._accesses.reach(state, arguments) & {Space.SLOT, Space.STATIC}
+            leads = self._accesses.places.reach(state, arguments) & {Space.SLOT, Space.STATIC}
             return "a call through a pointer: its target is not known here" if leads else ""
         foreign = self._is_foreign(symbol)
         return f"the function `{symbol}`: its code is not in the module" if foreign else ""

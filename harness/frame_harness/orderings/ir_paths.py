@@ -184,7 +184,7 @@ class Walker:
         `u32::from(a == b)` is one value to the compiler, and two to whoever reads it.
         """
         bits, values = bits_of(instruction.type), state.frame.values
-        if self._accesses.where(
+        if self._accesses.places.where(
             state, evaluate(values, instruction.operands[_WRITES[instruction.op]])
         ).is_local:
             return None

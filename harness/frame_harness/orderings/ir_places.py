@@ -1,0 +1,122 @@
+"""Tells what addresses mean: fields of slots, statics, memory of one path alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from frame_harness.contract.layout import StructLayout
+from frame_harness.orderings.events import Space
+from frame_harness.orderings.ir_local import ANY_BYTES
+from frame_harness.orderings.ir_state import State
+from frame_harness.orderings.ir_values import Sum, Symbol, Value, add, unknown
+from frame_harness.orderings.llvm_ir import Module
+
+NOWHERE: Final = Sum(())
+
+
+@dataclass(frozen=True)
+class AddressMeaning:
+    """What an address means: a shared place (`space`, `item`, `which`), or memory of this path alone."""
+
+    space: Space
+    item: str = ""
+    which: str = ""
+    address: Sum = NOWHERE
+    base: Symbol | None = None
+    """Of memory of this path alone: the object that it is."""
+    shift: int = 0
+    """Bytes from the beginning of the access to this place."""
+    whole: bool = True
+    """Whether the access covers all of the place."""
+
+    @property
+    def offset(self) -> int:
+        """The number in the address."""
+        return self.address.constant
+
+    @property
+    def is_local(self) -> bool:
+        """Whether no other CPU sees what is there."""
+        return self.base is not None
+
+
+class Places:
+    """Tells places of one module apart by its debug metadata."""
+
+    def __init__(self, module: Module, slot: StructLayout) -> None:
+        self._module = module
+        self._fields = module.debug.fields(slot.name)
+        self._slot_bytes = slot.size
+        self._widths = {name: slot.widths.get(name, 64) // 8 for name in self._fields.values()}
+        self._at = {
+            offset + byte: name
+            for offset, name in sorted(self._fields.items())
+            for byte in range(self._widths[name])
+        }
+
+    def where(self, state: State, pointer: Value) -> AddressMeaning:
+        """Tell what an address leads to: a field of a slot, a static, local or other memory."""
+        if not isinstance(pointer, Sum):
+            return AddressMeaning(Space.MEMORY, "address")
+        kinds = {symbol.kind: symbol for symbol, factor in pointer.terms if factor == 1}
+        base = kinds.get("alloca") or kinds.get("argument")
+        if base is not None:
+            return AddressMeaning(Space.MEMORY, address=pointer, base=base)
+        if "global" in kinds:
+            return self._global(kinds["global"], pointer)
+        which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
+        if "slot" in kinds or "static" in kinds:
+            offset = pointer.constant % self._slot_bytes
+            return AddressMeaning(Space.SLOT, self._at.get(offset, f"+{offset}"), which, pointer)
+        return AddressMeaning(Space.MEMORY, "payload", which, pointer)
+
+    def spots(self, state: State, pointer: Value, size: int) -> list[AddressMeaning]:
+        """Return the places that an access of some bytes touches: each field of a slot is one."""
+        where = self.where(state, pointer)
+        if where.space is not Space.SLOT:
+            return [where]
+        begin = where.offset % self._slot_bytes
+        end = self._slot_bytes if size == ANY_BYTES else min(begin + size, self._slot_bytes)
+        found = [where]
+        if begin not in self._fields or end - begin != self._widths[where.item]:
+            more = [at for at in self._fields if begin < at < end]
+            found += [
+                replace(self.where(state, add(pointer, at - begin, 64)), shift=at - begin) for at in more
+            ]
+            found = [
+                replace(spot, whole=at in self._fields and at + self._widths[spot.item] <= end)
+                for at, spot in zip((begin, *more), found, strict=True)
+            ]
+        return found
+
+    def part(self, value: Value, spot: AddressMeaning, *, alone: bool) -> Value:
+        """Return what a write of a value leaves in one of the places that it touches."""
+        if isinstance(value, int) and spot.space is Space.SLOT and spot.whole:
+            return value >> 8 * spot.shift & ((1 << 8 * self._widths[spot.item]) - 1)
+        return value if alone else unknown(Symbol("part of", (value,), name=spot.item))
+
+    def _global(self, symbol: Symbol, pointer: Sum) -> AddressMeaning:
+        if not self._module.is_variable(symbol.name):
+            return AddressMeaning(Space.MEMORY, address=pointer, base=symbol)
+        name = self._module.static_name(symbol.name)
+        return AddressMeaning(
+            Space.STATIC, f"{name}+{pointer.constant}" if pointer.constant else name, address=pointer
+        )
+
+    def reach(self, state: State, values: Iterable[Value]) -> frozenset[Space]:
+        """Return what values lead to, by themselves or through memory of this path alone."""
+        spaces, seen, pending = set[Space](), set[object](), list(values)
+        while pending:
+            value = pending.pop()
+            if isinstance(value, tuple):
+                pending += value
+            elif isinstance(value, Sum) and value.terms not in seen:
+                seen.add(value.terms)
+                where = self.where(state, value)
+                if where.base is not None:
+                    pending += state.local.contents(where.base)
+                else:
+                    spaces.add(where.space)
+        return frozenset(spaces)

@@ -1,0 +1,70 @@
+"""Shows what addresses and widths of accesses mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from frame_harness.orderings.events import AccessOp, Space
+from tests.support.ir_by_hand import only, walked
+
+AT = "  %p = getelementptr inbounds nuw i8, ptr %self, i64 {}\n"
+
+
+def touched(body: str, *, more: str = "") -> list[tuple[str, str]]:
+    return [(str(one.op), one.item) for one in only(walked(f"{body}  ret void", more=more))]
+
+
+@pytest.mark.parametrize(
+    ("offset", "kind", "fields"),
+    [
+        (24, "i64", ["flags"]),
+        (28, "i64", ["+28", "refcount"]),
+        (32, "i32", ["refcount"]),
+        (34, "i16", ["refcount"]),
+        (40, "i8", ["+40"]),
+    ],
+)
+def test_an_access_is_told_by_all_fields_that_it_covers(offset: int, kind: str, fields: list[str]) -> None:
+    address = AT.format(offset)
+    assert touched(f"{address}  store atomic {kind} 1, ptr %p release, align 8\n") == [
+        ("store", field) for field in fields
+    ]
+    assert touched(f"{address}  %v = load atomic {kind}, ptr %p acquire, align 8\n") == [
+        ("load", field) for field in fields
+    ]
+
+
+def test_a_fill_writes_every_field() -> None:
+    fill = "  call void @llvm.memset.p0.i64(ptr %self, i8 0, i64 {}, i1 false)\n"
+    every = [("store", field) for field in ("next", "flags", "refcount")]
+    assert touched(fill.format(64)) == touched(fill.format("%n")) == every
+    assert touched(fill.format(32)) == every[:2]
+    assert {one.written for one in only(walked(f"{fill.format(64)}  ret void"))} == {0}
+
+
+def test_a_wide_store_leaves_its_part_in_each_field() -> None:
+    body = AT.format(24) + f"  store atomic i64 {5 + (7 << 32)}, ptr %p release, align 8\n  ret void"
+    assert [one.written for one in only(walked(body))] == [5]
+    body = AT.format(28) + f"  store atomic i64 {5 + (7 << 32)}, ptr %p release, align 8\n  ret void"
+    assert [one.written for one in only(walked(body))] == ["?", 7]
+
+
+def test_a_part_of_an_owned_field_is_not_known() -> None:
+    look = (
+        "  %v = load atomic i16, ptr %p acquire, align 2\n  %w = load atomic i32, ptr %q acquire, align 4\n"
+    )
+    body = f"{AT.format(34)}{AT.format(32).replace('%p', '%q')}{look}  ret void"
+    assert [one.read for one in only(walked(body, refcount=2))] == ["?", 2]
+    store = "  store atomic i16 9, ptr %p release, align 2\n"
+    assert [one.read for one in only(walked(body.replace(look, store + look), refcount=2))] == [
+        None,
+        "?",
+        "?",
+    ]
+
+
+def test_an_update_of_several_fields_is_not_understood() -> None:
+    for update in ("atomicrmw add ptr %p, i64 1 acq_rel", "cmpxchg ptr %p, i64 1, i64 2 acq_rel acquire"):
+        (access,) = only(walked(f"{AT.format(28)}  %o = {update}, align 8\n  ret void"))
+        assert access.op is AccessOp.OPAQUE and access.reach == {Space.SLOT}
+        assert "it updates +28 and refcount in one step" in access.item
