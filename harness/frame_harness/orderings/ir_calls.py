@@ -46,7 +46,8 @@ _VALUES: Final = (
 )  # fmt: skip
 _RUST: Final = re.compile(r"_ZN\d|_R[A-Z]")
 _CORE: Final = re.compile(r"(?:_ZN|_R.*_)4core\d")
-_PLAIN: Final = frozenset({"memcmp", "bcmp", "strlen", "rust_begin_unwind"})
+_COMPARISONS: Final = frozenset({"memcmp", "bcmp"})
+_PLAIN: Final = frozenset({*_COMPARISONS, "strlen", "rust_begin_unwind"})
 
 
 class ModuleCalls:
@@ -77,6 +78,10 @@ class ModuleCalls:
             state.define(arguments[0])
         elif _COPIES.match(symbol):
             self._copy(state, arguments, instruction)
+        elif symbol in _COMPARISONS and len(arguments) == 3:
+            for pointer in arguments[:2]:
+                self._accesses.look(state, pointer, _bytes(arguments[2]), instruction)
+            state.define(state.fresh("compared"))
         elif symbol in _FENCES:
             self._accesses.x86_fence(state, *_FENCES[symbol])
             state.define(0)
@@ -122,7 +127,7 @@ class ModuleCalls:
 
     def _fill(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
         target, byte, length = arguments[:3]
-        size = length if isinstance(length, int) else ANY_BYTES
+        size = _bytes(length)
         filled: int | None = 0 if byte == 0 else None
         if isinstance(byte, int) and 0 <= size <= _SHORT_FILL:
             filled = int.from_bytes(bytes([byte & 0xFF]) * size)
@@ -130,11 +135,12 @@ class ModuleCalls:
 
     def _copy(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
         target, source, length = arguments[:3]
-        size = length if isinstance(length, int) else ANY_BYTES
+        size = _bytes(length)
         into, origin = self._accesses.places.where(state, target), self._accesses.places.where(state, source)
         parts: list[tuple[int, int, Value]] = []
         if origin.base is not None and into.base is not None:
             parts = state.local.copied(origin.base, origin.address, size)
+        self._accesses.look(state, source, size, instruction)
         self._accesses.write(state, target, size, None, instruction)
         for offset, width, value in parts:
             self._accesses.write(state, add(target, offset, 64), width, value, instruction)
@@ -206,9 +212,14 @@ def _is_access(function: CompiledFunction, instruction: Instruction) -> bool:
         case "load":
             return MemoryOrder(instruction.order).atomic
         case "store" | "call":
-            target = instruction.operands[1 if instruction.op == "store" else 0]
-            return not (isinstance(target, Register) and target.name in function.own_memory)
+            first, copies = int(instruction.op == "store"), _COPIES.match(instruction.detail) is not None
+            touched = instruction.operands[first : first + 1 + copies]
+            return not all(isinstance(one, Register) and one.name in function.own_memory for one in touched)
     return False
+
+
+def _bytes(length: Value) -> int:
+    return length if isinstance(length, int) else ANY_BYTES
 
 
 def _target(pointer: Value) -> str:

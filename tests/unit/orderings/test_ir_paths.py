@@ -39,6 +39,7 @@ declare void @_ZN4core9panicking5panic17h0123456789abcdefE(ptr, i64)
         "call void %fp(ptr %self)",
         "call void @elsewhere(ptr %self)",
         "call void @llvm.memset.p0.i64(ptr %self, i8 0, i64 64, i1 false)",
+        "%a = alloca i64\n  call void @llvm.memcpy.p0.p0.i64(ptr %a, ptr %self, i64 8, i1 false)",
     ],
 )
 def test_what_only_many_failures_lead_to_is_an_error_whatever_writes_there(behind: str) -> None:
@@ -50,6 +51,7 @@ def test_what_only_many_failures_lead_to_is_an_error_whatever_writes_there(behin
     "behind",
     [
         "call void @sum(i32 7)",
+        "%a = alloca i64\n  call void @llvm.memset.p0.i64(ptr %a, i8 %b, i64 8, i1 false)",
         "call void @llvm.lifetime.end.p0(i64 4, ptr %self)",
         "call void @_ZN4core9panicking5panic17h0123456789abcdefE(ptr @text, i64 7)",
         "%x = load i32, ptr %self, align 4",

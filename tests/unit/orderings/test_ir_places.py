@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.orderings.events import AccessOp, Space
+from frame_harness.orderings.events import AccessOp, MemoryOrder, Space
 from tests.support.ir_by_hand import only, walked
 
 AT = "  %p = getelementptr inbounds nuw i8, ptr %self, i64 {}\n"
@@ -68,3 +68,29 @@ def test_an_update_of_several_fields_is_not_understood() -> None:
         (access,) = only(walked(f"{AT.format(28)}  %o = {update}, align 8\n  ret void"))
         assert access.op is AccessOp.OPAQUE and access.reach == {Space.SLOT}
         assert "it updates +28 and refcount in one step" in access.item
+
+
+@pytest.mark.parametrize(
+    ("call", "fields"),
+    [
+        (
+            "call void @llvm.memcpy.p0.p0.i64(ptr %a, ptr %self, i64 64, i1 false)",
+            ["next", "flags", "refcount"],
+        ),
+        ("call ptr @memmove(ptr %a, ptr %p, i64 4)", ["flags"]),
+        ("call i32 @memcmp(ptr %a, ptr %p, i64 12)", ["flags", "refcount"]),
+        ("call i32 @bcmp(ptr %p, ptr %self, i64 4)", ["flags", "next"]),
+    ],
+)
+def test_what_is_copied_or_compared_is_read_plainly(call: str, fields: list[str]) -> None:
+    body = f"  %a = alloca [64 x i8], align 64\n{AT.format(24)}  %r = {call}\n  ret void"
+    found = only(
+        walked(body.replace("%r = call void", "call void"), more="declare i32 @memcmp(ptr, ptr, i64)")
+    )
+    assert [(one.op, one.item) for one in found] == [(AccessOp.LOAD, field) for field in fields]
+    assert {one.order for one in found} == {MemoryOrder.PLAIN}
+
+
+def test_what_is_copied_to_a_slot_is_written_plainly() -> None:
+    body = "  call void @llvm.memcpy.p0.p0.i64(ptr %self, ptr @x, i64 28, i1 false)\n"
+    assert touched(body) == [("store", "next"), ("store", "flags")]
