@@ -15,7 +15,7 @@ from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_state import Frame, State
 from frame_harness.orderings.ir_syntax import Instruction
 from frame_harness.orderings.ir_text import Register, bits_of
-from frame_harness.orderings.ir_values import Symbol, Value, add, binary, compare, single, unknown
+from frame_harness.orderings.ir_values import Symbol, Value, add, binary, compare, single, sources, unknown
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 
 MAX_DEPTH: Final = 24
@@ -152,7 +152,7 @@ class ModuleCalls:
             named = dict(zip((name for name, _ in function.parameters), arguments, strict=False))
             state.frames.append(Frame(function, next(iter(function.blocks.values())), named))
             return
-        why = self._why_opaque(state, symbol, arguments) if function is None else ""
+        why = self._why_opaque(state, symbol, arguments, function)
         if why:
             self._accesses.opaque(state, why, arguments)
         else:
@@ -160,13 +160,30 @@ class ModuleCalls:
             state.leave_to_others(arguments)
         state.define(state.fresh("call", self._name(symbol)))
 
-    def _why_opaque(self, state: State, symbol: str, arguments: list[Value]) -> str:
-        """Say why a call of code that is not here may do anything; empty where it touches nothing shared."""
+    def _why_opaque(
+        self, state: State, symbol: str, arguments: list[Value], function: CompiledFunction | None
+    ) -> str:
+        """Say why a call of code that is not walked into may do anything; empty where it cannot."""
+        if symbol and function is None and self._is_foreign(symbol):
+            return f"the function `{symbol}`: its code is not in the module"
+        is_core = function is None and _CORE.match(symbol) is not None
+        if is_core or not self._lead_to_the_subjects(state, arguments):
+            return ""
         if not symbol:
-            leads = self._accesses.places.reach(state, arguments) & {Space.SLOT, Space.STATIC}
-            return "a call through a pointer: its target is not known here" if leads else ""
-        foreign = self._is_foreign(symbol)
-        return f"the function `{symbol}`: its code is not in the module" if foreign else ""
+            return "a call through a pointer: its target is not known here"
+        return f"the function `{self._name(symbol)}`: it is not the module's, and it gets a slot or a static"
+
+    def _lead_to_the_subjects(self, state: State, values: list[Value]) -> bool:
+        """Tell whether values lead to a slot, or to a static that the subject itself defines."""
+        spaces = self._accesses.places.reach(state, values)
+        return Space.SLOT in spaces or (
+            Space.STATIC in spaces
+            and any(
+                symbol.kind == "global" and is_part_of(self._module.static_file(symbol.name), self._subject)
+                for value in values
+                for symbol in sources(value)
+            )
+        )
 
     def _is_foreign(self, symbol: str) -> bool:
         """Tell whether a function without a body here is none of Rust's own, and may do anything."""

@@ -145,3 +145,8 @@ class DebugInfo:
         """Return the source name of the global that a `!dbg` attachment of a global leads to."""
         variable = self._reference(expression, "var")
         return self._attributes(variable).get("name", "") if variable is not None else ""
+
+    def static_file(self, expression: int) -> str:
+        """Return the source file of the global that a `!dbg` attachment of a global leads to."""
+        variable = self._reference(expression, "var")
+        return "" if variable is None else self._file(self._reference(variable, "file"))

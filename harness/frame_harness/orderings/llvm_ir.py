@@ -193,6 +193,11 @@ class Module:
         except ImageError:
             return ANY_BYTES
 
+    def static_file(self, symbol: str) -> str:
+        """Return the source file that defines a global; empty when debug metadata has none."""
+        node = debug_node(self._globals.get(symbol, ""))
+        return "" if node is None else self.debug.static_file(node)
+
     def size_of(self, kind: str) -> int:
         """Return the size in bytes of a type, padding included.
 

@@ -63,3 +63,37 @@ def test_a_call_through_a_pointer_may_write_where_it_is_led() -> None:
     assert {access.order for path in found.paths for access in path if access.writes} == {
         MemoryOrder.MONOTONIC
     }
+
+
+CRATE = """define void @take(ptr %0) #0 !dbg !122 {
+start:
+  ret void
+}
+declare void @_ZN5other4weak17h0123456789abcdefE(ptr)
+declare void @_ZN4core9panicking5panic17h0123456789abcdefE(ptr)
+@base = internal global [8 x i8] zeroinitializer, align 8, !dbg !125
+@lock = internal global [8 x i8] zeroinitializer, align 8
+"""
+
+
+@pytest.mark.parametrize("callee", ["take", "_ZN5other4weak17h0123456789abcdefE"])
+@pytest.mark.parametrize("given", ["%p", "@base", "%boxed"])
+def test_code_outside_of_the_subject_that_gets_a_slot_or_a_static_may_do_anything(
+    callee: str, given: str
+) -> None:
+    boxed = "  %boxed = alloca [8 x i8], align 8\n  store ptr %p, ptr %boxed, align 8\n"
+    (access,) = only(walked(f"{COUNT}{boxed}  call void @{callee}(ptr {given})\n  ret void", more=CRATE))
+    assert access.op is AccessOp.OPAQUE and access.item.endswith("it gets a slot or a static")
+
+
+@pytest.mark.parametrize(
+    ("callee", "given"),
+    [
+        ("take", "@lock"),
+        ("_ZN5other4weak17h0123456789abcdefE", "@lock"),
+        ("_ZN4core9panicking5panic17h0123456789abcdefE", "%p"),
+    ],
+)
+def test_code_outside_of_the_subject_that_gets_other_memory_is_a_call(callee: str, given: str) -> None:
+    (access,) = only(walked(f"{COUNT}  call void @{callee}(ptr {given})\n  ret void", more=CRATE))
+    assert access.op is AccessOp.CALL
