@@ -148,11 +148,14 @@ class ModuleCalls:
 
     def _enter(self, state: State, symbol: str, arguments: list[Value]) -> None:
         function = self._module.function(symbol)
-        if function is not None and len(state.frames) < MAX_DEPTH and self._is_inside(function):
-            named = dict(zip((name for name, _ in function.parameters), arguments, strict=False))
-            state.frames.append(Frame(function, next(iter(function.blocks.values())), named))
-            return
-        why = self._why_opaque(state, symbol, arguments, function)
+        if function is not None and self._is_inside(function):
+            if len(state.frames) < MAX_DEPTH:
+                named = dict(zip((name for name, _ in function.parameters), arguments, strict=False))
+                state.frames.append(Frame(function, next(iter(function.blocks.values())), named))
+                return
+            why = f"the function `{self._name(symbol)}`: it is more than {MAX_DEPTH} calls deep"
+        else:
+            why = self._why_opaque(state, symbol, arguments, function)
         if why:
             self._accesses.opaque(state, why, arguments)
         else:

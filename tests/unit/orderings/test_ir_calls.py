@@ -97,3 +97,16 @@ def test_code_outside_of_the_subject_that_gets_a_slot_or_a_static_may_do_anythin
 def test_code_outside_of_the_subject_that_gets_other_memory_is_a_call(callee: str, given: str) -> None:
     (access,) = only(walked(f"{COUNT}  call void @{callee}(ptr {given})\n  ret void", more=CRATE))
     assert access.op is AccessOp.CALL
+
+
+def test_a_call_that_is_too_deep_to_be_walked_into_may_do_anything() -> None:
+    deep = "".join(
+        f"define void @d{at}(ptr %q) #0 !dbg !121 {{\nstart:\n  call void @d{at + 1}(ptr %q)\n"
+        "  ret void\n}\n"
+        for at in range(30)
+    )
+    end = PUT.replace("@g", "@d30")
+    (access,) = only(walked(f"{COUNT}  call void @d10(ptr %p)\n  ret void", more=deep + end))
+    assert (access.op, access.order) == (AccessOp.STORE, MemoryOrder.MONOTONIC)
+    (access,) = only(walked(f"{COUNT}  call void @d0(ptr %p)\n  ret void", more=deep + end))
+    assert access.op is AccessOp.OPAQUE and access.item.endswith("it is more than 24 calls deep")
