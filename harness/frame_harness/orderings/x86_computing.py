@@ -31,7 +31,7 @@ class Computing(Operands):
         special = [r for r in registers if not RegisterExt.is_gpr(r)]
         if special and special[0] == (registers[0] if instruction.op_kind(0) == OpKind.REGISTER else None):
             raise NotUnderstood(f"`{by.text}` may change what addresses mean")
-        value: Value = unknown(Symbol("special register")) if special else self._read(run, instruction, 1, by)
+        value = run.state.fresh("special") if special else self._read(run, instruction, 1, by)
         if instruction.mnemonic != Mnemonic.MOV and not isinstance(value, int):
             value = unknown(Symbol("extended", (value,), name=by.text.split()[0]))
         elif instruction.mnemonic in (Mnemonic.MOVSX, Mnemonic.MOVSXD) and isinstance(value, int):

@@ -16,7 +16,7 @@ SPIN = "833800 7404 f390 ebf7"
 """`2: cmp dword ptr [rax], 0; je 3f; pause; jmp 2b; 3:`"""
 
 
-def run(code: str) -> Function:
+def run(code: str, register: str = "ax") -> Function:
     machine_code = bytes.fromhex(code)
 
     def assemble(_: str, intel: bool) -> Assembled:
@@ -26,7 +26,7 @@ def run(code: str) -> Function:
 
     body = (
         "  %p = getelementptr inbounds nuw i8, ptr %self, i64 32\n"
-        '  call void asm sideeffect inteldialect "x", "{ax},~{memory}"(ptr %p)\n  ret void'
+        f'  call void asm sideeffect inteldialect "x", "{{{register}}},~{{memory}}"(ptr %p)\n  ret void'
     )
     return Walker(module(body), FILE, META_SLOT, assemble).function("MetaSlot::f")
 
@@ -57,3 +57,9 @@ def test_too_many_ways_are_not_understood(monkeypatch: pytest.MonkeyPatch) -> No
     assert AccessOp.OPAQUE not in {one.op for path in run(look * 5).paths for one in path}
     (access,) = {one for path in run(look * 6).paths for one in path}
     assert access.op is AccessOp.OPAQUE and "more than 60 ways" in access.item
+
+
+def test_two_special_registers_may_differ() -> None:
+    # mov rax, cr2; mov rbx, cr3; cmp rax, rbx; je 2f; mov dword ptr [rdi], 7; 2:
+    paths = run("0f20d0 0f20db 4839d8 7406 c70707000000", "di").paths
+    assert sorted([one.item for one in path] for path in paths) == [[], ["refcount"]]
