@@ -137,7 +137,7 @@ class State:
             left, right = symbol.inputs
             known = self.equal.get(left)
             if known is not None and isinstance(right, int):
-                return compare(symbol.kind, known, right, 64) == 1
+                return compare(symbol.kind, known, right, int(symbol.name or 64)) == 1
         return self._equality(*symbol.inputs) if symbol.kind == "eq" else None
 
     def _equality(self, left: Value, right: Value) -> bool | None:

@@ -282,7 +282,7 @@ def compare(predicate: str, left: Value, right: Value, bits: int) -> Value:
         return negated(compare(opposite, left, right, bits))
     if predicate == "eq" and isinstance(left, Sum) and isinstance(right, int):
         return _equals(left, right, bits)
-    return unknown(Symbol(predicate, (left, right)))
+    return unknown(Symbol(predicate, (left, right), name=str(bits)))
 
 
 def _equals(left: Sum, right: int, bits: int) -> Value:

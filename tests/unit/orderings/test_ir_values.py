@@ -103,3 +103,21 @@ def test_members_of_constants_are_read() -> None:
     more = pair.format("one", 1) + pair.format("none", 0)
     assert outcomes(f"{calls}  %c = icmp eq i64 %tone, %tnone", more) == {True}
     assert operand("{ i8 -1, { i1, ptr } { i1 true, ptr null } }") == (255, (1, 0))
+
+
+@pytest.mark.parametrize("kind", ["i8", "i32", "i64"])
+def test_a_number_that_a_value_equals_keeps_its_sign(kind: str) -> None:
+    body = f"""  %v = load atomic {kind}, ptr %self acquire, align 4
+  %e = icmp eq {kind} %v, -1
+  br i1 %e, label %is, label %end
+is:
+  %s = icmp slt {kind} %v, 0
+  br i1 %s, label %less, label %end
+less:
+  fence acquire
+  br label %end
+end:
+  ret void"""
+    assert sorted(len(path.accesses) for path in walked(body).paths) == [1, 2]
+    found = walked(body.replace("%v, -1", "%v, 1"))
+    assert [len(path.accesses) for path in found.paths] == [1]
