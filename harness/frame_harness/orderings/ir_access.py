@@ -27,7 +27,7 @@ class Accesses:
     def __init__(self, module: Module, subject: str, slot: StructLayout) -> None:
         self._module = module
         self._subject = subject
-        self.places = Places(module, slot)
+        self.places = Places(module, subject, slot)
 
     def trail(self, state: State) -> tuple[SourceStep, ...]:
         """Return the places in the subject's source that lead to what runs, innermost first."""

@@ -89,26 +89,41 @@ class DebugInfo:
         file = self._file(self._reference(node, "file"))
         return Subprogram(name, file, int(found.get("line", "0")), found.get("linkageName", ""))
 
-    @cached_property
-    def _structures(self) -> dict[str, int]:
-        return {
-            self._attributes(node).get("name", ""): node
-            for node, (kind, body) in self._nodes.items()
-            if kind == "!DICompositeType" and "DW_TAG_structure_type" in body
-        }
+    def namespace(self, node: int) -> tuple[str, ...]:
+        """Return the namespaces in which a function or a type lies, outermost first; its type left out."""
+        found = list[str]()
+        scope = self._reference(node, "scope")
+        while scope is not None:
+            outer = self._attributes(scope)
+            found += [outer.get("name", "")] if outer.get("kind") == "DINamespace" else []
+            scope = self._reference(scope, "scope")
+        return tuple(reversed(found))
 
-    def fields(self, structure: str) -> dict[int, str]:
+    @cached_property
+    def _structures(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for node, (kind, body) in self._nodes.items():
+            if kind == "!DICompositeType" and "DW_TAG_structure_type" in body:
+                found.setdefault(self._attributes(node).get("name", ""), []).append(node)
+        return found
+
+    def fields(self, structure: str, namespace: tuple[str, ...] = ()) -> dict[int, str]:
         """Return the names of a structure's scalar fields by offset in bytes, nested ones included.
 
         A field counts as scalar when it wraps one number, as the atomics of `core` do.
 
+        Args:
+            namespace: of several structures of that name, the one that lies there counts.
         Raises:
-            ImageError: the module's debug metadata has no such structure.
+            ImageError: the module's debug metadata has no such structure, or several.
         """
-        node = self._structures.get(structure)
-        if node is None:
-            raise ImageError(f"debug metadata: {structure}: expected a structure of this name, got none")
-        return dict(self._members(node, 0, ""))
+        nodes = self._structures.get(structure, [])
+        there = [node for node in nodes if self.namespace(node) == namespace] or nodes
+        found = [dict(self._members(node, 0, "")) for node in there]
+        if not found or found.count(found[0]) != len(found):
+            got = f"{len(found)} that differ" if found else "none"
+            raise ImageError(f"debug metadata: {structure}: expected a structure of this name, got {got}")
+        return found[0]
 
     def _members(self, structure: int, base: int, name: str) -> list[tuple[int, str]]:
         if name and self._attributes(structure).get("name", "").startswith("Atomic"):

@@ -93,12 +93,16 @@ class Walker:
             KeyError: no such function was compiled.
             PathError: there are too many paths.
         """
-        function = self._module.defined(self._subject)[name]
-        program = self._module.subprograms[function.symbol]
-        first = State([], dict(owned or {}), dict(outdated or {}))
-        return Function(name, program.file, program.line, self._walk(function, name, first))
+        functions = self._module.defined(self._subject)[name]
+        program = self._module.subprograms[functions[0].symbol]
+        paths = [
+            path
+            for function in functions
+            for path in self._walk(function, name, State([], dict(owned or {}), dict(outdated or {})))
+        ]
+        return Function(name, program.file, program.line, distinct(paths))
 
-    def _walk(self, function: CompiledFunction, name: str, first: State) -> tuple[Path, ...]:
+    def _walk(self, function: CompiledFunction, name: str, first: State) -> list[Path]:
         is_method = name.startswith(self._methods)
         arguments: dict[str, Value] = {
             parameter: unknown(
@@ -135,7 +139,7 @@ class Walker:
                 "compiled code", name, expected="a way that returns within the first rounds of its loops",
                 actual="none",
             )  # fmt: skip
-        return distinct(list(paths))
+        return list(paths)
 
     def _behind_a_loop(self, name: str, instruction: Instruction) -> PathError:
         places = [place for place in self._module.debug.places(instruction.dbg) if place.line]

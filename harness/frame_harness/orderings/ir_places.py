@@ -45,9 +45,9 @@ class AddressMeaning:
 class Places:
     """Tells places of one module apart by its debug metadata."""
 
-    def __init__(self, module: Module, slot: StructLayout) -> None:
+    def __init__(self, module: Module, subject: str, slot: StructLayout) -> None:
         self._module = module
-        self._fields = module.debug.fields(slot.name)
+        self._fields = module.debug.fields(slot.name, module.namespace(subject))
         self._slot_bytes = slot.size
         self._widths = {name: slot.widths.get(name, 64) // 8 for name in self._fields.values()}
         self._at = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -126,6 +126,7 @@ class Module:
         self.debug = DebugInfo(text)
         self.functions = dict(self._find_functions())
         self._globals = {unquoted(match[1]): match[2] for match in _GLOBAL.finditer(text)}
+        self.defined = cache(self._defined)
         self._types = {match[1]: match[2] for match in _NAMED_TYPE.finditer(text)}
 
     @cached_property
@@ -165,13 +166,26 @@ class Module:
             if function.dbg is not None
         }
 
-    def defined(self, file: str) -> dict[str, CompiledFunction]:
-        """Return the functions that a source file defines, by `Type::method` or name; closures left out."""
-        return {
-            program.name: self.functions[symbol]
-            for symbol, program in self.subprograms.items()
-            if is_part_of(program.file, file) and "{" not in program.name
-        }
+    def _defined(self, file: str) -> dict[str, tuple[CompiledFunction, ...]]:
+        """Return the functions that a source file defines, by `Type::method` or name; closures left out.
+
+        Those of inner modules, or of a trait, count only where the file's own module has none of that name.
+        One with type parameters is as many functions as there are types it is used with.
+        """
+        own, found = self.namespace(file), dict[str, dict[bool, list[CompiledFunction]]]()
+        for function, name, namespace in self._parts_of(file):
+            found.setdefault(name, {}).setdefault(namespace == own, []).append(function)
+        return {name: tuple(of.get(True) or of[False]) for name, of in found.items()}
+
+    def namespace(self, file: str) -> tuple[str, ...]:
+        """Return the namespaces in which the module lies that a source file is."""
+        return min((namespace for _, _, namespace in self._parts_of(file)), key=len, default=())
+
+    def _parts_of(self, file: str) -> Iterator[tuple[CompiledFunction, str, tuple[str, ...]]]:
+        for symbol, program in self.subprograms.items():
+            function = self.functions[symbol]
+            if function.dbg is not None and is_part_of(program.file, file) and "{" not in program.name:
+                yield function, program.name, self.debug.namespace(function.dbg)
 
     def is_variable(self, symbol: str) -> bool:
         """Tell whether a global can change while the kernel runs."""

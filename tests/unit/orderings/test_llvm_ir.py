@@ -61,6 +61,40 @@ def test_fields_come_from_debug_metadata_nested_ones_too() -> None:
     assert module("  ret void").debug.fields("MetaSlot") == {0: "next", 24: "flags", 32: "refcount"}
 
 
+INNER = """
+!220 = distinct !DISubprogram(name: "f", linkageName: "f2", scope: !221, file: !102, line: 90, unit: !100)
+!221 = !DICompositeType(tag: DW_TAG_structure_type, name: "MetaSlot", scope: !222, size: 512, elements: !113)
+!222 = !DINamespace(name: "NAME", scope: !103)
+!223 = distinct !DISubprogram(name: "g", linkageName: "g2", scope: !222, file: !102, line: 95, unit: !100)
+"""
+
+
+@pytest.mark.parametrize("name", ["decoy", "{impl#0}"])
+def test_functions_and_structures_of_inner_modules_hide_none(name: str) -> None:
+    functions = "".join(
+        f"define void @{symbol}(ptr %self) #0 !dbg !{node} {{\nstart:\n  ret void\n}}\n"
+        for symbol, node in (("f2", 220), ("g", 121), ("g2", 223))
+    )
+    found = module("  ret void", more=functions + INNER.replace("NAME", name))
+    assert {name: [one.symbol for one in those] for name, those in found.defined("/k/frame.rs").items()} == {
+        "MetaSlot::f": ["f"],
+        "g": ["g"],
+    }
+    assert found.debug.fields("MetaSlot", found.namespace("/k/frame.rs"))[32] == "refcount"
+    with pytest.raises(ImageError, match="expected a structure of this name, got 2 that differ"):
+        found.debug.fields("MetaSlot", ("elsewhere",))
+
+
+def test_a_function_with_type_parameters_is_judged_for_each_type() -> None:
+    again = (
+        "define void @f2(ptr %self) #0 !dbg !220 {{\nstart:\n"
+        "  store atomic i32 1, ptr %self {}, align 4\n  ret void\n}}\n"
+        '!220 = distinct !DISubprogram(name: "f<u8>", scope: !104, file: !102, line: 90, unit: !100)\n'
+    )
+    found = walked("  ret void", more=again.format("monotonic"))
+    assert sorted([str(one.order) for one in path] for path in found.paths) == [[], ["monotonic"]]
+
+
 def test_a_missing_structure_is_an_error() -> None:
     with pytest.raises(ImageError, match="Missing"):
         module("  ret void").debug.fields("Missing")
