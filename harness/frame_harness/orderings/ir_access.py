@@ -10,7 +10,7 @@ from frame_harness.contract.layout import StructLayout
 from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, SourceStep, Space
 from frame_harness.orderings.ir_compute import evaluate
-from frame_harness.orderings.ir_places import AddressMeaning, Places
+from frame_harness.orderings.ir_places import VAGUE, AddressMeaning, Places
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
 from frame_harness.orderings.ir_text import bits_of
@@ -18,6 +18,7 @@ from frame_harness.orderings.ir_values import Value, binary, compare, show
 from frame_harness.orderings.llvm_ir import Module
 
 FAILURES: Final = 1  # of one cmpxchg on one path: a second try shows all that a third one would
+_A_SLOT: Final = frozenset({Space.SLOT})
 _RMW: Final = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor"}
 
 
@@ -172,7 +173,7 @@ class Accesses:
         """Return what an update finds; other CPUs may have been given what an argument leads to."""
         if where.base is None:
             return self.shared(state, where)
-        if where.base.kind != "alloca":
+        if where.base[0] != "alloca":
             return state.fresh("local")
         return self.local(state, where, self._size(instruction))
 
@@ -276,6 +277,9 @@ class Accesses:
         written: int | str | None = None,
         done: bool = True,
     ) -> MemoryAccess:
+        if where.vague:
+            trail = self.trail(state)
+            return MemoryAccess(AccessOp.OPAQUE, Space.NONE, VAGUE, reach=_A_SLOT, trail=trail)
         is_memory_access = instruction.op in ("load", "store", "atomicrmw", "cmpxchg")
         return MemoryAccess(
             op,

@@ -9,7 +9,7 @@ from frame_harness.orderings.asm_block import NotUnderstood
 from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, Space
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_local import ANY_BYTES
-from frame_harness.orderings.ir_places import AddressMeaning
+from frame_harness.orderings.ir_places import VAGUE, AddressMeaning
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_values import Value, compare, show
 
@@ -149,6 +149,8 @@ class AsmMemory:
         done: bool = True,
         nontemporal: bool = False,
     ) -> None:
+        if where.vague:
+            raise NotUnderstood(VAGUE)
         access = MemoryAccess(
             op,
             where.space,

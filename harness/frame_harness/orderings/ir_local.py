@@ -30,9 +30,9 @@ class LocalMemory:
         """Return memory that can be written to without a change to this one."""
         return replace(self, _objects=dict(self._objects))  # what one object holds is never changed in place
 
-    def read(self, base: Symbol, address: Sum, size: int) -> Value | None:
+    def read(self, base: Root, address: Sum, size: int) -> Value | None:
         """Return what was written; None when it is not known."""
-        held = self._objects.get(base.root, {})
+        held = self._objects.get(base, {})
         place, offset = address.terms, address.constant
         found = held.get((place, offset, size))
         if found is not None or size == ANY_BYTES:
@@ -46,36 +46,36 @@ class LocalMemory:
                 return value >> 8 * (offset - begin) & ((1 << 8 * size) - 1)
         return None
 
-    def remember(self, base: Symbol, address: Sum, size: int, value: Value) -> None:
+    def remember(self, base: Root, address: Sum, size: int, value: Value) -> None:
         """Hold what a read found; nothing is written."""
         if size != ANY_BYTES:
             key = (address.terms, address.constant, size)
-            self._objects[base.root] = {**self._objects.get(base.root, {}), key: value}
+            self._objects[base] = {**self._objects.get(base, {}), key: value}
 
-    def write(self, base: Symbol, address: Sum, size: int, value: Value | None) -> None:
+    def write(self, base: Root, address: Sum, size: int, value: Value | None) -> None:
         """Write; a value of None, or a size of `ANY_BYTES`, leaves unknown what is there."""
         place, begin = address.terms, address.constant
-        self._objects[base.root] = {
+        self._objects[base] = {
             (where, at, length): held
-            for (where, at, length), held in self._objects.get(base.root, {}).items()
+            for (where, at, length), held in self._objects.get(base, {}).items()
             if size != ANY_BYTES and where == place and (at + length <= begin or begin + size <= at)
         }
         if value is not None:
             self.give_away([value])
             self.remember(base, address, size, value)
 
-    def copied(self, base: Symbol, address: Sum, size: int) -> list[tuple[int, int, Value]]:
+    def copied(self, base: Root, address: Sum, size: int) -> list[tuple[int, int, Value]]:
         """Return what lies in some bytes, as offset from the first one, size and value."""
         place, begin = address.terms, address.constant
         return [
             (at - begin, length, value)
-            for (where, at, length), value in self._objects.get(base.root, {}).items()
+            for (where, at, length), value in self._objects.get(base, {}).items()
             if where == place and begin <= at and at + length <= begin + size
         ]
 
-    def contents(self, base: Symbol) -> list[Value]:
+    def contents(self, base: Root) -> list[Value]:
         """Return all values that an object is known to hold."""
-        return list(self._objects.get(base.root, {}).values())
+        return list(self._objects.get(base, {}).values())
 
     def give_away(self, values: Iterable[Value]) -> None:
         """Let code that is not walked into have the addresses that are among some values."""

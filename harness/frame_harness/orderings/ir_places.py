@@ -10,10 +10,11 @@ from frame_harness.contract.layout import StructLayout
 from frame_harness.orderings.events import Space
 from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_state import State
-from frame_harness.orderings.ir_values import Sum, Symbol, Value, add, unknown
+from frame_harness.orderings.ir_values import Root, Sum, Symbol, Value, add, unknown
 from frame_harness.orderings.llvm_ir import Module
 
 NOWHERE: Final = Sum(())
+VAGUE: Final = "an access to a slot: its address was computed in ways that hide which field it is"
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class AddressMeaning:
     item: str = ""
     which: str = ""
     address: Sum = NOWHERE
-    base: Symbol | None = None
+    base: Root | None = None
     """Of memory of this path alone: the object that it is."""
     shift: int = 0
     """Bytes from the beginning of the access to this place."""
     whole: bool = True
     """Whether the access covers all of the place."""
+    vague: bool = False
+    """Somewhere in a slot: the address is computed from that of a slot in ways that hide the field."""
 
     @property
     def offset(self) -> int:
@@ -63,19 +66,24 @@ class Places:
         kinds = {symbol.kind: symbol for symbol, factor in pointer.terms if factor == 1}
         base = kinds.get("alloca") or kinds.get("argument")
         if base is not None:
-            return AddressMeaning(Space.MEMORY, address=pointer, base=base)
+            return AddressMeaning(Space.MEMORY, address=pointer, base=base.root)
         if "global" in kinds:
             return self._global(kinds["global"], pointer)
         which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
         if "slot" in kinds or "static" in kinds:
             offset = pointer.constant % self._slot_bytes
             return AddressMeaning(Space.SLOT, self._at.get(offset, f"+{offset}"), which, pointer)
+        led = {root for symbol, factor in pointer.terms if factor == 1 for root in symbol.roots}
+        if any(kind in ("slot", "static") for kind, _, _ in led):
+            return AddressMeaning(Space.SLOT, "some field", which, pointer, whole=False, vague=True)
+        if len(led) == 1:
+            return AddressMeaning(Space.MEMORY, address=pointer, base=led.pop())
         return AddressMeaning(Space.MEMORY, "payload", which, pointer)
 
     def spots(self, state: State, pointer: Value, size: int) -> list[AddressMeaning]:
         """Return the places that an access of some bytes touches: each field of a slot is one."""
         where = self.where(state, pointer)
-        if where.space is not Space.SLOT:
+        if where.space is not Space.SLOT or where.vague:
             return [where]
         begin = where.offset % self._slot_bytes
         end = self._slot_bytes if size == ANY_BYTES else min(begin + size, self._slot_bytes)
@@ -99,7 +107,7 @@ class Places:
 
     def _global(self, symbol: Symbol, pointer: Sum) -> AddressMeaning:
         if not self._module.is_variable(symbol.name):
-            return AddressMeaning(Space.MEMORY, address=pointer, base=symbol)
+            return AddressMeaning(Space.MEMORY, address=pointer, base=symbol.root)
         name = self._module.static_name(symbol.name)
         return AddressMeaning(
             Space.STATIC, f"{name}+{pointer.constant}" if pointer.constant else name, address=pointer

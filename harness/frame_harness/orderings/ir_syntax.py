@@ -100,6 +100,7 @@ def parse_instruction(text: str) -> Instruction:
 def _binary(op: str, rest: str) -> Instruction:
     while (word := rest.partition(" ")[0]) in ("nuw", "nsw", "exact", "disjoint"):
         rest = rest[len(word) + 1 :]
+        op = "add" if word == "disjoint" else op  # no bit is set in both: the sum is the same
     kind, rest = parse_type(rest)
     left, right = split_top(rest)
     return Instruction(op, type=kind, operands=(operand(left), operand(right)))

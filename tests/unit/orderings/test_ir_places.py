@@ -94,3 +94,42 @@ def test_what_is_copied_or_compared_is_read_plainly(call: str, fields: list[str]
 def test_what_is_copied_to_a_slot_is_written_plainly() -> None:
     body = "  call void @llvm.memcpy.p0.p0.i64(ptr %self, ptr @x, i64 28, i1 false)\n"
     assert touched(body) == [("store", "next"), ("store", "flags")]
+
+
+SLOT_OF = """  %b = load atomic i64, ptr @base acquire, align 8
+  %o = shl nuw nsw i64 %n, 6
+"""
+BASE = "@base = internal global [8 x i8] zeroinitializer, align 8, !dbg !125"
+STORE = "  store atomic i32 9, ptr %p monotonic, align 4\n"
+
+
+def test_an_offset_that_is_joined_by_or_is_a_field() -> None:
+    body = f"{SLOT_OF}  %d = or disjoint i64 %o, 32\n  %a = add i64 %b, %d\n  %p = inttoptr i64 %a to ptr\n"
+    assert touched(body + STORE, more=BASE)[1:] == [("store", "refcount")]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "  %i = ptrtoint ptr %self to i64\n  %m = and i64 %i, -64\n  %p = inttoptr i64 %m to ptr\n",
+        f"{SLOT_OF}  %a = add i64 %b, %o\n  %m = or i64 %a, 32\n  %p = inttoptr i64 %m to ptr\n",
+    ],
+)
+def test_an_address_computed_from_that_of_a_slot_may_be_any_field(address: str) -> None:
+    for access in (
+        STORE,
+        "  %v = load i32, ptr %p, align 4\n",
+        STORE.replace("atomic ", "").replace(" monotonic", ""),
+    ):
+        found = only(walked(f"{address}{access}  ret void", more=BASE))[-1]
+        assert (found.op, found.reach) == (AccessOp.OPAQUE, {Space.SLOT})
+
+
+def test_an_index_computed_from_the_address_of_a_slot_leads_elsewhere() -> None:
+    body = "  %i = ptrtoint ptr %self to i64\n  %k = lshr i64 %i, 6\n  %m = shl i64 %k, 12\n"
+    assert touched(f"{body}  %p = inttoptr i64 %m to ptr\n{STORE}") == [("store", "payload")]
+
+
+def test_an_address_computed_from_that_of_local_memory_is_local() -> None:
+    body = "  %x = alloca [64 x i8], align 4\n  %i = ptrtoint ptr %x to i64\n  %m = and i64 %i, -8\n"
+    assert touched(f"{body}  %p = inttoptr i64 %m to ptr\n{STORE}") == []
