@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from frame_harness.contract.layout import StructLayout
+from frame_harness.image.errors import ImageError
 from frame_harness.orderings.events import Space
 from frame_harness.orderings.ir_local import ANY_BYTES
 from frame_harness.orderings.ir_state import State
+from frame_harness.orderings.ir_text import unquoted
 from frame_harness.orderings.ir_values import Root, Sum, Symbol, Value, add, unknown
 from frame_harness.orderings.llvm_ir import Module
 
@@ -64,6 +67,8 @@ class Places:
         if not isinstance(pointer, Sum):
             return AddressMeaning(Space.MEMORY, "address")
         kinds = {symbol.kind: symbol for symbol, factor in pointer.terms if factor == 1}
+        if "constant" in kinds:
+            self._expect_no_variable(kinds["constant"].name)
         base = kinds.get("alloca") or kinds.get("argument")
         if base is not None:
             return AddressMeaning(Space.MEMORY, address=pointer, base=base.root)
@@ -79,6 +84,11 @@ class Places:
         if len(led) == 1:
             return AddressMeaning(Space.MEMORY, address=pointer, base=led.pop())
         return AddressMeaning(Space.MEMORY, "payload", which, pointer)
+
+    def _expect_no_variable(self, constant: str) -> None:
+        names = [unquoted(name) for name in re.findall(r'@("[^"]*"|[-\w.$]+)', constant)]
+        if any(map(self._module.is_variable, names)):
+            raise ImageError(f"LLVM IR: {constant}: expected an address that is known here, got this one")
 
     def spots(self, state: State, pointer: Value, size: int) -> list[AddressMeaning]:
         """Return the places that an access of some bytes touches: each field of a slot is one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.image.errors import ImageError
 from frame_harness.orderings.events import AccessOp, MemoryOrder, Space
 from tests.support.ir_by_hand import only, walked
 
@@ -133,3 +134,12 @@ def test_an_index_computed_from_the_address_of_a_slot_leads_elsewhere() -> None:
 def test_an_address_computed_from_that_of_local_memory_is_local() -> None:
     body = "  %x = alloca [64 x i8], align 4\n  %i = ptrtoint ptr %x to i64\n  %m = and i64 %i, -8\n"
     assert touched(f"{body}  %p = inttoptr i64 %m to ptr\n{STORE}") == []
+
+
+def test_a_constant_address_that_is_not_read_is_an_error_where_a_variable_is_there() -> None:
+    store = "  store i64 1, ptr getelementptr inbounds ([2 x i64], ptr @{}, i64 0, i64 1), align 8\n"
+    with pytest.raises(ImageError, match=r"@base.* expected an address that is known here"):
+        touched(store.format("base"), more=BASE)
+    assert touched(store.format("text"), more="@text = constant [16 x i8] zeroinitializer") == [
+        ("store", "payload")
+    ]
