@@ -109,8 +109,6 @@ class MemoryAccess:
     space: Space
     item: str
     """The field's name, the static's name, or the callee's."""
-    which: str = ""
-    """Tells slots (or other objects) of one path apart; no meaning beyond that."""
     order: MemoryOrder = MemoryOrder.PLAIN
     """On success, for a cmpxchg."""
     failure: MemoryOrder | None = None

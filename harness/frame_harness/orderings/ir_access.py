@@ -48,7 +48,7 @@ class Accesses:
         Where it finds an outdated value, a path branches off on which the next read finds it, too.
         """
         pointer, size = evaluate(state.frame.values, instruction.operands[0]), self._size(instruction)
-        where, *more = self.places.spots(state, pointer, size)
+        where, *more = self.places.spots(pointer, size)
         if more or where.is_local:
             state.define(
                 self.look(state, pointer, size, instruction) if more else self.local(state, where, size)
@@ -68,7 +68,7 @@ class Accesses:
     def look(self, state: State, pointer: Value, size: int, instruction: Instruction) -> Value:
         """Note a read of some bytes, field by field; return what it finds, of which nothing is known."""
         value = state.fresh("bytes")
-        for spot in self.places.spots(state, pointer, size):
+        for spot in self.places.spots(pointer, size):
             if spot.space is not Space.MEMORY:
                 state.note(self._access(state, AccessOp.LOAD, spot, instruction, read=show(value)), value)
         return value
@@ -119,7 +119,7 @@ class Accesses:
         self, state: State, pointer: Value, size: int, value: Value | None, instruction: Instruction
     ) -> None:
         """Write a value to an address, one that is not known when it is None."""
-        spots = self.places.spots(state, pointer, size)
+        spots = self.places.spots(pointer, size)
         if self.write_local(state, spots[0], size, value):
             return
         value = state.fresh("written") if value is None else value
@@ -161,7 +161,7 @@ class Accesses:
     def _only(self, state: State, instruction: Instruction) -> AddressMeaning | None:
         """Return the one place that an update touches; one that touches several is not understood."""
         pointer = evaluate(state.frame.values, instruction.operands[0])
-        where, *more = self.places.spots(state, pointer, self._size(instruction))
+        where, *more = self.places.spots(pointer, self._size(instruction))
         if not more:
             return where
         names = " and ".join(spot.item for spot in (where, *more))
@@ -285,7 +285,6 @@ class Accesses:
             op,
             where.space,
             where.item,
-            which=where.which,
             order=MemoryOrder(instruction.order) if is_memory_access else MemoryOrder.PLAIN,
             failure=MemoryOrder(instruction.failure) if instruction.failure else None,
             detail=instruction.detail if op is AccessOp.RMW else "",

@@ -44,7 +44,7 @@ class AsmMemory:
     ) -> Value:
         """Read, and return what was read."""
         read: Value | None = None
-        spots = self._accesses.places.spots(state, address, size)
+        spots = self._accesses.places.spots(address, size)
         for where in spots:
             if where.is_local:
                 value = self._accesses.local(state, where, size or ANY_BYTES)
@@ -67,7 +67,7 @@ class AsmMemory:
         nontemporal: bool = False,
     ) -> None:
         """Write; `size` may be `ANY_BYTES`."""
-        spots = self._accesses.places.spots(state, address, size)
+        spots = self._accesses.places.spots(address, size)
         for where in spots:
             written = self._accesses.places.part(value, where, alone=len(spots) == 1)
             if self._accesses.write_local(state, where, size if size in (1, 2, 4, 8) else ANY_BYTES, written):
@@ -81,7 +81,7 @@ class AsmMemory:
 
     def update(self, state: State, by: By, address: Value, size: int, new: Value | None, old: Value) -> None:
         """Read `old`, write `new`, in one locked step; write nothing when `new` is None."""
-        where = self.only(state, address, size)
+        where = self._only(address, size)
         self.fence(state, by, MemoryOrder.SEQ_CST)
         if new is not None:
             state.local.give_away([new])
@@ -109,7 +109,7 @@ class AsmMemory:
 
     def found(self, state: State, address: Value, size: int) -> Value:
         """Return what a locked instruction finds, without noting that it reads."""
-        where = self.only(state, address, size)
+        where = self._only(address, size)
         if where.is_local:
             return self._accesses.local(state, where, size)
         return self._accesses.shared(state, where)
@@ -120,9 +120,9 @@ class AsmMemory:
             trail = self._accesses.trail(state)
             state.note(MemoryAccess(AccessOp.FENCE, Space.NONE, "", order=order, trail=trail, asm=by.text))
 
-    def only(self, state: State, address: Value, size: int) -> AddressMeaning:
+    def _only(self, address: Value, size: int) -> AddressMeaning:
         """Return the one place that an update touches."""
-        spots = self._accesses.places.spots(state, address, size)
+        spots = self._accesses.places.spots(address, size)
         if len(spots) != 1:
             raise NotUnderstood(f"it updates {' and '.join(spot.item for spot in spots)} in one step")
         return spots[0]
@@ -155,7 +155,6 @@ class AsmMemory:
             op,
             where.space,
             where.item,
-            which=where.which,
             order=order if by.ordered else MemoryOrder.PLAIN,
             failure=failure,
             detail=by.word if op is AccessOp.RMW else "",

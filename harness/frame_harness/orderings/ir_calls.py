@@ -136,7 +136,7 @@ class ModuleCalls:
     def _copy(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
         target, source, length = arguments[:3]
         size = _bytes(length)
-        into, origin = self._accesses.places.where(state, target), self._accesses.places.where(state, source)
+        into, origin = self._accesses.places.where(target), self._accesses.places.where(source)
         parts: list[tuple[int, int, Value]] = []
         if origin.base is not None and into.base is not None:
             parts = state.local.copied(origin.base, origin.address, size)

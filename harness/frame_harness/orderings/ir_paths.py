@@ -189,7 +189,7 @@ class Walker:
         """
         bits, values = bits_of(instruction.type), state.frame.values
         if self._accesses.places.where(
-            state, evaluate(values, instruction.operands[_WRITES[instruction.op]])
+            evaluate(values, instruction.operands[_WRITES[instruction.op]])
         ).is_local:
             return None
         for at, operand in enumerate(instruction.operands):

@@ -22,11 +22,10 @@ VAGUE: Final = "an access to a slot: its address was computed in ways that hide 
 
 @dataclass(frozen=True)
 class AddressMeaning:
-    """What an address means: a shared place (`space`, `item`, `which`), or memory of this path alone."""
+    """What an address means: a shared place (`space`, `item`), or memory of this path alone."""
 
     space: Space
     item: str = ""
-    which: str = ""
     address: Sum = NOWHERE
     base: Root | None = None
     """Of memory of this path alone: the object that it is."""
@@ -62,7 +61,7 @@ class Places:
             for byte in range(self._widths[name])
         }
 
-    def where(self, state: State, pointer: Value) -> AddressMeaning:
+    def where(self, pointer: Value) -> AddressMeaning:
         """Tell what an address leads to: a field of a slot, a static, local or other memory."""
         if not isinstance(pointer, Sum):
             return AddressMeaning(Space.MEMORY, "address")
@@ -74,25 +73,24 @@ class Places:
             return AddressMeaning(Space.MEMORY, address=pointer, base=base.root)
         if "global" in kinds:
             return self._global(kinds["global"], pointer)
-        which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
         if "slot" in kinds or "static" in kinds:
             offset = pointer.constant % self._slot_bytes
-            return AddressMeaning(Space.SLOT, self._at.get(offset, f"+{offset}"), which, pointer)
+            return AddressMeaning(Space.SLOT, self._at.get(offset, f"+{offset}"), pointer)
         led = {root for symbol, factor in pointer.terms if factor == 1 for root in symbol.roots}
         if any(kind in ("slot", "static") for kind, _, _ in led):
-            return AddressMeaning(Space.SLOT, "some field", which, pointer, whole=False, vague=True)
+            return AddressMeaning(Space.SLOT, "some field", pointer, whole=False, vague=True)
         if len(led) == 1:
             return AddressMeaning(Space.MEMORY, address=pointer, base=led.pop())
-        return AddressMeaning(Space.MEMORY, "payload", which, pointer)
+        return AddressMeaning(Space.MEMORY, "payload", pointer)
 
     def _expect_no_variable(self, constant: str) -> None:
         names = [unquoted(name) for name in re.findall(r'@("[^"]*"|[-\w.$]+)', constant)]
         if any(map(self._module.is_variable, names)):
             raise ImageError(f"LLVM IR: {constant}: expected an address that is known here, got this one")
 
-    def spots(self, state: State, pointer: Value, size: int) -> list[AddressMeaning]:
+    def spots(self, pointer: Value, size: int) -> list[AddressMeaning]:
         """Return the places that an access of some bytes touches: each field of a slot is one."""
-        where = self.where(state, pointer)
+        where = self.where(pointer)
         if where.space is not Space.SLOT or where.vague:
             return [where]
         begin = where.offset % self._slot_bytes
@@ -100,9 +98,7 @@ class Places:
         found = [where]
         if begin not in self._fields or end - begin != self._widths[where.item]:
             more = [at for at in self._fields if begin < at < end]
-            found += [
-                replace(self.where(state, add(pointer, at - begin, 64)), shift=at - begin) for at in more
-            ]
+            found += [replace(self.where(add(pointer, at - begin, 64)), shift=at - begin) for at in more]
             found = [
                 replace(spot, whole=at in self._fields and at + self._widths[spot.item] <= end)
                 for at, spot in zip((begin, *more), found, strict=True)
@@ -132,7 +128,7 @@ class Places:
                 pending += value
             elif isinstance(value, Sum) and value.terms not in seen:
                 seen.add(value.terms)
-                where = self.where(state, value)
+                where = self.where(value)
                 if where.base is not None:
                     pending += state.local.contents(where.base)
                 else:

@@ -50,8 +50,6 @@ class State:
     """Truth values that were decided on the way."""
     equal: dict[Value, int] = field(default_factory=dict)
     """Values that were found to be a number."""
-    objects: dict[object, str] = field(default_factory=dict)
-    """Number of each slot or other object, by the unknown part of its address."""
     accesses: list[MemoryAccess] = field(default_factory=list)
     read_by: list[int] = field(default_factory=list)
     """Serial number of the value that each access read; 0 for none."""
@@ -74,7 +72,6 @@ class State:
             local=self.local.copy(),
             facts=dict(self.facts),
             equal=dict(self.equal),
-            objects=dict(self.objects),
             accesses=list(self.accesses),
             read_by=list(self.read_by),
             spurious=dict(self.spurious),
