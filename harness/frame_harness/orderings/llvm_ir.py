@@ -88,17 +88,20 @@ class CompiledFunction:
     @cached_property
     def blocks(self) -> dict[str, BasicBlock]:
         """The blocks by label; the first one is the entry."""
-        blocks: dict[str, BasicBlock] = {}
-        label, found = "", list[Instruction]()
+        found: dict[str, list[Instruction]] = {}
+        label = ""
         for line in _joined(self._body):
             if match := _LABEL.match(line):
-                if found:
-                    blocks[label] = BasicBlock(label, tuple(found))
-                label, found = unquoted(match[1]), []
+                label = unquoted(match[1])
             else:
-                found.append(parse_instruction(line))
-        blocks[label] = BasicBlock(label, tuple(found))
-        return blocks
+                found.setdefault(label, []).append(parse_instruction(line))
+        for label, (*_, last) in found.items():
+            if last.op == "other":
+                got = last.detail or "a fence"
+                raise ImageError(
+                    f"LLVM IR: {label}: expected an end of a block that is known here, got {got}"
+                )
+        return {label: BasicBlock(label, tuple(instructions)) for label, instructions in found.items()}
 
 
 def _joined(body: str) -> list[str]:

@@ -57,6 +57,18 @@ def test_an_unknown_instruction_without_a_result_is_an_error() -> None:
         parse_instruction("frobnicate ptr %p")
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "%r = invoke i32 @g(ptr %self)\n          to label %e unwind label %e",
+        "%r = catchswitch within none [label %e] unwind to caller",
+    ],
+)
+def test_an_end_of_a_block_that_is_not_known_is_an_error(end: str) -> None:
+    with pytest.raises(ImageError, match=r"expected an end of a block that is known here, got (invoke|catch)"):
+        walked(f"  {end}\ne:\n  ret void")
+
+
 def test_fields_come_from_debug_metadata_nested_ones_too() -> None:
     assert module("  ret void").debug.fields("MetaSlot") == {0: "next", 24: "flags", 32: "refcount"}
 
