@@ -185,12 +185,12 @@ class Recorder:
                 )  # fmt: skip
 
     def _touched(self, found: Sequence[Touch]) -> list[tuple[Touch, Piece]]:
-        begins = [(touch, self._watched.offset_of(touch.vaddr, touch.width)) for touch in found]
+        spans = [(touch, self._watched.span_of(touch.vaddr, touch.width)) for touch in found]
         return [
             (touch, piece)
-            for touch, begin in begins
-            if begin is not None
-            for piece in self._watched.pieces(begin, begin + touch.width)
+            for touch, span in spans
+            if span is not None
+            for piece in self._watched.pieces(*span)
         ]
 
     def _place(self, vaddr: Vaddr) -> str:

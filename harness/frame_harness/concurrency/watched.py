@@ -72,17 +72,17 @@ class Watched:
             self._areas.append(_Area(static.name, static.vaddr, end, live))
             end += static.size
 
-    def offset_of(self, vaddr: Vaddr, width: int) -> int | None:
-        """Where an access begins that touches any of it; None of another."""
+    def span_of(self, vaddr: Vaddr, width: int) -> tuple[int, int] | None:
+        """Where an access that touches any of it begins in it, and where it ends; None of another."""
         for area in self._areas:
             offset = vaddr - area.vaddr
             if -width < offset < len(area.live):
-                return area.begin + offset
+                return area.begin + max(offset, 0), area.begin + offset + width
         return None
 
     def is_touched(self, vaddr: Vaddr, n_bytes: int) -> bool:
         """Whether an access to so many bytes touches any of it."""
-        return self.offset_of(vaddr, n_bytes) is not None
+        return self.span_of(vaddr, n_bytes) is not None
 
     def is_of_slot(self, offset: int) -> bool:
         """Whether an access that begins there is one to the slot."""
@@ -111,7 +111,7 @@ class Watched:
         return area.live[offset - area.begin : offset - area.begin + width]
 
     def _area(self, offset: int) -> _Area:
-        return next(area for area in reversed(self._areas) if offset >= area.begin or area.begin == 0)
+        return next(area for area in reversed(self._areas) if offset >= area.begin)
 
 
 @dataclass(frozen=True, eq=False)

@@ -307,10 +307,11 @@ class Stage:
     def _accesses(self, at: Vaddr, instruction: int) -> Iterator[Access]:
         stored = touches_of(self.kernel, at, self._debugger, self._both.threads[FIRST])
         for number, touch in enumerate(stored):
-            offset = self.watched.offset_of(touch.vaddr, touch.width)
-            if offset is not None:
+            span = self.watched.span_of(touch.vaddr, touch.width)
+            if span is not None:
+                begin, end = span
                 inside = number > 0 and touch.writes and stored[number - 1].vaddr == touch.vaddr
-                yield Access(offset, touch.width, touch.reads, touch.writes, instruction, inside)
+                yield Access(begin, end - begin, touch.reads, touch.writes, instruction, inside)
 
     # What the commands find and leave
 

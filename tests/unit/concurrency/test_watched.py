@@ -36,28 +36,31 @@ def watched() -> Watched:
 
 
 @pytest.mark.parametrize(
-    ("vaddr", "width", "offset", "name"),
+    ("vaddr", "width", "span", "name"),
     [
-        (SLOT, 8, 0, "next"),
-        (SLOT - 4, 8, -4, "reserved"),
-        (SLOT + 24, 4, 24, "flags"),
-        (SLOT + 63, 1, 63, "reserved"),
+        (SLOT, 8, (0, 8), "next"),
+        (SLOT - 4, 8, (0, 4), "next"),
+        (SLOT + 24, 4, (24, 28), "flags"),
+        (SLOT + 63, 1, (63, 64), "reserved"),
         (SLOT + 64, 8, None, ""),
-        (0x9000, 4, 64, "CALLS"),
+        (0x9000, 4, (64, 68), "CALLS"),
         (0x9004, 4, None, ""),
-        (0x9010, 8, 68, "get_meta::LAST"),
-        (0x901F, 8, 83, "get_meta::LAST"),
+        (0x8FFE, 4, (64, 66), "CALLS"),
+        (0x900C, 8, (68, 72), "get_meta::LAST"),
+        (0x9010, 8, (68, 76), "get_meta::LAST"),
+        (0x901F, 8, (83, 91), "get_meta::LAST"),
         (0x9020, 8, None, ""),
         (0xA000, 8, None, ""),
     ],
 )
 def test_an_access_is_one_to_the_slot_or_to_a_static_or_to_neither(
-    watched: Watched, vaddr: int, width: int, offset: int | None, name: str
+    watched: Watched, vaddr: int, width: int, span: tuple[int, int] | None, name: str
 ) -> None:
-    assert watched.offset_of(Vaddr(vaddr), width) == offset
-    if offset is not None:
-        assert watched.field_at(offset) == name
-        assert watched.is_of_slot(offset) == (vaddr >= HHDM)
+    assert watched.span_of(Vaddr(vaddr), width) == span
+    if span is not None:
+        assert watched.is_of_slot(span[0]) or {piece.field for piece in watched.pieces(*span)} == {name}
+        assert watched.field_at(span[0]) == name
+        assert watched.is_of_slot(span[0]) == (vaddr >= HHDM)
 
 
 def test_pieces_of_a_static_are_words_with_its_name_and_what_it_holds_now(watched: Watched) -> None:
