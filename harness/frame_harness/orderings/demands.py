@@ -66,7 +66,7 @@ class OrderingRules:
     clauses: tuple[str, ...]
     needs: tuple[Need, ...]
     clause_of_field: Mapping[str, str]
-    """The clause that is broken when a field is touched by anything but an atomic."""
+    """The clause that is broken when a function that is read touches a field by anything but an atomic."""
     clause_of_slot: str
     """The same for bytes of a slot that are no field."""
     clause_of_statics: str
