@@ -128,7 +128,7 @@ class Accesses:
             written = self.places.part(value, spot, alone=len(spots) == 1)
             self.own(state, spot, written)
             access = self._access(state, AccessOp.STORE, spot, instruction, written=show(written))
-            state.note(replace(access, nontemporal=instruction.nontemporal))
+            state.note(replace(access, nontemporal=True) if instruction.nontemporal else access)
 
     @staticmethod
     def own(state: State, where: AddressMeaning, value: Value) -> None:

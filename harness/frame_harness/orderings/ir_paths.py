@@ -222,6 +222,8 @@ def _path(state: State) -> Path:
     return Path(
         tuple(
             replace(access, returned=serial in used, spurious=index in spurious)
+            if serial in used or index in spurious
+            else access
             for index, (access, serial) in enumerate(zip(state.accesses, state.read_by, strict=True))
         ),
         state.end,

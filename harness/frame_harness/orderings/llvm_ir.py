@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -130,6 +130,8 @@ class Module:
         self.functions = dict(self._find_functions())
         self._globals = {unquoted(match[1]): match[2] for match in _GLOBAL.finditer(text)}
         self.defined = cache(self._defined)
+        self.bytes_of = cache(self._bytes_of)
+        self._layout = cache(self._read_layout)
         self._types = {match[1]: match[2] for match in _NAMED_TYPE.finditer(text)}
 
     @cached_property
@@ -199,12 +201,8 @@ class Module:
         node = debug_node(self._globals.get(symbol, ""))
         return ("" if node is None else self.debug.static_name(node)) or symbol
 
-    @cached_property
-    def bytes_of(self) -> Callable[[str], int]:
-        """Tell how many bytes an access of a type touches; `ANY_BYTES` of a type without a size here."""
-        return cache(self._bytes_of)
-
     def _bytes_of(self, kind: str) -> int:
+        """Return how many bytes an access of a type touches; `ANY_BYTES` of a type without a size here."""
         try:
             return self.size_of(kind)
         except ImageError:
@@ -242,7 +240,7 @@ class Module:
             offset += size
         raise ImageError(f"LLVM type: {kind}: expected member {index}, got fewer")
 
-    def _layout(self, kind: str) -> tuple[int, int]:
+    def _read_layout(self, kind: str) -> tuple[int, int]:
         kind = self._types.get(kind, kind)
         if match := re.fullmatch(r"i(\d+)", kind):
             size = max(1, int(match[1]) // 8)
