@@ -161,6 +161,12 @@ class DebugInfo:
         variable = self._reference(expression, "var")
         return self._attributes(variable).get("name", "") if variable is not None else ""
 
+    def static_type(self, expression: int) -> str:
+        """Return the name of the type of the global that a `!dbg` attachment of a global leads to."""
+        variable = self._reference(expression, "var")
+        kind = None if variable is None else self._reference(variable, "type")
+        return "" if kind is None else self._attributes(kind).get("name", "")
+
     def static_file(self, expression: int) -> str:
         """Return the source file of the global that a `!dbg` attachment of a global leads to."""
         variable = self._reference(expression, "var")

@@ -16,6 +16,8 @@ from frame_harness.orderings.ir_text import unquoted
 from frame_harness.orderings.ir_values import Root, Sum, Symbol, Value, add, unknown
 from frame_harness.orderings.llvm_ir import Module
 
+# AtomicPtr<kernel::Stats>  Atomic<*mut kernel::Stats>  Option<&kernel::Stats>
+_POINTER: Final = re.compile(r"(?:AtomicPtr<|NonNull<|\*mut |\*const |&(?:mut )?)(.*)")
 NOWHERE: Final = Sum(())
 VAGUE: Final = "an access to a slot: its address was computed in ways that hide which field it is"
 
@@ -52,6 +54,7 @@ class Places:
 
     def __init__(self, module: Module, subject: str, slot: StructLayout) -> None:
         self._module = module
+        self._slot = slot.name
         self._fields = module.debug.fields(slot.name, module.namespace(subject))
         self._slot_bytes = slot.size
         self._widths = {name: slot.widths.get(name, 64) // 8 for name in self._fields.values()}
@@ -73,15 +76,24 @@ class Places:
             return AddressMeaning(Space.MEMORY, address=pointer, base=base.root)
         if "global" in kinds:
             return self._global(kinds["global"], pointer)
-        if "slot" in kinds or "static" in kinds:
+        static = kinds.get("static")
+        if static is not None and self._leads_elsewhere(static.name):
+            return AddressMeaning(Space.STATIC, f"*{static.name}", pointer)
+        if static is not None or "slot" in kinds:
             offset = pointer.constant % self._slot_bytes
             return AddressMeaning(Space.SLOT, self._at.get(offset, f"+{offset}"), pointer)
         led = {root for symbol, factor in pointer.terms if factor == 1 for root in symbol.roots}
-        if any(kind in ("slot", "static") for kind, _, _ in led):
+        if any(kind == "slot" or (kind == "static" and not self._leads_elsewhere(of)) for kind, of, _ in led):
             return AddressMeaning(Space.SLOT, "some field", pointer, whole=False, vague=True)
         if len(led) == 1:
             return AddressMeaning(Space.MEMORY, address=pointer, base=led.pop())
         return AddressMeaning(Space.MEMORY, "payload", pointer)
+
+    def _leads_elsewhere(self, static: str) -> bool:
+        """Tell whether a static is a pointer to a structure that is no slot."""
+        kind = self._module.static_types.get(static.partition("+")[0], "")
+        pointee = _POINTER.search(kind)
+        return pointee is not None and "::" in pointee[1] and f"::{self._slot}" not in pointee[1]
 
     def _expect_no_variable(self, constant: str) -> None:
         names = [unquoted(name) for name in re.findall(r'@("[^"]*"|[-\w.$]+)', constant)]

@@ -208,6 +208,16 @@ class Module:
         except ImageError:
             return ANY_BYTES
 
+    @cached_property
+    def static_types(self) -> dict[str, str]:
+        """The name of each global's type in the source, by its own name there."""
+        nodes = {symbol: debug_node(text) for symbol, text in self._globals.items()}
+        return {
+            self.static_name(symbol): self.debug.static_type(node)
+            for symbol, node in nodes.items()
+            if node is not None
+        }
+
     def static_file(self, symbol: str) -> str:
         """Return the source file that defines a global; empty when debug metadata has none."""
         node = debug_node(self._globals.get(symbol, ""))

@@ -143,3 +143,26 @@ def test_a_constant_address_that_is_not_read_is_an_error_where_a_variable_is_the
     assert touched(store.format("text"), more="@text = constant [16 x i8] zeroinitializer") == [
         ("store", "payload")
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "item"),
+    [
+        ("AtomicPtr<k::frame::Stats>", "*BASE"),
+        ("Atomic<*mut k::frame::Stats>", "*BASE"),
+        ("Option<&k::frame::Stats>", "*BASE"),
+        ("AtomicPtr<k::frame::MetaSlot>", "refcount"),
+        ("AtomicPtr<u8>", "refcount"),
+        ("AtomicUsize", "refcount"),
+    ],
+)
+def test_a_static_pointer_to_another_structure_leads_to_no_slot(kind: str, item: str) -> None:
+    typed = (
+        "@base = internal global [8 x i8] zeroinitializer, align 8, !dbg !225\n"
+        '!224 = distinct !DIGlobalVariable(name: "BASE", scope: !103, file: !102, line: 3, type: !226)\n'
+        "!225 = !DIGlobalVariableExpression(var: !224, expr: !DIExpression())\n"
+        f'!226 = !DICompositeType(tag: DW_TAG_structure_type, name: "{kind}", size: 64, elements: !113)\n'
+    )
+    look = "  %b = load atomic ptr, ptr @base acquire, align 8\n  %p = getelementptr i8, ptr %b, i64 32\n"
+    found = touched(f"{look}  %v = load i32, ptr %p, align 4\n{STORE}", more=typed)
+    assert found == [("load", "BASE"), ("load", item), ("store", item)]
