@@ -40,7 +40,7 @@ BY_NEIGHBORS = {
     "image": "ir_proof places",
     "memory_core": "reading",
     "mutation": "atomics expressions names ranges statements values",
-    "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state",
+    "orderings": "ir_access ir_assembly ir_calls ir_debug ir_local ir_state",
     "session": "leavings",
     "steering": "lifting",
 }  # fmt: skip
@@ -52,7 +52,7 @@ DEEPER = {
     ),
     # Its cases are instructions in functions of a subject, judged as a whole.
     "tests/red/test_assembly.py": (
-        "orderings.ir_asm_memory", "orderings.ir_x86", "orderings.x86_computing", "orderings.x86_operands",
+        "orderings.ir_asm_memory", "orderings.x86_computing", "orderings.x86_operands",
     ),
     "tests/red/test_debugging.py": ("debugging.holding", "debugging.recorder"),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from frame_harness.contract.layout import StructLayout
 from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.events import AccessOp, MemoryAccess, MemoryOrder, SourceStep, Space
 from frame_harness.orderings.ir_compute import evaluate
-from frame_harness.orderings.ir_places import VAGUE, AddressMeaning, Places
+from frame_harness.orderings.ir_places import VAGUE, Addresses, AddressMeaning
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
 from frame_harness.orderings.ir_text import bits_of
@@ -28,7 +28,7 @@ class Accesses:
     def __init__(self, module: Module, subject: str, slot: StructLayout) -> None:
         self._module = module
         self._subject = subject
-        self.places = Places(module, subject, slot)
+        self.places = Addresses(module, subject, slot)
 
     def trail(self, state: State) -> tuple[SourceStep, ...]:
         """Return the places in the subject's source that lead to what runs, innermost first."""

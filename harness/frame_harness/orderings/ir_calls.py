@@ -130,7 +130,7 @@ class ModuleCalls:
         size = _bytes(length)
         filled: int | None = 0 if byte == 0 else None
         if isinstance(byte, int) and 0 <= size <= _SHORT_FILL:
-            filled = int.from_bytes(bytes([byte & 0xFF]) * size)
+            filled = int.from_bytes(bytes([byte % 256]) * size)
         self._accesses.write(state, target, size, filled, instruction)
 
     def _copy(self, state: State, arguments: list[Value], instruction: Instruction) -> None:

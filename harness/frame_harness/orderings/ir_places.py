@@ -49,7 +49,7 @@ class AddressMeaning:
         return self.base is not None
 
 
-class Places:
+class Addresses:
     """Tells places of one module apart by its debug metadata."""
 
     def __init__(self, module: Module, subject: str, slot: StructLayout) -> None:

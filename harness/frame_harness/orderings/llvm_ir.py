@@ -87,7 +87,11 @@ class CompiledFunction:
 
     @cached_property
     def blocks(self) -> dict[str, BasicBlock]:
-        """The blocks by label; the first one is the entry."""
+        """The blocks by label; the first one is the entry.
+
+        Raises:
+            ImageError: a block ends in an instruction that is not known here.
+        """
         found: dict[str, list[Instruction]] = {}
         label = ""
         for line in _joined(self._body):

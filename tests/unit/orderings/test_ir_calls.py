@@ -42,7 +42,7 @@ def test_a_call_through_a_pointer_keeps_its_arguments(text: str, operands: tuple
 def test_a_call_through_a_pointer_that_gets_a_slot_may_do_anything(given: str) -> None:
     boxed = "  %boxed = alloca [8 x i8], align 8\n  store ptr %p, ptr %boxed, align 8\n"
     (access,) = only(walked(f"{COUNT}{boxed}{given}  ret void"))
-    assert (access.op, access.reach & {Space.SLOT}) == (AccessOp.OPAQUE, {Space.SLOT})
+    assert (access.op, access.reach & {Space.SLOT}) == (AccessOp.OPAQUE, frozenset({Space.SLOT}))
     assert access.item == "a call through a pointer: its target is not known here"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from frame_harness.image.errors import ImageError
 from frame_harness.orderings.events import AccessOp, MemoryOrder, Space
+from frame_harness.orderings.ir_places import VAGUE
 from tests.support.ir_by_hand import only, walked
 
 AT = "  %p = getelementptr inbounds nuw i8, ptr %self, i64 {}\n"
@@ -123,7 +124,7 @@ def test_an_address_computed_from_that_of_a_slot_may_be_any_field(address: str) 
         STORE.replace("atomic ", "").replace(" monotonic", ""),
     ):
         found = only(walked(f"{address}{access}  ret void", more=BASE))[-1]
-        assert (found.op, found.reach) == (AccessOp.OPAQUE, {Space.SLOT})
+        assert (found.op, found.item, found.reach) == (AccessOp.OPAQUE, VAGUE, frozenset({Space.SLOT}))
 
 
 def test_an_index_computed_from_the_address_of_a_slot_leads_elsewhere() -> None:

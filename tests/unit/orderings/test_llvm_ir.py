@@ -82,7 +82,7 @@ INNER = """
 
 
 @pytest.mark.parametrize("name", ["decoy", "{impl#0}"])
-def test_functions_and_structures_of_inner_modules_hide_none(name: str) -> None:
+def test_inner_modules_do_not_hide_functions_or_structures(name: str) -> None:
     functions = "".join(
         f"define void @{symbol}(ptr %self) #0 !dbg !{node} {{\nstart:\n  ret void\n}}\n"
         for symbol, node in (("f2", 220), ("g", 121), ("g2", 223))
