@@ -170,12 +170,8 @@ class Archive:
 
     @cached_property
     def by_key(self) -> dict[CheckInRun, FailureFolder]:
-        """What guests left, by the check that had them.
-
-        What several checks met has the folder of the first one with memory before the last command.
-        """
-        failures = sorted(self.failures, key=lambda one: not (one.guests and one.guests[-1].before))
-        return {key: one for one in reversed(failures) for key in one.record.keys}
+        """What guests left, by the check that had them; the first check's in the plan of what several met."""
+        return {key: one for one in reversed(self.failures) for key in one.record.keys}
 
     @property
     def kept(self) -> dict[CheckInRun, Path]:

@@ -35,10 +35,12 @@ def forked(
 
 
 def ended_within(process: ForkProcess, seconds: float) -> bool:
-    """Whether a process of `forked`, for which nobody waited before, ends within a time.
+    """Whether a process of `forked` ends within a time.
 
     `ForkProcess.join` waits for the end of a pipe, which a process may close long before it ends.
     """
+    if process.exitcode is not None:
+        return True  # the start of another process waits for those that ended
     assert process.pid is not None
     own = os.pidfd_open(process.pid)
     try:

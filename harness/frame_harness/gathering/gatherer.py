@@ -101,14 +101,16 @@ class Gatherer:
         elif left is not None:
             yield take_remains(left, error)
 
-    def ended(self, number: int, result: CheckInRun | None, also: Sequence[str], shown_by: str = "") -> bool:
+    def ended(
+        self, number: int, result: CheckInRun | None, also: Sequence[str], shown_by: Sequence[str] = ()
+    ) -> bool:
         """Write the folder of the check that failed, once its guests are gone.
 
         Args:
             number: of the check, unlike that of any other.
             result: of the check; None where it did not fail after all.
             also: names of results of other clauses that it brought about.
-            shown_by: the check that reports show in its place: its own commands are not played again.
+            shown_by: checks of the same faults that were played already: its own commands are not.
         Returns:
             whether they were.
         """
@@ -139,7 +141,7 @@ class Gatherer:
         said = error.summary if isinstance(error, HarnessError) else " ".join(str(error).split())
         self.notes.append(f"{check}: what its guests left is not kept: {type(error).__name__}: {said}")
 
-    def _write(self, folder: Path, taken: Sequence[Taken], shown_by: str) -> list[GuestRecord]:
+    def _write(self, folder: Path, taken: Sequence[Taken], shown_by: Sequence[str]) -> list[GuestRecord]:
         *others, last = taken
         records = [
             write_guest(self._archive, folder, f"guest-{number}", self._with_ranges(one, None))
@@ -148,14 +150,16 @@ class Gatherer:
         played = self._played(last, shown_by)
         return [*records, write_guest(self._archive, folder, "", self._with_ranges(last, played), played)]
 
-    def _played(self, taken: Taken, shown_by: str) -> PlayedAgain | None:
+    def _played(self, taken: Taken, shown_by: Sequence[str]) -> PlayedAgain | None:
         """What a fresh guest shows of the same commands; None, with a note, where none can."""
         guest = taken.guest
         if not isinstance(guest, Kernel) or taken.state is None:
             return None
         try:
             if shown_by:
-                raise NotReplayed("replay", detail=f"{shown_by} shows the same")
+                raise NotReplayed(
+                    "replay", detail=f"simpler checks of the same faults were played: {', '.join(shown_by)}"
+                )
             if taken.left_out:
                 raise NotReplayed("replay", detail="older commands are not known any more")
             if guest.guest.debugged:

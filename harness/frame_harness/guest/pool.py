@@ -177,7 +177,7 @@ class GuestPool:
         self.refusal = ""
         """Why this QEMU makes no snapshots, where it makes none."""
         self._started: Counter[GuestKind] = Counter()
-        """How many guests of a kind, since one of them was put back."""
+        """How many guests of a kind were begun since one was last put back, which counts as the first."""
         self._kept: list[_Kept] = []
         self._others: list[_Kept] = []
         self._wrong: list[str] = []

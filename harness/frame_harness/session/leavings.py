@@ -44,6 +44,10 @@ class Leavings:
         runs = dict.fromkeys(key for item in items if (key := planned_run(item)))
         self._simplest = SimplestShown(self._contract, tuple(runs))
 
+    def number_of(self, item: pytest.Item) -> int:
+        """The number of a check, 0 where none was given."""
+        return self._numbers.get(item.nodeid, 0)
+
     def failed(self, item: pytest.Item, kernels: Sequence[Kernel], error: BaseException | None) -> None:
         """Read the guests of a check that just failed."""
         if self._archive is None or isinstance(error, NotInThisVersion):
@@ -72,8 +76,9 @@ class Leavings:
         also = [result.check for result in told[1:]]
         failed = not told or told[0].outcome not in WELL or also
         result = CheckInRun(run=run, check=check_name(item)) if failed else None
-        number = self._numbers.get(item.nodeid, 0)
-        if self._gatherer.ended(number, result, also, self._simplest.in_place_of(told, number)):
+        number = self.number_of(item)
+        shown = self._simplest.in_place_of(told, number) if told else ()
+        if self._gatherer.ended(number, result, also, shown) and told:
             self._simplest.add(told, number)
 
     def close(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from frame_harness.judge.evidence import CheckResult, RunKey, Trouble, decode, e
 from frame_harness.machine.firmware import require_host
 from frame_harness.session import results
 from frame_harness.session.breakdowns import Breakdowns
+from frame_harness.session.met import Met
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
@@ -53,7 +54,7 @@ class RunMade(Record, frozen=True, kw_only=True):
     """
 
     results: tuple[CheckResult, ...]
-    met: tuple[CheckResult, ...]
+    met: tuple[Met, ...]
     output: WorkerOutput
     facts: Facts | None
     said: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ class _Making(Breakdowns):
         self._of = run
         self._facts: Facts | None = None
         self._results: list[CheckResult] = []
-        self._met: list[CheckResult] = []
+        self._met: list[Met] = []
         self._handed_over: dict[str, str] = {}
 
     @pytest.hookimpl(tryfirst=True)

@@ -29,6 +29,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, RunKey, SlotBytes, decode, encode
 from frame_harness.session import markers, results
 from frame_harness.session.leavings import RUN
+from frame_harness.session.met import Met
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options, storm_seconds
 from frame_harness.session.run import GUESTS, Run
 from frame_harness.session.runs import WorkerOutput
@@ -270,7 +271,8 @@ def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) ->
         for when, (_, error) in phases.items()
     )
     on_the_way = [seen for seen in met if seen is not None]
-    report.user_properties += [(SEEN, encode(seen)) for seen in on_the_way]
+    number = item.config.stash[SESSION].leavings.number_of(item)
+    report.user_properties += [(SEEN, encode(Met(number=number, result=seen))) for seen in on_the_way]
     if run is not None and had_a_guest(phases, kernels):
         run.note_end(phases[decides][1] if decides else None)
     return (result, *on_the_way)

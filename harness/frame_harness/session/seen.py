@@ -7,8 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Trouble
+from frame_harness.judge.evidence import (
+    CheckInRun,
+    CheckResult,
+    Evidence,
+    Outcome,
+    PlannedCheck,
+    RunKey,
+    Trouble,
+)
 from frame_harness.session.invariant_results import invariant_results
+from frame_harness.session.met import Met
 from frame_harness.session.request import SessionRequest, info_of
 from frame_harness.session.run import Ledger, merge, unhandled
 from frame_harness.session.runs import NO_PREFLIGHT, RAISED_BY_TESTS, WorkerOutput, changes
@@ -22,7 +31,7 @@ class SessionSeen:
         selection: what `-k` was.
         outputs: of every process.
         results: of the checks that came to their end.
-        on_the_way: what checks met of other clauses, each once a run.
+        on_the_way: what checks met of other clauses, each once a run: what the first check in the plan met.
         interrupted: somebody stopped the session.
     """
 
@@ -30,9 +39,15 @@ class SessionSeen:
     selection: str
     outputs: list[WorkerOutput] = field(default_factory=list)
     results: list[CheckResult] = field(default_factory=list)
-    on_the_way: dict[tuple[RunKey, str], CheckResult] = field(default_factory=dict)
+    on_the_way: dict[CheckInRun, Met] = field(default_factory=dict)
     interrupted: bool = False
     _began: float = field(default_factory=time.monotonic)
+
+    def take_on_the_way(self, met: Met) -> None:
+        """Have what a check met of a clause that is not its own to judge."""
+        known = self.on_the_way.setdefault(met.result.key, met)
+        if met.number < known.number:
+            self.on_the_way[met.result.key] = met
 
     @property
     def ledgers(self) -> list[Ledger]:
@@ -98,7 +113,8 @@ class SessionSeen:
     def _violated(self, key: RunKey) -> list[CheckResult]:
         """What was found broken without a check of it: by preflight, in each process; on the way."""
         violated = {one.name: one for part in self.ledgers if part.run == key for one in part.violated}
-        on_the_way = [seen for (run, _), seen in self.on_the_way.items() if run == key]
+        met = sorted(self.on_the_way.values(), key=lambda one: one.number)
+        on_the_way = [one.result for one in met if one.result.run == key]
         again = partial(self.request.check_again, key)
         contract = self.request.subject.contract
         return [*invariant_results(contract, key, violated.values(), again), *on_the_way]

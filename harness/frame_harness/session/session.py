@@ -19,6 +19,7 @@ from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, Ru
 from frame_harness.judge.reason import Reason
 from frame_harness.judge.verdict import judge_runs
 from frame_harness.session.leavings import Leavings, archive_of, contents_of
+from frame_harness.session.met import Met
 from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Run
@@ -130,8 +131,8 @@ class Session:
         own, met = results_in(report)
         for result in own:
             self.take(result)
-        for result in met:
-            self.take_on_the_way(result)
+        for one in met:
+            self.take_on_the_way(one)
 
     def take(self, result: CheckResult) -> None:
         """Have the result of a check."""
@@ -139,9 +140,9 @@ class Session:
         if self.listener is not None:
             self.listener(result)
 
-    def take_on_the_way(self, met: CheckResult) -> None:
+    def take_on_the_way(self, met: Met) -> None:
         """Have what a check met of a clause that is not its own to judge."""
-        self._seen.on_the_way.setdefault((met.run, met.check), met)
+        self._seen.take_on_the_way(met)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember that somebody stopped the run; pytest's own reasons are kinds of this exception."""
@@ -186,14 +187,14 @@ class Session:
             self.notes = self.archive.finish(contents)
 
 
-def results_in(report: pytest.TestReport) -> tuple[list[CheckResult], list[CheckResult]]:
+def results_in(report: pytest.TestReport) -> tuple[list[CheckResult], list[Met]]:
     """What a report of a check carries: its result, where it is its last one, and what it met of others."""
-    own, met = list[CheckResult](), list[CheckResult]()
+    own, met = list[CheckResult](), list[Met]()
     for name, value in report.user_properties:
         if name == RESULT and report.when == "teardown":
             own.append(decode(str(value), CheckResult))
         elif name == SEEN:
-            met.append(decode(str(value), CheckResult))
+            met.append(decode(str(value), Met))
     return own, met
 
 

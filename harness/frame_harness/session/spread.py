@@ -46,7 +46,7 @@ def plan_of(request: SessionRequest, select: str) -> Plan[RunTask, RunMade]:
 
 def is_final(made: RunMade) -> bool:
     """Whether nothing went wrong in a run but what its subject did: a full disk may be over next time."""
-    outcomes = {one.outcome for one in (*made.results, *made.met)}
+    outcomes = {one.outcome for one in (*made.results, *(one.result for one in made.met))}
     return Outcome.ERROR not in outcomes | {one.outcome for one in made.output.troubles}
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 from multiprocessing.connection import Connection
 
-from frame_harness.base.forking import forked
+from frame_harness.base.forking import ended_within, forked
 from frame_harness.base.interruption import STOPPING, Blocked, unstopped
 
 
@@ -33,3 +33,12 @@ def test_pipe_ends_with_the_forked_process() -> None:
     assert ours.poll(None)
     process.join()
     assert process.exitcode == 0
+
+
+def test_a_process_has_ended_though_the_start_of_another_one_waited_for_it() -> None:
+    with unstopped() as blocked:
+        ours, process = forked(lambda *_: None, blocked)
+        assert ours.poll(None)
+        while process.exitcode is None:
+            pass
+        assert ended_within(process, 0)

@@ -24,6 +24,7 @@ from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import ReasonCode
 from frame_harness.judge.verdict import judge_runs
 from frame_harness.machine.definition import load_machines
+from frame_harness.session.met import Met
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Ledger
 from frame_harness.session.runs import WorkerOutput
@@ -40,8 +41,12 @@ def planned(check: str, run: RunKey = RUN) -> PlannedCheck:
     return PlannedCheck(run=run, check=check, clauses=("ALLOC-07",))
 
 
-def result(check: str, outcome: Outcome = Outcome.PASSED, run: RunKey = RUN) -> CheckResult:
-    return CheckResult(check=check, clauses=("ALLOC-07",), run=run, outcome=outcome, duration_s=0.1)
+def result(
+    check: str, outcome: Outcome = Outcome.PASSED, run: RunKey = RUN, message: str = ""
+) -> CheckResult:
+    return CheckResult(
+        check=check, clauses=("ALLOC-07",), run=run, outcome=outcome, duration_s=0.1, message=message
+    )
 
 
 def ended(end: GuestEnd, count: int = 1) -> GuestExits:
@@ -164,11 +169,14 @@ def test_a_guest_that_ended_badly_behind_the_tests_hides_nothing_of_its_run() ->
 
 
 @pytest.mark.parametrize("way", [SessionSeen.of_the_plan, SessionSeen.of_the_runs])
-def test_met_on_the_way_is_found_once_a_run(way: Any) -> None:
-    met = result("on-the-way::ALLOC-14", Outcome.VIOLATED)
+def test_met_on_the_way_is_found_once_a_run_as_the_first_check_in_the_plan_met_it(way: Any) -> None:
     some = seen(output(planned("a"), ledgers=(ledger(),)))
-    some.on_the_way[RUN, met.check] = met
-    assert way(some).checks == (met,)
+    met = [result("on-the-way::ALLOC-14", Outcome.VIOLATED, message=f"{number}") for number in range(4)]
+    other = result("on-the-way::ALLOC-09", Outcome.VIOLATED)
+    for number in (3, 1, 2):
+        some.take_on_the_way(Met(number=number, result=met[number]))
+    some.take_on_the_way(Met(number=0, result=other))
+    assert way(some).checks == (other, met[1])
 
 
 def test_results_are_in_the_order_of_the_plan_whoever_made_them_first() -> None:
