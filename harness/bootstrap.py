@@ -28,8 +28,6 @@ from frame_harness.base.unpacked_packages import can_unpack, unpack  # noqa: E40
 VENV = ROOT / ".venv"
 LOCK = ROOT / "harness" / "frame_harness" / "cli" / "requirements.lock"
 INTERRUPTED = 130
-HELD = 9
-"""The descriptor of the shell that started this program, on the clone's folder."""
 # What could not be installed lies there: last, so that a program of the user's comes first.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(VENV / "bin")])
 
@@ -38,9 +36,12 @@ def main() -> int:
     """Do what is missing; return 0, or 1 after one line that says what a person must do."""
     todo, say = sys.argv[1:], speaker(sys.stderr)
     try:
-        if todo[:1] == ["look"]:
-            return look(venv_is_ready="ready" in todo)
-        return wait_for_others(say) if todo == ["wait"] else set_up(say)
+        match todo:
+            case ["look", *known]:
+                return look(venv_is_ready="ready" in known)
+            case ["wait", descriptor]:
+                return wait_for_others(int(descriptor), say)
+        return set_up(say)
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 1
@@ -89,15 +90,15 @@ def bring(tool: HostTool, say: Say) -> None:
         )
 
 
-def wait_for_others(say: Say) -> int:
-    """Lock the folder that the caller has open, so that one set-up at a time works in this clone."""
+def wait_for_others(descriptor: int, say: Say) -> int:
+    """Lock the folder that the caller has open there, so that one set-up at a time works in this clone."""
     try:
-        fcntl.flock(HELD, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with SlowStep("waiting for another set-up of this clone", say):
-            fcntl.flock(HELD, fcntl.LOCK_EX)
-    except OSError:
-        pass  # a file system without locks
+        with SlowStep(
+            "waiting for another set-up of this clone, which may be stopped (Ctrl-C gives up)", say
+        ):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        say(f"this clone cannot be locked ({error.strerror}): run no second set-up beside this one")
     return 0
 
 

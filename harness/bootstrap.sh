@@ -96,9 +96,10 @@ if [ -n "$look" ]; then
     venv_is_ready && found=ready || found=
     exec "$python" -B harness/bootstrap.py look $found
 fi
-# Another make may be at it. A lock on this folder is kept by the descriptor, so it goes when this shell ends.
+# Another make may be at it. bootstrap.py locks the folder behind descriptor 9. The lock goes when this shell
+# and the bootstrap.py that it started have ended.
 exec 9<.
-"$python" -B harness/bootstrap.py wait
+"$python" -B harness/bootstrap.py wait 9
 is_ready && exit 0
 # What is wanted may change while it is installed: then the next set-up is to know.
 wanted=$(what_is_wanted)

@@ -195,6 +195,16 @@ def test_set_up_that_ends_early_says_one_line_and_what_to_do(
     assert second.startswith("next: ")
 
 
+def test_clone_that_cannot_be_locked_is_set_up_after_a_word(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bootstrap.py", "wait", str(1 << 30)])
+    assert bootstrap.main() == 0
+    said, rest = capsys.readouterr().err.split(": ")
+    assert said == "this clone cannot be locked (Bad file descriptor)"
+    assert rest == "run no second set-up beside this one\n"
+
+
 def test_broken_connection_is_what_pip_failed_for(bootstrap: ModuleType) -> None:
     words = (
         "WARNING: Retrying (Retry(total=4)) after connection broken by 'ProxyError('Cannot connect to proxy.'"

@@ -78,7 +78,7 @@ def test_second_set_up_waits_for_the_first_then_finds_nothing_to_do(tmp_path: Pa
         line = second.stderr.readline()
     rest = [process.communicate()[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), rest
-    assert line.startswith("waiting for another set-up of this clone")
+    assert line.startswith("waiting for another set-up of this clone, which may be stopped (Ctrl-C gives up)")
     assert "sets up" not in rest[1]
     assert told(clone) == ""
 
