@@ -103,14 +103,14 @@ def wait_for_others(descriptor: int, say: Say) -> int:
 
 
 def look(*, venv_is_ready: bool) -> int:
-    """Say what the set-up would install, and install nothing; return 1, as something is missing."""
-    for tool in HOST_TOOLS:
-        if not tool.works():
-            print(f"MISSING  {tool.purpose}: {tool.program}\nnext: apt-get install {' '.join(tool.packages)}")
+    """Say what the set-up would install, and install nothing; return 1 where something is missing."""
+    missing = [tool for tool in HOST_TOOLS if not tool.works()]
+    for tool in missing:
+        print(f"MISSING  {tool.purpose}: {tool.program}\nnext: apt-get install {' '.join(tool.packages)}")
     if not venv_is_ready:
         print("MISSING  the virtualenv .venv, or it is out of date")
         print("next: make setup, which installs all of this")
-    return 1
+    return int(bool(missing) or not venv_is_ready)
 
 
 def require_place() -> None:

@@ -205,6 +205,18 @@ def test_clone_that_cannot_be_locked_is_set_up_after_a_word(
     assert rest == "run no second set-up beside this one\n"
 
 
+@pytest.mark.parametrize("lacks", ["", "cc", "virtualenv"])
+def test_look_ends_well_only_where_nothing_is_missing(
+    lacks: str, bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool = HostTool("cc", ("gcc",), "C linker", lambda: Finished(int(lacks == "cc"), "", ""))
+    monkeypatch.setattr(bootstrap, "HOST_TOOLS", [tool])
+    monkeypatch.setattr(sys, "argv", ["bootstrap.py", "look", *["ready"] * (lacks != "virtualenv")])
+    assert bootstrap.main() == int(bool(lacks))
+    out = capsys.readouterr().out
+    assert out.count("MISSING") == out.count("next: ") == int(bool(lacks)) and lacks in out
+
+
 def test_broken_connection_is_what_pip_failed_for(bootstrap: ModuleType) -> None:
     words = (
         "WARNING: Retrying (Retry(total=4)) after connection broken by 'ProxyError('Cannot connect to proxy.'"
