@@ -126,20 +126,20 @@ def require_place() -> None:
     if os.statvfs(ROOT).f_flag & os.ST_NOEXEC:
         _refuse(ROOT, "a file system whose programs may run", "one that is mounted noexec")
     if VENV.is_symlink():  # what lies behind it may be another clone's, and would be cleared
-        _refuse(VENV, "a folder of this clone's own", "a link")
+        next_step = f"rm {shlex.quote(os.fspath(VENV))}, then make setup"
+        _refuse(VENV, "a folder of this clone's own", "a link", next_step)
     for place in (ROOT, VENV):
         if place.exists() and not os.access(place, os.W_OK):
             _refuse(place, "a folder that you may write", f"one that user {os.geteuid()} may not")
 
 
-def _refuse(place: Path, expected: str, actual: str) -> None:
-    raise HarnessError(
-        "set-up",
-        os.fspath(place),
-        expected=expected,
-        actual=actual,
-        next_step="make a clone of your own, in a folder where that holds",
-    )
+def _refuse(
+    place: Path,
+    expected: str,
+    actual: str,
+    next_step: str = "make a clone of your own, in a folder where that holds",
+) -> None:
+    raise HarnessError("set-up", os.fspath(place), expected=expected, actual=actual, next_step=next_step)
 
 
 def require_rights() -> None:

@@ -93,8 +93,9 @@ def test_clone_where_no_program_may_run_is_named(
 def test_virtualenv_behind_a_link_is_left_alone(bootstrap: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     bootstrap.VENV.symlink_to(tmp_path / "other")
-    with pytest.raises(HarnessError, match="expected a folder of this clone's own, got a link"):
+    with pytest.raises(HarnessError, match="expected a folder of this clone's own, got a link") as raised:
         bootstrap.set_up(print)
+    assert raised.value.next_step == f"rm {bootstrap.VENV}, then make setup"
 
 
 def test_clone_of_somebody_else_is_named(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
