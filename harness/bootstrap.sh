@@ -10,7 +10,7 @@ CDPATH='' cd -- "$(dirname -- "$0")/.."
 # Stands for all that says what is to be installed.
 what_is_wanted() {
     cat pyproject.toml harness/frame_harness/cli/requirements.lock harness/bootstrap.py \
-        harness/frame_harness/base/host_tools.py | cksum
+        harness/frame_harness/base/host_tools.py harness/frame_harness/base/packages.py | cksum
 }
 
 # Prints what a set-up for that leaves. A clone that was moved has a virtualenv full of paths that are wrong

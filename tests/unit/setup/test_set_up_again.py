@@ -16,6 +16,7 @@ WANTED = (
     "harness/bootstrap.py",
     "harness/frame_harness/cli/requirements.lock",
     "harness/frame_harness/base/host_tools.py",
+    "harness/frame_harness/base/packages.py",
 )
 # The program itself, but for what takes a minute.
 PROGRAM = """\
