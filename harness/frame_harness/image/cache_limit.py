@@ -18,6 +18,7 @@ from typing import IO, Final
 from frame_harness.base import resources
 from frame_harness.base.disk import Unwritable, write_whole, writing
 from frame_harness.base.errors import UsageError
+from frame_harness.base.paths import real
 from frame_harness.base.units import format_bytes, parse_bytes
 
 VARIABLE: Final = "FRAME_HARNESS_CACHE_LIMIT"
@@ -230,7 +231,9 @@ def _kind(path: Path) -> str:
 
 def _lock_of(folder: Path) -> Path | None:
     """Return the file whose lock says that a folder is in use; None of one that lies somewhere else."""
-    root = resources.build_dir()
+    root = resources.build_place()
+    if ".." in folder.parts or not folder.is_relative_to(root):
+        folder, root = real(folder), real(root)
     if not folder.is_relative_to(root):
         return None
     return root / LOCKS / f"use-{'-'.join(folder.relative_to(root).parts)}"

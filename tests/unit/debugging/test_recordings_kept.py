@@ -40,18 +40,21 @@ def keep(folder: Path) -> None:
     recording.keep(folder, note, file, file)
 
 
+@pytest.mark.parametrize("typed", ["recordings", "recordings/../recordings", "elsewhere/recordings"])
 def test_recording_that_is_read_stays_though_many_are_made_and_room_is_short(
-    recordings: Path, monkeypatch: pytest.MonkeyPatch
+    typed: str, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (recordings.parent / "elsewhere").symlink_to(recordings.parent)
     with a_process(monkeypatch):
         for name in NAMES:
             keep(recordings / name)
         cache_limit.trim()
         assert sorted(each.name for each in recordings.iterdir()) == NAMES
     read = recordings / NAMES[0]
+    monkeypatch.chdir(recordings.parent)
     with a_process(monkeypatch):
         with pytest.raises(recording.RecordingError, match="is not what was recorded"):
-            recording.load(read)
+            recording.load(Path(typed, NAMES[0]))
         cache_limit.trim()
         assert list(recordings.iterdir()) == [read]
     cache_limit.trim()
