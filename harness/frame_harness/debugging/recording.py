@@ -6,6 +6,7 @@ known seed before power-on, so that replay begins with the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from frame_harness.base import resources
-from frame_harness.base.disk import write_whole
+from frame_harness.base.disk import Unwritable, write_whole
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
 from frame_harness.base.units import MIB, Paddr, Vaddr
@@ -139,13 +140,16 @@ def keep(folder: Path, note: RecordingNote, log: Path, elf: Path) -> None:
 def load(folder: Path) -> RecordingNote:
     """Read a recording's note, and prove that log and kernel are those that it was made with.
 
-    No process removes it as long as this one lives, which is about to replay it.
+    No process removes it as long as this one lives, which is about to replay it, unless this one may not
+    write where that is noted.
 
     Raises:
         RecordingError: there is none, or it is damaged.
     """
-    hold_folder(folder)
     try:
+        if folder.is_dir():  # of one that is not there the file of the lock would stay
+            with contextlib.suppress(Unwritable):  # somebody else's can be read all the same
+                hold_folder(folder)
         note = decode((folder / NOTE).read_bytes(), RecordingNote)
         for name, expected in ((LOG, note.log_sha256), (ELF, note.elf_sha256)):
             actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()

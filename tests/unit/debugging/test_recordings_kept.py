@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from frame_harness.base.disk import Unwritable
 from frame_harness.debugging import recording
 from frame_harness.image import cache_limit
 
@@ -59,3 +61,29 @@ def test_recording_that_is_read_stays_though_many_are_made_and_room_is_short(
         assert list(recordings.iterdir()) == [read]
     cache_limit.trim()
     assert list(recordings.iterdir()) == []
+
+
+def test_recording_that_cannot_be_held_is_read_all_the_same(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise Unwritable(folder, errno.EROFS)
+
+    with a_process(monkeypatch):
+        keep(recordings / NAMES[0])
+        monkeypatch.setattr(recording, "hold_folder", refuse)
+        with pytest.raises(recording.RecordingError, match="is not what was recorded"):
+            recording.load(recordings / NAMES[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [(NAMES[0], "no such folder"), ("x" * 252, "File name too long")], ids=["none", "long"]
+)
+def test_recording_that_is_none_is_one_message_and_leaves_nothing(
+    name: str, words: str, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "long" in words:
+        (recordings / name).mkdir(parents=True)
+    with a_process(monkeypatch), pytest.raises(recording.RecordingError, match=words):
+        recording.load(recordings / name)
+    assert not list((recordings.parent / cache_limit.LOCKS).glob("*"))
