@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from frame_harness.base.text import plural, printable
+from frame_harness.base.text import plural
 from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.difference import Difference
 from frame_harness.judge.evidence import Evidence
@@ -17,7 +17,7 @@ from frame_harness.judge.verdict import Verdict, what_was_seen
 from frame_harness.report.blocks import LABEL, clause_line, finding_block
 from frame_harness.report.context import FindingContext
 from frame_harness.report.terminal import against_a_pass, is_one_line, print_parts, verdict_line
-from frame_harness.report.text import id_ranges
+from frame_harness.report.text import id_ranges, one_line
 
 _SO_FAR = " so far"
 _BECAME = {ClauseOutcome.VIOLATED: "broken in another way", ClauseOutcome.KNOWN: "known to the baseline"}
@@ -114,7 +114,7 @@ def _names(words: str, findings: Sequence[Finding]) -> Iterable[RenderableType]:
 
 
 def _line(finding: Finding, words: str, style: str = "bold red") -> RenderableType:
-    return clause_line(Text(finding.clause, style=style), Text(printable(words)), finding.where)
+    return clause_line(Text(finding.clause, style=style), Text(one_line(words)), finding.where)
 
 
 def _title(words: str, style: str) -> Text:

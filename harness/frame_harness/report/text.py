@@ -41,9 +41,14 @@ def short_check(check: str) -> str:
     return name.removeprefix("test_").replace("_", " ")
 
 
+def one_line(words: str) -> str:
+    """Words of anybody as a line that they cannot end."""
+    return " ".join(printable(words).split())
+
+
 def markdown_text(words: str) -> str:
     """Words of anybody as plain text in a line or a cell of Markdown."""
-    words = " ".join(printable(words).split())
+    words = one_line(words)
     for sign in "\\`*_<>|[]#~$&":
         words = words.replace(sign, f"\\{sign}")
     return words
@@ -51,7 +56,7 @@ def markdown_text(words: str) -> str:
 
 def markdown_span(words: str) -> str:
     """Words of anybody as code in a line of Markdown; a backtick would end it and becomes an apostrophe."""
-    line = " ".join(printable(words).split()).replace("`", "'")
+    line = one_line(words).replace("`", "'")
     return f"`{line}`"
 
 

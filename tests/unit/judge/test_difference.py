@@ -191,10 +191,10 @@ def test_only_what_has_a_block_was_shown_whole() -> None:
 
 
 def test_what_a_guest_says_does_not_act_on_the_terminal_in_a_line_of_what_changed() -> None:
-    one = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="one", message="gone\x1b[2J")
+    one = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="one", message="gone\x1b[2J\nPASS: all")
     other = with_outcome(healthy(), TABLE, Outcome.VIOLATED, cause="other")
     text = printed(seen(seen(NOTHING, one).standing, other), other)
-    assert "gone\\x1b[2J: not seen any more" in text and "\x1b" not in text
+    assert "gone\\x1b[2J PASS: all: not seen any more" in text and "\x1b" not in text
 
 
 def test_what_is_not_seen_any_more_is_told_by_what_it_got_where_it_has_no_message() -> None:
