@@ -5,6 +5,7 @@ from typing import Any
 
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import Evidence, plain
+from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseJudgement
 from frame_harness.judge.verdict import Verdict
 
@@ -35,30 +36,7 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
         ],
         "reasons": [plain(reason) for reason in verdict.reasons],
         "errors": [plain(trouble) for trouble in evidence.errors],
-        "findings": [
-            {
-                "clause": finding.clause,
-                "title": finding.title,
-                "where": finding.where,
-                "known": finding.known or None,
-                "explained_by": finding.explained_by or None,
-                "cause": finding.cause or None,
-                "level": str(finding.first.level),
-                "function": finding.first.function or None,
-                "at": finding.first.at or None,
-                "what": finding.first.message or None,
-                "expected": finding.first.expected or None,
-                "got": finding.first.got or None,
-                "frame": finding.first.frame,
-                "field": finding.first.field or None,
-                "reproduce": finding.first.reproduce or None,
-                "diagram": plain(finding.first.diagram) if finding.first.diagram else None,
-                "origin": plain(finding.origin) if finding.origin else None,
-                "runs": [str(run) for run in finding.runs],
-                "checks": list(dict.fromkeys(result.check for result in finding.results)),
-            }
-            for finding in verdict.findings
-        ],
+        "findings": list(map(_finding, verdict.findings)),
         "baseline": {
             "source": baseline.source,
             "known": [plain(entry) for entry in verdict.known],
@@ -71,6 +49,31 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
         "duration_s": evidence.duration_s,
         "build_s": evidence.build_s,
         "steps_s": evidence.steps_s,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    return {
+        "clause": finding.clause,
+        "title": finding.title,
+        "where": finding.where,
+        "known": finding.known or None,
+        "explained_by": finding.explained_by or None,
+        "explained_by_cause": (finding.root[1] or None) if finding.root else None,
+        "cause": finding.cause or None,
+        "level": str(finding.first.level),
+        "function": finding.first.function or None,
+        "at": finding.first.at or None,
+        "what": finding.first.message or None,
+        "expected": finding.first.expected or None,
+        "got": finding.first.got or None,
+        "frame": finding.first.frame,
+        "field": finding.first.field or None,
+        "reproduce": finding.first.reproduce or None,
+        "diagram": plain(finding.first.diagram) if finding.first.diagram else None,
+        "origin": plain(finding.origin) if finding.origin else None,
+        "runs": [str(run) for run in finding.runs],
+        "checks": list(dict.fromkeys(result.check for result in finding.results)),
     }
 
 

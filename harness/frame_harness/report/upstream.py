@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from frame_harness.judge.evidence import Evidence, RunEvidence
-from frame_harness.judge.findings import Finding
+from frame_harness.judge.findings import FaultKey, Finding
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.origins import origin_words
 from frame_harness.report.text import markdown_block, markdown_span, markdown_text
@@ -19,12 +19,15 @@ def texts(evidence: Evidence, verdict: Verdict, root: Path, version: str) -> Map
         root: of the kernel; paths below it are shown relative to it.
         version: of the kernel, such as a commit; empty where nobody knows it.
     """
+    fresh = [one for one in verdict.findings if not one.known]
+    names: dict[FaultKey, str] = {}
+    for one in fresh:
+        count = sum(clause == one.clause for clause, _ in names)
+        names[one.fault] = one.clause if not count else f"{one.clause}-{count + 1}"
     found: dict[str, str] = {}
-    for finding in verdict.findings:
-        if not finding.known:
-            count = sum(name.startswith(finding.clause) for name in found)
-            name = finding.clause if not count else f"{finding.clause}-{count + 1}"
-            found[f"{name}.md"] = _text(finding, evidence, f"{root}/", version)
+    for one in fresh:
+        cause = names[one.root] if one.root else ""
+        found[f"{names[one.fault]}.md"] = _text(one, cause, evidence, f"{root}/", version)
     return found
 
 
@@ -38,7 +41,7 @@ def _promise(clause: str) -> str:
     return f"Broken promise ({clause}): "
 
 
-def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
+def _text(finding: Finding, cause: str, evidence: Evidence, root: str, version: str) -> str:
     result = finding.first
 
     def own(words: str) -> str:
@@ -46,7 +49,7 @@ def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
 
     title = markdown_text(own(_title(finding)))
     lines = [f"# {title}", "", f"{_promise(finding.clause)}{markdown_text(finding.title)}.", ""]
-    facts = {"Expected": result.expected, "Got": result.got, "Explained by": finding.explained_by}
+    facts = {"Expected": result.expected, "Got": result.got, "Explained by": cause}
     lines += [f"- {name}: {markdown_text(own(value))}" for name, value in facts.items() if value]
     if result.frame is not None:
         lines.append(f"- Physical address: `{result.frame:#x}`")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Evidence, Outcome, RunKey
+from frame_harness.report.json_report import document
 from frame_harness.report.upstream import is_of, texts
 from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import (
@@ -118,6 +120,19 @@ def test_what_comes_of_another_finding_names_it() -> None:
     assert "- Explained by: REF-01\n" in found["REF-04.md"] and "Explained" not in found["REF-01.md"]
 
 
+def test_what_comes_of_the_second_of_two_faults_of_a_clause_names_its_text() -> None:
+    other = replace(ALONE, cause="other", check="test_x.py::test_other", field="guard")
+    evidence = evidence_of(ALONE, other, replace(RACE, field="guard"))
+    verdict = judge(evidence)
+    found = texts(evidence, verdict, ROOT, "")
+    assert set(found) == {"REF-01.md", "REF-01-2.md", "REF-04.md"}
+    assert "- Explained by: REF-01-2\n" in found["REF-04.md"]
+    told = {
+        one["clause"]: one["explained_by_cause"] for one in document(evidence, verdict, EMPTY)["findings"]
+    }
+    assert told == {"REF-01": None, "REF-04": "other"}
+
+
 def test_a_violation_without_words_has_those_of_its_clause() -> None:
     evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED)
     text = texts(evidence, judge(evidence), ROOT, "")["ALLOC-07.md"]
@@ -133,5 +148,6 @@ def test_a_known_finding_is_not_sent_again() -> None:
 def test_two_findings_of_one_clause_have_two_files() -> None:
     evidence = broken()
     verdict = judge(evidence)
-    twice = replace(verdict, findings=(verdict.findings[0], verdict.findings[0]))
+    first = verdict.findings[0]
+    twice = replace(verdict, findings=(first, replace(first, cause="other")))
     assert set(texts(evidence, twice, ROOT, "")) == {"ALLOC-07.md", "ALLOC-07-2.md"}
