@@ -1,5 +1,6 @@
 """What was seen of one check, as an indented block for the terminal."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
@@ -88,10 +89,17 @@ def broken_off_block(
         result_block(result, context),
     ]
     if others:
-        shown = ", ".join(name.rpartition("::")[2] for name in others[:_NAMED])
+        shown = ", ".join(_names(others)[:_NAMED])
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         parts.append(_fields([("likewise", f"{plural(len(others), 'check')}: {shown}{more}")]))
     return Group(*parts, *_again(result, context))
+
+
+def _names(checks: Sequence[str]) -> list[str]:
+    """Checks by the ends of their names; by whole ones where several end alike."""
+    ends = [check.rpartition("::")[2] for check in checks]
+    count = Counter(ends)
+    return [end if count[end] == 1 else check for check, end in zip(checks, ends, strict=True)]
 
 
 def result_block(result: CheckResult, context: FindingContext = NO_CONTEXT) -> RenderableType:

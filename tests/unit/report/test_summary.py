@@ -15,6 +15,7 @@ from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import Evidence, Outcome, Trouble
 from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import Reason, ReasonCode
+from frame_harness.report.blocks import broken_off_block
 from frame_harness.report.summary import Against, against, run_rows, skipped, tools, unjudged
 from frame_harness.report.terminal import print_report
 from tests.support.judging import judge, known_findings
@@ -169,6 +170,13 @@ def test_checks_that_ended_alike_are_each_named_once_with_their_runs_in_both_rep
     terminal, html = drawn(with_outcome(one, LIFE, Outcome.CRASHED, message="panic: at f.rs:7"))
     assert f"likewise  1 check: {LIFE.rpartition('::')[2]}\n" in terminal
     assert "likewise 1 check<" in html and f'<p class="mono">{LIFE}</p>' in html
+
+
+def test_checks_of_one_name_in_several_files_are_told_apart() -> None:
+    checks = ("a.py::test_x", "b.py::test_x", "b.py::test_y", "b.py::test_z")
+    file = io.StringIO()
+    Console(file=file, width=200).print(broken_off_block(healthy().checks[0], checks))
+    assert "likewise  4 checks: a.py::test_x, b.py::test_x, test_y and 1 more\n" in file.getvalue()
 
 
 def test_what_a_version_lacks_is_named_and_not_counted_as_skipped_in_both_reports() -> None:
