@@ -102,7 +102,7 @@ class MutantReport(Record, frozen=True, kw_only=True):
     @property
     def reached(self) -> str:
         """How many checks run a survivor, as far as is known, and how many were made."""
-        by = f"by {plural(self.reached_by, 'check')}" if self.reached_by else "nobody knows by which checks"
+        by = f"by {plural(self.reached_by, 'check')}" if self.reached_by else "by an unknown number of checks"
         return f"{by}; {self.judged.checks} made in all"
 
 

@@ -65,7 +65,7 @@ def findings_in_words(fresh: Sequence[Finding]) -> tuple[str, str]:
     roots = sum(one.root is None for one in fresh)
     words = "what this subject breaks"
     if roots < len(fresh):
-        words += f"; listed below what they come of: {len(fresh) - roots} more"
+        words += f"; {plural(len(fresh) - roots, 'consequence')}, each below its cause"
     return plural(roots, "finding"), words
 
 

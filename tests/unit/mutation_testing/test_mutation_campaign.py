@@ -361,7 +361,7 @@ def test_the_page_says_what_is_known_of_a_survivor_and_counts_each_end(report: M
     rows = (Share(name="swap", killed=3, survived=0, not_linked=77),)
     text = dumps(replace(report, mutants=(nobody,), by_operator=rows), {"frame.rs": TEXT})
     assert "1 survivor: what nobody would notice" in text
-    assert "reached nobody knows by which checks; 1 made in all" in text
+    assert "reached by an unknown number of checks; 1 made in all" in text
     assert ">not in the kernel</th>" in text and '<td class="number">77</td>' in text
 
 

@@ -216,7 +216,7 @@ def test_a_consequence_is_one_line_below_its_cause() -> None:
         for result in evidence.checks
     )
     text = shown(replace(evidence, checks=checks))
-    assert "1 finding  what this subject breaks; listed below what they come of: 1 more\n" in text
+    assert "1 finding  what this subject breaks; 1 consequence, each below its cause\n" in text
     assert "explains  ALLOC-14: live allocations never overlap" in text
     assert "dump" not in text
 

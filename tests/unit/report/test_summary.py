@@ -132,7 +132,7 @@ def test_a_run_whose_guests_never_came_up_names_no_qemu() -> None:
 
 def test_what_comes_of_a_finding_is_counted_apart_in_both_reports() -> None:
     terminal, html = drawn(evidence_of(ALONE, RACE))
-    words = "what this subject breaks; listed below what they come of: 1 more"
+    words = "what this subject breaks; 1 consequence, each below its cause"
     assert f"1 finding  {words}\n" in terminal and f"<h2>1 finding: {words}</h2>" in html
     terminal, html = drawn(evidence_of(ALONE))
     assert "1 finding  what this subject breaks\n" in terminal
