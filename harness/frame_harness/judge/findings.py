@@ -93,7 +93,9 @@ class CauseFinder:
         return ordered
 
     def causes(self, ordered: Sequence[Finding]) -> dict[FaultKey, FaultKey]:
-        """By each consequence the fault that explains it, which nothing explains; the first explains most.
+        """Map each consequence to the fault that it comes of, which is itself no consequence.
+
+        Where several could explain it, the first one counts.
 
         Args:
             ordered: by `in_order`.

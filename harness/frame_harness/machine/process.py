@@ -155,10 +155,10 @@ class QemuProcess:
 
 
 def host_program(name: str, package: str) -> str:
-    """Return the path of a program that every host has.
+    """Return the path of a program of the operating system.
 
     Raises:
-        MissingToolError: this one has not; the text names Debian's package.
+        MissingToolError: it is not installed; the next step names Debian's package.
     """
     if (found := shutil.which(name)) is None:
         raise MissingToolError(
