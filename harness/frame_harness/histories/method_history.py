@@ -12,7 +12,7 @@ from frame_harness.contract.methods import SlotValues
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import ClauseViolated
-from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.errors import GuestFailure, GuestTimeout
 from frame_harness.guest.programmed import ProgrammedGuest
 from frame_harness.histories.method_stage import SLOTS, MethodCall, MethodStage, Unforeseen, Wrong
 from frame_harness.histories.shrink import shrink
@@ -48,21 +48,26 @@ def check(
     if found is None:
         return
 
+    last, hung = kernel, False
+
     def play(calls: Sequence[MethodCall]) -> Wrong | None:
+        nonlocal last, hung
+        if hung:
+            return None  # the next ones are likely to hang, too, each for as long as a request may take
         booted = fresh()
         try:
-            with booted as guest:
-                wrong = MethodStage(guest, start, clause).play(calls)
-                _show(guest, wrong)
-                return wrong
-        except GuestFailure:
+            with booted as last:
+                return MethodStage(last, start, clause).play(calls)
+        except GuestFailure as failure:
+            hung = isinstance(failure, GuestTimeout)
             return None  # fewer calls that end in a crash do not show what was found, which counts
 
     again = play(found.steps)
     if again is None:  # it takes calls that were made before: then it is told as it was
-        raise _told(kernel, found, "\n".join(found.lines))
+        raise _told((kernel, last), found, "\n".join(found.lines))
     shortest = shrink(again, play, lambda one: one.clause)
-    raise _told(kernel, play(shortest.steps) or shortest)  # whose commands the last guest shows
+    shown = play(shortest.steps) or shortest  # unless it crashes, the last guest's memory shows it, too
+    raise _told((kernel, last), shown)
 
 
 def _found(
@@ -98,16 +103,12 @@ def _some_slot(contract: Contract, rng: random.Random) -> SlotValues:
     return {name: value(bits) for name, bits in contract.slot.widths.items()}
 
 
-def _show(guest: BootedGuest, wrong: Wrong | None) -> None:
-    """Make the calls of a history the last commands of a guest."""
-    if wrong is not None:
+def _told(guests: Sequence[BootedGuest], wrong: Wrong, exhibit: str = "") -> ClauseViolated:
+    """What a check raises, whose calls become the last commands of its guests: a report shows them."""
+    for guest in guests:
         guest.commands.clear()
         guest.commands.extend(wrong.lines)
-
-
-def _told(kernel: BootedGuest, wrong: Wrong, exhibit: str = "") -> ClauseViolated:
-    _show(kernel, wrong)
-    slot_type = kernel.image.subject.contract.slot.name
+    slot_type = guests[0].image.subject.contract.slot.name
     told, paths = wrong.told, [f"{slot_type}::{call.method}" for call in wrong.steps]
     before = f", after {plural(len(paths) - 1, 'call')}" if paths[1:] else ""
     return ClauseViolated(
