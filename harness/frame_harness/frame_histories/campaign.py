@@ -22,8 +22,6 @@ BOTH_WAYS_EVERY = 32
 """Of so many histories, chosen by their seeds, one is played both ways."""
 WHOLE_EVERY = 4
 """Of so many histories one is played on all of memory, where it takes long to run out."""
-MAY_KEEP_POISON = "GUARD-08"
-"""The clause that leaves a choice which the model cannot follow: where a poisoned frame goes to."""
 
 
 @dataclass
@@ -48,8 +46,8 @@ SayShortened = Callable[[Shortened], None]
 def campaign(host: Host, seed: int, go_on: Go, say: SayShortened = lambda _: None) -> HistoryTally:
     """Play history after history as long as `go_on` says so.
 
-    The same seed plays the same histories, whatever the subject, until the first finding or the first history
-    that is cut off: what led there is left out of all others, as what led to a finding is.
+    The same seed plays the same histories, whatever the subject, until the first finding: what led there is
+    left out of all others.
 
     Args:
         say: is told of each finding once it is as short as it gets.
@@ -65,8 +63,7 @@ def campaign(host: Host, seed: int, go_on: Go, say: SayShortened = lambda _: Non
             name = f"{seed}:{tally.histories}"
             tally.histories += 1
             before = lockstep.commands
-            avoid = (*tally.found, *([MAY_KEEP_POISON] if tally.cut_off else []))
-            generator = Generator(random.Random(name), avoid)
+            generator = Generator(random.Random(name), tuple(tally.found))
             failure = play_random(lockstep, generator, HISTORY_STEPS, both_ways=is_played_both_ways(name))
             tally.cut_off += failure is None and lockstep.without_verdict
             if failure and failure.clause in tally.found:

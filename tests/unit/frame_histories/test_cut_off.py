@@ -1,9 +1,10 @@
-"""Where the model cannot follow a history any further, others leave out what led there."""
+"""Histories that the model cannot follow any further are counted."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from importlib import import_module
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +12,6 @@ import pytest
 
 from frame_harness.frame_histories import campaign as campaigns
 from frame_harness.frame_histories.campaign import HistoryTally, campaign
-from frame_harness.frame_histories.generator import Generator
 from frame_harness.frame_histories.lockstep import Host
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.machine.definition import load_machine
@@ -30,33 +30,32 @@ class Unplayed:
         pass
 
 
-def played(
-    monkeypatch: pytest.MonkeyPatch, cut_off: Collection[int], found: object = None
-) -> tuple[Any, ...]:
-    """The tally of four histories, some of which are cut off; for each what it left out."""
-    avoided = list[tuple[str, ...]]()
+@pytest.mark.parametrize(
+    ("cut_off", "found", "n_counted"),
+    [
+        ((), None, 0),
+        ((1, 3), None, 2),
+        pytest.param(
+            (1, 3), SimpleNamespace(clause="FREE-01", commands=("alloc",)), 0, id="found-all-the-same"
+        ),
+    ],
+)
+def test_histories_that_are_cut_off_are_counted(
+    cut_off: Collection[int], found: Any, n_counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = count()
 
-    def play_random(guest: Unplayed, generator: Generator, *_: object, **__: object) -> object:
-        guest.without_verdict = len(avoided) in cut_off
-        avoided.append(tuple(generator.avoid))
+    def play_random(guest: Unplayed, *_: object, **__: object) -> object:
+        guest.without_verdict = next(numbers) in cut_off
         return found
 
     monkeypatch.setattr(campaigns, "Lockstep", Unplayed)
     monkeypatch.setattr(campaigns, "play_random", play_random)
+    for name in ("shortest", "script_of"):
+        monkeypatch.setattr(campaigns, name, lambda *_: found)
     host = cast("Host", SimpleNamespace(machine=load_machine("microvm")))
-    tally: HistoryTally = campaign(host, 1, lambda tally: tally.histories < 4)
-    return tally, avoided
-
-
-def test_behind_a_history_that_was_cut_off_no_free_frame_is_poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    tally, avoided = played(monkeypatch, cut_off={1})
-    assert (tally.histories, tally.cut_off) == (4, 1)
-    assert avoided == [(), (), ("GUARD-08",), ("GUARD-08",)]
-
-
-def test_histories_that_came_to_their_end_leave_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    tally, avoided = played(monkeypatch, cut_off=())
-    assert (tally.cut_off, set(avoided)) == (0, {()})
+    tally = campaign(host, 1, lambda tally: tally.histories < 4)
+    assert (tally.histories, tally.cut_off) == (4, n_counted)
 
 
 def test_a_clause_is_not_held_where_no_history_came_to_its_end() -> None:
