@@ -159,17 +159,27 @@ def test_what_a_batch_does_not_see_is_found_by_the_share_that_is_played_both_way
     assert set(campaign(blind, 1, lambda tally: tally.histories < 6).found) == {"FRAME-08"}
 
 
-def test_a_module_that_keeps_poisoned_frames_cuts_few_histories_off() -> None:
+BEYOND_16M = "            if frame.start_address.as_u64() >= 1 << 24 {\n"
+KEEPS_SOME = BEYOND_16M.replace(">=", "<") + KEEPS_POISONED[0] + "            }\n"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(KEEPS_POISONED, id="all"),
+        pytest.param((KEEPS_POISONED[0], KEEPS_SOME), id="some-of-those-of-one-command"),
+    ],
+)
+def test_a_module_that_keeps_poisoned_frames_cuts_few_histories_off(edit: Edit) -> None:
     """The model cannot follow it from there on; others offer poison all the same, which GUARD-08 is about."""
-    keeping = host(frame_module(broken_here([KEEPS_POISONED])))
+    keeping = host(frame_module(broken_here([edit])))
     tally = campaign(keeping, QUICK_SEED, lambda tally: tally.histories < 2 * QUICK_HISTORIES)
     assert (tally.cut_off, tally.found) == (4, {})
 
 
 def test_a_module_that_keeps_some_poisoned_frames_and_hands_out_others_is_found() -> None:
     """The first history that meets poison is cut off, which clears the module of nothing that others meet."""
-    some = "            if frame.start_address.as_u64() >= 1 << 24 {\n"
-    hands_out = f"{some}                return Ok(frame);\n            }}\n"
+    hands_out = f"{BEYOND_16M}                return Ok(frame);\n            }}\n"
     mixed = host(frame_module(broken_here([(KEEPS_POISONED[0], hands_out)])))
     tally = campaign(
         mixed, QUICK_SEED, lambda tally: not tally.found and tally.histories < 2 * QUICK_HISTORIES

@@ -31,21 +31,35 @@ class BuddyWords:
         self._cached = record["caches"][0]["frames"]
         self._expected_heads = np.empty_like(self._heads)
 
-    def compare(self, model: Model, kept: Collection[Pfn] = ()) -> HistoryDifference | None:
+    def compare(
+        self, model: Model, kept: Collection[Pfn] = (), met: Collection[Pfn] = ()
+    ) -> HistoryDifference | None:
         """The first word that is not as predicted.
 
         Args:
             kept: frames that are handed out still, where the model has them in quarantine.
+            met: those of which each may be either; the guest's own count says how many are kept.
         """
         return (
-            self._compare_counters(model, kept) or self._compare_heads(model) or self._compare_caches(model)
+            self._compare_counters(model, {*kept}, {*kept, *met})
+            or self._compare_heads(model)
+            or self._compare_caches(model)
         )
 
-    def _compare_counters(self, model: Model, kept: Collection[Pfn]) -> HistoryDifference | None:
+    def _compare_counters(self, model: Model, least: set[Pfn], most: set[Pfn]) -> HistoryDifference | None:
+        zones = model.buddy.zones
+        bounds = [
+            [sum(model.buddy.zone_of(pfn) is zone for pfn in kept) for kept in (least, most)]
+            for zone in zones
+        ]
+        in_quarantine = self._counters["quarantined"].tolist()
+        n_kept = [
+            min(max(zone.quarantined - got, low), high)
+            for zone, got, (low, high) in zip(zones, in_quarantine, bounds, strict=True)
+        ]
         for name, found in self._counters.items():
-            for zone, got in zip(model.buddy.zones, found.tolist(), strict=True):
-                n_kept = sum(model.buddy.zone_of(pfn) is zone for pfn in kept)
-                expected = getattr(zone, name) + n_kept * _OF_KEPT.get(name, 0)
+            for zone, kept, got in zip(zones, n_kept, found.tolist(), strict=True):
+                expected = getattr(zone, name) + kept * _OF_KEPT.get(name, 0)
                 if expected != got:
                     return HistoryDifference("counter", f"zone {zone.name} {name}", str(expected), str(got))
         return None

@@ -246,7 +246,7 @@ class Lockstep:
         GUARD-08 asks that it is not handed out and not healed; where it is to go the clause leaves open.
         """
         met = prediction.poison_met
-        differing = self.expected.differing(self._table).tolist()
+        differing = [Pfn(pfn) for pfn in self.expected.differing(self._table).tolist()]
         # Where the lists are out of order a free frame may have a guard or a vtable, which a life may clear.
         at_will = OF_A_LEAK if prediction.sound else OF_A_LEAK | {"guard", "vtable"}
         promised = [name for name in self._table.dtype.names or () if name not in at_will]
@@ -257,7 +257,7 @@ class Lockstep:
             and all((self._table[name] == self.expected.slots[name])[differing].all() for name in promised)
             and of_reply(prediction, reply) is None
             and self._compare_all_payload() is None
-            and self.buddy.compare(self.model, met) is None
+            and self.buddy.compare(self.model, differing, met) is None
         )
 
     def finish(self) -> HistoryDifference | None:

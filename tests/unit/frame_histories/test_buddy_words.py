@@ -97,6 +97,22 @@ def test_a_frame_that_is_kept_counts_as_handed_out_in_its_own_zone(model: Model,
     assert found is not None and found.what.endswith("allocated")
 
 
+def test_of_frames_that_were_offered_the_guest_says_how_many_it_keeps(model: Model, words: Words) -> None:
+    """Each of them may be kept or be in quarantine, and is counted as the one or the other."""
+    first, second, *_ = next(frames for frames in model.buddy.caches.values() if len(frames) > 1)
+    zone = model.buddy.zone_of(first)
+    assert zone is model.buddy.zone_of(second)
+    zone.quarantined += 2
+    index, zones, buddy = model.buddy.zones.index(zone), words["zones"][0], compared(words)
+    for n_kept in range(3):
+        zones["allocated"][index], zones["quarantined"][index] = zone.allocated + n_kept, 2 - n_kept
+        assert buddy.compare(model, met={first, second}) is None
+        is_least_one = buddy.compare(model, {first}, {first, second}) is None
+        assert is_least_one == (n_kept > 0), "one of them is known to be kept"
+        zones["allocated"][index] += 1
+        assert buddy.compare(model, met={first, second}) is not None
+
+
 def test_a_list_that_should_be_empty_and_one_that_should_not_are_told_by_their_heads(
     model: Model, words: Words
 ) -> None:

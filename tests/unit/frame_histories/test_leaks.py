@@ -38,8 +38,8 @@ class Offered(Lockstep):
         self.buddy: Any = SimpleNamespace(compare=self._counters)
         self.miscounted, self.spilt = False, False
 
-    def _counters(self, _model: object, kept: Collection[Pfn]) -> object:
-        return "a counter" if self.miscounted or set(kept) != {KEPT} else None
+    def _counters(self, _model: object, kept: Collection[Pfn], met: Collection[Pfn]) -> object:
+        return "a counter" if self.miscounted or not {KEPT}.issuperset(kept) or set(met) != {KEPT} else None
 
     def _compare_all_payload(self) -> Any:
         return "some payload" if self.spilt else None
