@@ -240,7 +240,7 @@ WRITTEN = [
 RETURNED = [
     mutant(
         "a drop that is refused quietly tells of seven holders",
-        "REF-07",
+        "REF-01",
         ('Err(found) => refuse_reference("dec_ref", found),', "Err(_) => 7,"),
     ),
 ]

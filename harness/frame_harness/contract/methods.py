@@ -79,7 +79,8 @@ class SlotMethod:
     part: str = ""
     by_field: Mapping[str, str] = field(default_factory=dict)
     """Clauses of fields that the method leaves wrong, where each has one of its own; it may be one that
-    another declaration of the method is about.
+    another declaration of the method is about. Where all fields are right, those of values that it replies,
+    each by its name there.
     """
     accessor: bool = False
     """It reads or writes one field; that it leaves all others alone is for the contract's general clause to

@@ -209,6 +209,8 @@ def _of_refused(outcome: Panic, difference: HistoryDifference) -> str:
     spoilt = difference.kind in ("slot", "payload") and difference.field != "refcount"
     if outcome.kind is PanicKind.CLAIM and spoilt:
         return "ALLOC-15"
+    if outcome.kind is PanicKind.REFERENCE and difference.kind == "value":
+        return "REF-01"  # it is refused quietly, as it may be, and tells another count than there is
     return OF_PANIC.get(outcome.kind, "ARRAY-07")
 
 

@@ -152,7 +152,13 @@ REFERENCES = (
     ),
     SlotMethod("dec_ref", ("REF-01",), _dec, stored=("refcount",), where=_off_sentinel(*DEC_REFUSED)),
     SlotMethod(
-        "dec_ref", ("REF-07",), _dec, stored=("refcount",), where=_at_sentinel(*DEC_REFUSED), part="sentinel"
+        "dec_ref",
+        ("REF-07",),
+        _dec,
+        stored=("refcount",),
+        where=_at_sentinel(*DEC_REFUSED),
+        part="sentinel",
+        by_field={"v": "REF-01"},
     ),
     SlotMethod(
         "cas_refcount",

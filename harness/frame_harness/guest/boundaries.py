@@ -194,7 +194,13 @@ def _broken(method: SlotMethod, case: Case, reply: Reply, after: SlotValues, gen
     """
     if method.accessor and _leaks(method, case, reply, after):
         return (general,)
-    wrong = (name for name in after if after[name] != case.allowed[0].after[name])
+    wrong = [name for name in after if after[name] != case.allowed[0].after[name]] or [
+        key
+        for one in case.allowed
+        if one.status == reply.status
+        for key, value in one.reply.items()
+        if reply[key] != value
+    ]
     clauses = dict.fromkeys(method.by_field[name] for name in wrong if name in method.by_field)
     own = [clause for clause in clauses if clause in method.clauses]
     return own or list(clauses) or method.clauses

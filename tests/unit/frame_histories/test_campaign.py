@@ -274,6 +274,7 @@ STAYS_FREE = replace(slot_difference("flags", Pfn(-1)), values=(C.flag_allocated
         (["alloc"], HistoryDifference("status", "", "", "", got_status="fail"), "ALLOC-11"),
         (["alloc"], HistoryDifference("value", "", "", "", field="paddr"), "ALLOC-08"),
         (["slot.inc_ref {c}"], HistoryDifference("status", "", "", "", got_status="ok"), "REF-07"),
+        (["slot.dec_ref {c}"], HistoryDifference("value", "", "", "", field="v"), "REF-01"),
         (["release {a} 0"], slot_difference("guard", Pfn(-1)), "GUARD-04"),
         (["release {a} 0"], slot_difference("refcount", Pfn(-1)), "FREE-02"),
         (["slot.set_guard {a} 1"], slot_difference("guard", Pfn(-1)), "GUARD-01"),
