@@ -219,8 +219,11 @@ def _provoked(prediction: Prediction, difference: HistoryDifference) -> str:
     if prediction.poison_met and (
         difference.kind not in ("slot", "payload") or difference.pfn in prediction.poison_met
     ):
-        # Had it been handed out, the reply would have said so.
-        return "GEN-01" if (difference.kind, difference.field) == ("slot", "generation") else "GUARD-08"
+        # Had it been handed out, the reply would have said so, unless it only says how many were.
+        outcome = prediction.outcome
+        unnamed = isinstance(outcome, Done) and "paddr" not in outcome.values
+        of_life = (difference.kind, difference.field) == ("slot", "generation")
+        return "GEN-01" if of_life and not unnamed else "GUARD-08"
     if prediction.follows_misaligned and difference.kind in ("status", "value", "hooks", "crash"):
         return "VT-03"
     return "GEN-03" if _is_wrap(prediction, difference) else ""

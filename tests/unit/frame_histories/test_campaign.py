@@ -298,6 +298,7 @@ STAYS_FREE = replace(slot_difference("flags", Pfn(-1)), values=(C.flag_allocated
         (["inject buddy.next {a}", "alloc"], slot_difference("flags"), "ALLOC-15"),
         (["inject buddy.next {a}", "alloc"], slot_difference("refcount"), "ALLOC-10"),
         (["slot.mark_poisoned {c}", "alloc"], slot_difference("generation", Pfn(-2)), "GEN-01"),
+        (["slot.mark_poisoned {c}", "alloc.all"], slot_difference("generation", Pfn(-2)), "GUARD-08"),
         (["slot.mark_poisoned {c}", "alloc"], slot_difference("guard", Pfn(-2)), "GUARD-08"),
         (["release {a} 0", "inject buddy.next {a}", "alloc"], STAYS_FREE, "ALLOC-02"),
         (["alloc"], replace(STAYS_FREE, pfn=Pfn(5)), "ALLOC-08"),
