@@ -128,7 +128,8 @@ def _played_here(
     saved.forget_surpassed(campaign.corpus)
     return Fuzzed(
         seed, frozenset(tally.clauses), len(tally.found), tally.histories, tally.commands,
-        time.monotonic() - began, again=sum(tally.again.values()), unconfirmed=tally.unconfirmed_words,
+        time.monotonic() - began, again=sum(tally.again.values()), cut_off=tally.cut_off,
+        unconfirmed=tally.unconfirmed_words,
     )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ def played_in_rounds(
     return Fuzzed(
         asked.seed, frozenset(clause for clause, _ in causes), len(causes), rounds.histories, rounds.commands,
         seconds, again=sum(begun.tally.again.values()), lost=rounds.lost,
+        cut_off=rounds.cut_off,
         unconfirmed=(*begun.tally.unconfirmed_words, *rounds.unconfirmed),
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ class Fuzzed:
         again: how often a history ended at a cause that was known by then.
         seconds: that it took to play the commands.
         lost: rounds that came to no result.
+        cut_off: histories that ended where the module did what is allowed and the model cannot follow.
         unconfirmed: by clause and line what the image with counted branches alone shows.
     """
 
@@ -32,6 +33,7 @@ class Fuzzed:
     seconds: float
     again: int = 0
     lost: int = 0
+    cut_off: int = 0
     unconfirmed: tuple[str, ...] = ()
 
     @property
@@ -57,6 +59,11 @@ class Fuzzed:
             f"\nfuzz: found {names}{causes}{again}: {self.histories} histories, {self.commands} commands "
             f"compared with the model ({self.commands / self.seconds:.0f} a second){lost}, seed {self.seed}"
         )
+        if self.cut_off:
+            yield (
+                f"cut off: {self.cut_off} of these histories, where the module keeps a poisoned frame; "
+                "it may, and the model cannot follow it any further"
+            )
         for words in self.unconfirmed:
             yield f"not confirmed: it shows in the build that counts branches alone: {words}"
         if self.status is ExitCode.ERROR:

@@ -92,6 +92,7 @@ class SteeringTally:
     Args:
         again: how often a history ended at a cause that was known by then.
         unconfirmed: causes that the image with counted branches alone shows.
+        cut_off: histories that ended where the module did what is allowed and the model cannot follow.
         commands: that were compared with the model, those of shortening included.
     """
 
@@ -100,6 +101,7 @@ class SteeringTally:
     again: dict[Cause, int] = field(default_factory=dict)
     unconfirmed: dict[Cause, HistoryFailure] = field(default_factory=dict)
     histories: int = 0
+    cut_off: int = 0
     blind_commands: int = 0
     commands: int = 0
 
@@ -223,6 +225,7 @@ class Campaign:
         before = guest.commands
         generator = Generator(rng, tuple(avoid))
         failure = play_random(guest, generator, HISTORY_STEPS, both_ways=is_played_both_ways(name))
+        self.tally.cut_off += failure is None and guest.without_verdict
         self.tally.blind_commands += guest.commands - before
         self.tally.commands = self.commands
         return None if failure is None else Failed(failure, boot_config, name)
@@ -242,6 +245,7 @@ class Campaign:
             other = self.corpus.choose_beside(rng)
             writer = Varied(varied(entry.steps, other.steps, rng), rng, tuple(avoid))
         played = self.player.play(writer, boot_config, MOST_STEPS)
+        self.tally.cut_off += played.cut_off
         self.tally.commands = self.commands
         if played.failure is None:
             for entry in self.corpus.add(played, boot_config, name):

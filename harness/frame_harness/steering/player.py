@@ -26,12 +26,14 @@ class PlayedHistory:
         failure: where it was not as predicted.
         steps, commands: those that were carried out.
         reached: each feature with the steps that it took; of a failure those before it.
+        cut_off: it ended where the module did what is allowed and the model cannot follow.
     """
 
     failure: HistoryFailure | None
     steps: tuple[Step, ...]
     commands: tuple[Command, ...]
     reached: dict[Feature, int]
+    cut_off: bool = False
 
 
 class _Noting:
@@ -99,7 +101,10 @@ class Player:
         guest = self.guest(boot_config, counting=True)
         observer, noting = Observer(guest, self._branches), _Noting(writer)
         failure = play_random(guest, noting, most_steps, watcher=observer, most=batch)
-        return PlayedHistory(failure, tuple(noting.steps), tuple(observer.commands), observer.reached)
+        cut_off = failure is None and guest.without_verdict
+        return PlayedHistory(
+            failure, tuple(noting.steps), tuple(observer.commands), observer.reached, cut_off
+        )
 
     def confirm(self, failure: HistoryFailure, boot_config: BootConfig) -> HistoryFailure | None:
         """The same history on the image that is judged."""

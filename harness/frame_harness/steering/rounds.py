@@ -56,6 +56,7 @@ class PlayedRound(Record, frozen=True, kw_only=True):
 
     histories: Count
     commands: Count
+    cut_off: Count = 0
     kept: tuple[KeptText, ...] = ()
     found: tuple[str, ...] = ()
     lengths: tuple[Count, ...] = ()
@@ -82,6 +83,7 @@ def play_round(given: RoundTask) -> PlayedRound:
         return PlayedRound(
             histories=tally.histories,
             commands=tally.commands,
+            cut_off=tally.cut_off,
             kept=tuple(text_of(entry, player)[1] for entry in kept if id(entry) in best),
             found=tuple(each.script.text for each in found),
             lengths=tuple(each.length for each in found),
@@ -123,6 +125,7 @@ class Rounds:
     """By clause and cause the shortest."""
     histories: int = 0
     commands: int = 0
+    cut_off: int = 0
     lost: int = 0
     """Rounds that came to no result."""
     unconfirmed: dict[str, None] = field(default_factory=dict)
@@ -174,6 +177,7 @@ class Rounds:
     def _taken(self, played: PlayedRound) -> Iterable[tuple[Script, int]]:
         self.histories += played.histories
         self.commands += played.commands
+        self.cut_off += played.cut_off
         self.unconfirmed.update(dict.fromkeys(played.unconfirmed))
         for text in played.kept:
             self.corpus[name_of(parse(text.script, "corpus"))] = text

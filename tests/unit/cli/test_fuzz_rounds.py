@@ -137,6 +137,14 @@ def test_a_campaign_whose_rounds_all_held_passes(
     assert "not judged" not in capsys.readouterr().out
 
 
+def test_histories_of_rounds_that_were_cut_off_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut_off = PlayedRound(histories=3, commands=ROUND_COMMANDS, cut_off=2)
+    assert play(Workers([HELD, cut_off, cut_off]), tmp_path, monkeypatch) is ExitCode.PASS
+    assert "\ncut off: 4 of these histories" in capsys.readouterr().out
+
+
 def test_the_rate_of_rounds_is_that_of_the_time_in_which_they_were_played(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
