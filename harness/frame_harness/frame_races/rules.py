@@ -13,7 +13,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_histories.attribution import OF_COMMAND, OF_NEW_LIFE
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_races.operations import ALLOCATES, CALLS, GENERATION, POISONED, UNUSED
-from frame_harness.races.outcome import OTHER_SLOTS
+from frame_harness.races.outcome import OTHER_SLOTS, frame_of_answer
 from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
 
@@ -116,7 +116,7 @@ IN_STEPS: Final[Mapping[str, str]] = {
 }
 """By method, with the reason: each step is of one piece; what lies between two of them may be seen."""
 OF_ONE_ORDER: Final = (
-    *("answer 1", "answer 1: paddr", "answer 2", "answer 2: paddr"),
+    *("answer 1", frame_of_answer(1), "answer 2", frame_of_answer(2)),
     *("refcount", "flags", "hooks", OTHER_SLOTS),
 )
 """A frame that was handed out went back to nobody; one that went back has no holder."""

@@ -18,6 +18,11 @@ def is_of_second(part: str) -> bool:
     return part.startswith((OF_OTHER, "answer 2"))
 
 
+def frame_of_answer(cpu: int) -> str:
+    """The part for the frame that a CPU's answer names: the one handed out."""
+    return f"answer {cpu}: paddr"
+
+
 def of_handed_out(cpu: int) -> str:
     """Begin the part for a field of the slot of yet another frame, which a CPU's answer names."""
     return f"answer {cpu}'s "

@@ -25,8 +25,14 @@ from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import RSP, Debugger, DebuggerError, GuestEnded, NoStop
 from frame_harness.machine.instruction import Stretch
 from frame_harness.races.accesses import Access, Trace
-from frame_harness.races.operations import FRAME_OPERAND
-from frame_harness.races.outcome import OF_OTHER, OTHER_SLOTS, RaceResult, answer_parts, of_handed_out
+from frame_harness.races.outcome import (
+    OF_OTHER,
+    OTHER_SLOTS,
+    RaceResult,
+    answer_parts,
+    frame_of_answer,
+    of_handed_out,
+)
 from frame_harness.races.rules import RacedFrame
 from frame_harness.races.scenes import Scene
 
@@ -336,7 +342,7 @@ class Stage:
         table, shown = self._table, {"": self._pfn, OF_OTHER: self._other}
         rest = set(differing_rows(table, self._kept).tolist()) - {*shown.values()}
         for cpu in self._cells:
-            pfn = paddr_to_pfn(Paddr(int(parts.get(f"answer {cpu}: {FRAME_OPERAND}", "0"), 0)))
+            pfn = paddr_to_pfn(Paddr(int(parts.get(frame_of_answer(cpu), "0"), 0)))
             shown |= {of_handed_out(cpu): pfn} if pfn in rest else {}
         for begin, pfn in shown.items():
             parts |= {f"{begin}{name}": _shown(table[pfn][name]) for name in table.dtype.names or ()}
