@@ -127,10 +127,10 @@ LEFT_BEHIND: Final[Mapping[tuple[str, str], tuple[int, str]]] = {
         " frame in quarantine POISONED alone means anything",
     ),
 }
-"""By the method that is held and part of the outcome: the bits that are judged of a frame that is nobody's,
-why no others are."""
-NOBODYS: Final = {"refcount": ("0x0", f"{UNUSED:#x}")}
-"""What such a frame's count is, as an outcome shows it."""
+"""By the method that is held and part of the outcome: the bits that are judged of a frame that nobody
+holds, why no others are."""
+OF_FREE_FRAME: Final = {"refcount": ("0x0", f"{UNUSED:#x}")}
+"""The values that a part of an outcome has where nobody holds the frame."""
 ON_A_FREE_FRAME: Final[Mapping[str, str]] = {
     "alloc": "it is the buddy's to hand out",
     "slot.mark_poisoned": "a function that finds it corrupt may say so at any time (GUARD-08)",
@@ -217,7 +217,7 @@ RULES: Final = RaceRules(
     in_steps=IN_STEPS,
     of_one_order=OF_ONE_ORDER,
     left_behind=LEFT_BEHIND,
-    nobodys=NOBODYS,
+    of_free_frame=OF_FREE_FRAME,
     on_a_free_frame=ON_A_FREE_FRAME,
     allocates=ALLOCATES,
 )

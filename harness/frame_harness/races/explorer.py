@@ -381,7 +381,9 @@ class Explorer:
 
     def _judged(self, play: Play, outcome: RaceResult) -> RaceResult:
         """An outcome without what nobody is to look at."""
-        if play.apart or not all(outcome.parts.get(one) in them for one, them in self.rules.nobodys.items()):
+        if play.apart or not all(
+            outcome.parts.get(one) in them for one, them in self.rules.of_free_frame.items()
+        ):
             return outcome
         for (method, part), (mask, _) in self.rules.left_behind.items():
             if method == play.held.method.name:

@@ -63,8 +63,9 @@ class RaceRules:
         of_one_order: parts of an outcome that say together whose the frame is: a mixture of two orders is
             wrong even where each step may be seen.
         left_behind: by the method that is held and part of the outcome: the bits that are judged of a frame
-            that is nobody's, why no others are.
-        nobodys: by part of an outcome what it may be of such a frame.
+            that nobody holds, why no others are.
+        of_free_frame: by part of an outcome the values that it has where nobody holds the frame;
+            `left_behind` applies to such outcomes alone.
         on_a_free_frame: methods that may write to the slot of a free frame, with the reason; others read it.
         allocates: the method that is given the free frame.
     """
@@ -82,5 +83,5 @@ class RaceRules:
     in_steps: Mapping[str, str] = field(default_factory=dict)
     of_one_order: Collection[str] = ()
     left_behind: Mapping[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
-    nobodys: Mapping[str, Collection[str]] = field(default_factory=dict)
+    of_free_frame: Mapping[str, Collection[str]] = field(default_factory=dict)
     on_a_free_frame: Mapping[str, str] = field(default_factory=dict)

@@ -371,7 +371,7 @@ def test_bits_that_the_held_operation_leaves_behind_are_not_looked_at() -> None:
     outcomes: dict[str, object] = {"got": result(0x13), "first": result(0x3), "swapped": result(0x4)}
     low, high = ({("slot.take", "owner"): (mask, "a reason")} for mask in (0xF, 0x10))
     assert judged(replace(RULES, left_behind=low), **cast("Any", outcomes)) is None
-    of_a_panic = replace(RULES, left_behind=low, nobodys={"answer 1": ("panic",)})
+    of_a_panic = replace(RULES, left_behind=low, of_free_frame={"answer 1": ("panic",)})
     assert judged(of_a_panic, **cast("Any", outcomes)) is not None, "somebody holds it"
     assert judged(replace(RULES, left_behind=high), **cast("Any", outcomes)) is not None
     of_another = {("slot.put", "owner"): (0xF, "a reason")}
