@@ -12,7 +12,7 @@ from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.clauses import TWO_OWNERS
 from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
 from frame_harness.memory_core.judging import CoreViolation, Owned
-from frame_harness.memory_core.maps import merged, rounded_out, without
+from frame_harness.memory_core.maps import Span, merged, rounded_out, without
 from frame_harness.memory_core.marking import mark
 from frame_harness.memory_core.owning_play import own
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
@@ -57,7 +57,7 @@ def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[CoreViolat
     if reply.status == "ok":
         if refused:
             yield _other_answer("a refusal", f"ok paddr={reply['paddr']:#x}")
-        yield from _take(play, step, Paddr(reply["paddr"]), before)
+        yield from _take(play, step, [Paddr(reply["paddr"])], before)
     else:
         yield from _failed(play, step, reply, line, before)
     yield from play.judged()
@@ -72,8 +72,7 @@ def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[CoreViolatio
     reply = play.ask(f"core.fill {_request(step)} {MOST_FILLED}")
     if refused and reply.data:
         yield _other_answer("a refusal", plural(len(reply.data), "block"))
-    for line in reply.data:
-        yield from _take(play, step, Paddr(int(line, 0)), before)
+    yield from _take(play, step, [Paddr(int(line, 0)) for line in reply.data], before)
     if reply.status == "panic":
         what = f"allocation {len(reply.data) + 1} of order {step.order}"
         yield play.panicked("CORE-09", what, "a block or an error", reply)
@@ -100,7 +99,7 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[CoreV
     if reply.status == "ok":
         claim = Claim(paddr_to_pfn(Paddr(reply["paddr"])), step.purpose, step.zeroed)
         play.core.looked_at.add("CORE-09")
-        yield from _take(play, step, Paddr(reply["paddr"]), before)
+        yield from _take(play, step, [Paddr(reply["paddr"])], before)
         if claim.pfn < len(play.core.slots()):
             play.core.looked_at.add("CORE-34")
             yield from play.watch.judge_claim(claim)
@@ -114,7 +113,19 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[CoreV
 
 
 def _take(
-    play: Playing, step: Alloc | Fill | FrameAlloc, paddr: Paddr, before: CoreState
+    play: Playing, step: Alloc | Fill | FrameAlloc, paddrs: Sequence[Paddr], before: CoreState
+) -> Iterator[CoreViolation]:
+    """Judge blocks that were given, in this order, and let their owner fill them."""
+    usable = merged([*play.memory.usable, *play.accepted.stray])
+    had = len(play.owned.get(step.name, []))
+    for paddr in paddrs:
+        yield from _take_one(play, step, paddr, before, usable)
+    if not isinstance(step, FrameAlloc):
+        _fill_owned(play, play.owned.get(step.name, [])[had:])
+
+
+def _take_one(
+    play: Playing, step: Alloc | Fill | FrameAlloc, paddr: Paddr, before: CoreState, usable: Sequence[Span]
 ) -> Iterator[CoreViolation]:
     block = Owned(paddr_to_pfn(paddr), step.order, step.kind)
     play.core.looked_at |= {"CORE-12", "CORE-13", "CORE-14"}
@@ -122,12 +133,9 @@ def _take(
         play.over = True  # nobody can say which frames it has
         yield answers.too_large(step.order, paddr, before.max_order)
         return
-    usable = merged([*play.memory.usable, *play.accepted.stray])
     yield from answers.judge_block(step, block, paddr, before, usable)
     play.owned.setdefault(step.name, []).append(block)
     play.given[step.name] = block
-    if not isinstance(step, FrameAlloc):
-        _fill_owned(play, [block])
     if sick := [pfn for pfn in frames_from(block.pfn, 1 << block.order) if pfn in play.sick]:
         play.over = True
         what, got = (
@@ -215,11 +223,11 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Core
 def _fill_owned(play: Playing, blocks: Sequence[Owned]) -> None:
     """Let an owner fill what he has; not where that may be memory that somebody else still needs."""
     if play.watch is not None and not play.accepted.given_up:
-        usable = play.memory.usable
-        ours = [
-            one for one in blocks if not without([(pfn_to_paddr(one.pfn), pfn_to_paddr(one.end))], usable)
-        ]
-        play.watch.fill_owned(ours)
+        spans = [(pfn_to_paddr(one.pfn), pfn_to_paddr(one.end)) for one in blocks]
+        usable = merged(play.memory.usable)
+        if without(spans, usable):
+            blocks = [block for block, span in zip(blocks, spans, strict=True) if not without([span], usable)]
+        play.watch.fill_owned(blocks)
 
 
 def _forget(owned: list[Owned], block: Owned) -> None:
