@@ -21,7 +21,7 @@ from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import WELL, CheckInRun, CheckResult, Evidence, RunKey
 from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, named_archive
 from frame_harness.session.request import SessionRequest
-from frame_harness.session.results import OF_PREFLIGHT, check_name, planned_run
+from frame_harness.session.results import OF_PREFLIGHT, check_name
 from frame_harness.session.run import Run
 from frame_harness.session.simplest import SimplestShown
 
@@ -33,16 +33,14 @@ class Leavings:
     """Of the checks of this process; nothing is kept without an archive."""
 
     def __init__(self, archive: Path | None, contract: Contract) -> None:
-        self._archive, self._contract = archive, contract
+        self._archive = archive
         self._gatherer: Gatherer | None = None
         self._numbers: dict[str, int] = {}
-        self._simplest = SimplestShown(contract, ())
+        self._simplest = SimplestShown(contract)
 
     def number(self, items: Sequence[pytest.Item]) -> None:
         """Give each check its number: the same in every process, since all collect the same."""
         self._numbers = {item.nodeid: number for number, item in enumerate(items, start=1)}
-        runs = dict.fromkeys(key for item in items if (key := planned_run(item)))
-        self._simplest = SimplestShown(self._contract, tuple(runs))
 
     def number_of(self, item: pytest.Item) -> int:
         """The number of a check, 0 where none was given."""

@@ -271,8 +271,9 @@ def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) ->
         for when, (_, error) in phases.items()
     )
     on_the_way = [seen for seen in met if seen is not None]
-    number = item.config.stash[SESSION].leavings.number_of(item)
-    report.user_properties += [(SEEN, encode(Met(number=number, result=seen))) for seen in on_the_way]
+    for seen in on_the_way:
+        number = item.config.stash[SESSION].leavings.number_of(item)
+        report.user_properties.append((SEEN, encode(Met(number=number, result=seen))))
     if run is not None and had_a_guest(phases, kernels):
         run.note_end(phases[decides][1] if decides else None)
     return (result, *on_the_way)

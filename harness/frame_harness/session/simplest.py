@@ -8,23 +8,19 @@ from frame_harness.contract.contract import Contract
 from frame_harness.judge.evidence import CheckInRun, CheckResult, RunKey
 from frame_harness.judge.findings import CauseFinder
 
-_Fault = tuple[str, str, str, str]
-"""A clause, what tells its faults apart, a profile, and which picture of memory a result has: none, that of a
-slot, that of a frame's life (`html_report.page`)."""
+_Fault = tuple[str, str, RunKey, str]
+"""A clause, what tells its faults apart, a run, and which picture of memory a result has: none, that of a
+slot, that of a frame's life (`html_report.page`). It does not matter which process makes which run."""
 _Order = tuple[tuple[int, ...], int]
 
 
 class SimplestShown:
-    """By fault, the simplest check of this process whose commands were played again."""
+    """By fault and run, the simplest check of this process whose commands were played again."""
 
-    def __init__(self, contract: Contract, runs: Sequence[RunKey]) -> None:
-        """Nothing was seen yet.
-
-        Args:
-            runs: in the order of the plan.
-        """
+    def __init__(self, contract: Contract) -> None:
+        """Nothing was seen yet."""
         self._slot = contract.slot
-        self._finder = CauseFinder(contract, runs)
+        self._finder = CauseFinder(contract)
         self._simplest: dict[_Fault, tuple[_Order, str]] = {}
         self._met: dict[CheckInRun, int] = {}
         """By what was met on the way, the first check in the plan that met it: evidence keeps its result."""
@@ -61,7 +57,7 @@ class SimplestShown:
 
     def _faults(self, own: CheckResult) -> Iterator[_Fault]:
         for clause in own.broken:
-            yield clause, own.cause, own.run.profile, self._picture(own)
+            yield clause, own.cause, own.run, self._picture(own)
 
     def _picture(self, result: CheckResult) -> str:
         if result.frame is None:

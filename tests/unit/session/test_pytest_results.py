@@ -12,6 +12,7 @@ import pytest
 
 from frame_harness.base.errors import HostRamError, MachineError, ProtocolError, RamError
 from frame_harness.base.units import Paddr
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
 from frame_harness.guest.errors import (
@@ -22,10 +23,13 @@ from frame_harness.guest.errors import (
     QemuEndError,
 )
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, SlotBytes
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, SlotBytes, decode
 from frame_harness.machine.monitor_event import MonitorEvent
-from frame_harness.session.plugin import KERNELS, PHASES, SLOTS, _report_result
+from frame_harness.session.leavings import Leavings
+from frame_harness.session.met import Met
+from frame_harness.session.plugin import KERNELS, PHASES, SESSION, SLOTS, _report_result
 from frame_harness.session.results import ON_THE_WAY, of_the_phases, result_of, seen_on_the_way
+from frame_harness.session.session import SEEN
 from frame_harness.session.words import compared
 
 RUN = RunKey("q35", "dev")
@@ -102,12 +106,16 @@ def test_slot_and_end_of_a_check_are_those_of_the_phase_that_decides(monkeypatch
         channel=SimpleNamespace(transcript=SimpleNamespace(n_received=0)),
     )  # fmt: skip
     item: Any = Item("ALLOC-09")
+    item.nodeid = "test_d.py::test_x"
     item.stash = {
         PHASES: {"call": (failed, NOWHERE), "teardown": (failed, late)}, KERNELS: [kernel],
         SLOTS: {"call": (first := SlotBytes(got="11")), "teardown": (own := SlotBytes(got="22"))},
         "run": SimpleNamespace(image=None, layout=None, note_end=ends.append),
     }  # fmt: skip
+    item.config = SimpleNamespace(stash={SESSION: SimpleNamespace(leavings=Leavings(None, FRAME_METADATA))})
     told = _report_result(item, RUN, cast("Any", failed))
+    [met] = [decode(value, Met) for name, value in failed.user_properties if name == SEEN]
+    assert met == Met(number=0, result=told[1])
     assert [(one.clauses, one.slot) for one in told] == [(("ALLOC-09",), own), (("ALLOC-14",), first)]
     assert ends == [late]
 
