@@ -179,6 +179,7 @@ def test_two_on_two_frames_that_come_to_no_end_are_told_once(tmp_path: Path) -> 
     assert result.says("FrameAllocOptions::allocate"), result.out
 
 
+@pytest.mark.whole
 def test_what_is_touched_twice_passes_every_check_of_another_kind(tmp_path: Path) -> None:
     """Storms apart, which may or may not meet it, and the orderings, which see the code and not its doing."""
     result = check(
