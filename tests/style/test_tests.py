@@ -41,7 +41,6 @@ BY_NEIGHBORS = {
     "memory_core": "reading",
     "mutation": "atomics expressions names ranges statements values",
     "orderings": "ir_access ir_assembly ir_calls ir_debug ir_local ir_state",
-    "session": "leavings",
     "steering": "lifting",
 }  # fmt: skip
 # These lie deeper: by the file whose tests run them in this process.

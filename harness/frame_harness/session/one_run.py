@@ -21,11 +21,11 @@ from frame_harness.judge.evidence import CheckResult, RunKey, Trouble, decode, e
 from frame_harness.machine.firmware import require_host
 from frame_harness.session import results
 from frame_harness.session.breakdowns import Breakdowns
-from frame_harness.session.met import Met
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.runs import WorkerOutput, accelerator_trouble, only, settled
+from frame_harness.session.seen import Met
 from frame_harness.session.session import HANDED_OVER, results_in
 from frame_harness.session.suite import run_suite
 from frame_harness.session.units import make, units_of

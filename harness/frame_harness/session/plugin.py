@@ -29,10 +29,10 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, RunKey, SlotBytes, decode, encode
 from frame_harness.session import markers, results
 from frame_harness.session.leavings import RUN
-from frame_harness.session.met import Met
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options, storm_seconds
 from frame_harness.session.run import GUESTS, Run
 from frame_harness.session.runs import WorkerOutput
+from frame_harness.session.seen import Met
 from frame_harness.session.seen_slots import slot_seen
 from frame_harness.session.selection import selection_of, without_campaigns
 from frame_harness.session.session import HANDED_OVER, PARENT, RESULT, SEEN, SENT, Session

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from frame_harness.base.record import Record
 from frame_harness.judge.evidence import (
     CheckInRun,
     CheckResult,
@@ -17,10 +18,19 @@ from frame_harness.judge.evidence import (
     Trouble,
 )
 from frame_harness.session.invariant_results import invariant_results
-from frame_harness.session.met import Met
 from frame_harness.session.request import SessionRequest, info_of
 from frame_harness.session.run import Ledger, merge, unhandled
 from frame_harness.session.runs import NO_PREFLIGHT, RAISED_BY_TESTS, WorkerOutput, changes
+
+
+class Met(Record, frozen=True, kw_only=True):
+    """A result that a check brought about beside its own, of a clause that is not its own to judge.
+
+    `number` is the place of that check in the plan, the same in every process.
+    """
+
+    number: int
+    result: CheckResult
 
 
 @dataclass

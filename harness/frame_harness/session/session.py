@@ -19,12 +19,11 @@ from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, Ru
 from frame_harness.judge.reason import Reason
 from frame_harness.judge.verdict import judge_runs
 from frame_harness.session.leavings import Leavings, archive_of, contents_of
-from frame_harness.session.met import Met
 from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Run
 from frame_harness.session.runs import RAISED_BY_TESTS, Runs, WorkerOutput, only
-from frame_harness.session.seen import SessionSeen
+from frame_harness.session.seen import Met, SessionSeen
 
 RESULT = "frame_harness_result"
 SEEN = "frame_harness_seen"

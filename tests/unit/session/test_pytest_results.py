@@ -26,9 +26,9 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, SlotBytes, decode
 from frame_harness.machine.monitor_event import MonitorEvent
 from frame_harness.session.leavings import Leavings
-from frame_harness.session.met import Met
 from frame_harness.session.plugin import KERNELS, PHASES, SESSION, SLOTS, _report_result
 from frame_harness.session.results import ON_THE_WAY, of_the_phases, result_of, seen_on_the_way
+from frame_harness.session.seen import Met
 from frame_harness.session.session import SEEN
 from frame_harness.session.words import compared
 

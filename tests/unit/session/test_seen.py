@@ -24,11 +24,10 @@ from frame_harness.judge.exit_codes import VerdictKind
 from frame_harness.judge.reason import ReasonCode
 from frame_harness.judge.verdict import judge_runs
 from frame_harness.machine.definition import load_machines
-from frame_harness.session.met import Met
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Ledger
 from frame_harness.session.runs import WorkerOutput
-from frame_harness.session.seen import SessionSeen
+from frame_harness.session.seen import Met, SessionSeen
 
 RUN, OTHER = RunKey("q35", "dev"), RunKey("q35", "release")
 REQUEST = SessionRequest(

@@ -12,8 +12,7 @@ from frame_harness.html_report.memory import NOTHING
 from frame_harness.html_report.page import _Builder
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey
 from frame_harness.judge.findings import CauseFinder, Finding
-from frame_harness.session.met import Met
-from frame_harness.session.seen import SessionSeen
+from frame_harness.session.seen import Met, SessionSeen
 from frame_harness.session.simplest import SimplestShown
 
 DEV, RELEASE = (RunKey(machine="microvm", profile=profile) for profile in ("dev", "release"))
