@@ -44,7 +44,7 @@ COMPARED_AT_ONCE = 256
 OF_A_LEAK = frozenset({"refcount", "flags", "order"})
 """Fields that nobody looks at on a poisoned frame that is neither handed out nor in quarantine."""
 CLEARED: Mapping[str, int] = {"guard": C.guard_poisoned, "vtable": 0}
-"""What a life leaves of fields that a free frame has where the lists are out of order; it may clear them."""
+"""Where the lists are out of order: what a module may write to fields of the frame that it keeps."""
 
 _Number = TypeVar("_Number", int, NDArray[np.int64])
 _ABLED = {"0": "disabled", "1": "enabled"}

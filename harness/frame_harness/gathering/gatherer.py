@@ -157,9 +157,7 @@ class Gatherer:
             return None
         try:
             if shown_by:
-                raise NotReplayed(
-                    "replay", detail=f"simpler checks of the same faults were played: {', '.join(shown_by)}"
-                )
+                raise NotReplayed("replay", detail=f"see {', '.join(shown_by)}, which found the same faults")
             if taken.left_out:
                 raise NotReplayed("replay", detail="older commands are not known any more")
             if guest.guest.debugged:

@@ -211,7 +211,8 @@ class GuestPool:
     def _pays(self, alike: GuestKind) -> bool:
         """Whether a snapshot is worth half of a start: not for kinds that are asked for once, as most are.
 
-        Where guests do not end well, one after the other, no snapshot is of use: then few of them have one.
+        Where guests do not end well, one after the other, no snapshot is of use: then only the second, the
+        fourth and each eighth has one.
         One QEMU of a kind is enough: that its last guest's memory is still looked at does not last.
         """
         self._started[alike] += 1

@@ -10,7 +10,7 @@ from frame_harness.judge.findings import CauseFinder
 
 _Fault = tuple[str, str, RunKey, str]
 """A clause, what tells its faults apart, a run, and which picture of memory a result has: none, that of a
-slot, that of a frame's life (`html_report.page`). It does not matter which process makes which run."""
+slot, that of a frame's life (`html_report.page`). By run: how runs are dealt to processes changes nothing."""
 _Order = tuple[tuple[int, ...], int]
 
 

@@ -140,7 +140,7 @@ def test_a_check_that_no_report_shows_is_not_played_again_and_says_whom_to_look_
     assert (second.before, second.life) == (None, None) and second.after is not None
     [note] = second.notes
     assert note.startswith("no memory before the last command: ")
-    assert note.endswith("simpler checks of the same faults were played: test_simple, test_other")
+    assert note.endswith("see test_simple, test_other, which found the same faults")
 
 
 def test_a_guest_that_crashed_leaves_its_memory_and_what_was_before(
