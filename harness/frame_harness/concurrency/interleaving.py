@@ -381,5 +381,5 @@ def interleaved(boot: Boots[G], prepare: Callable[[G, Cpus], tuple[str, str]]) -
             both = " beside ".join(steps)
             raise HarnessError(
                 "interleaving", both, expected="the panic of a step", actual="none",
-                next_step="see the console's end in the evidence: a step came to where it tells of its panic",
+                next_step="see the console's end in the evidence: the panic handler began and told nothing",
             ) from panicked  # fmt: skip

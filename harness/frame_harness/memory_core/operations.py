@@ -224,7 +224,7 @@ def _fill_owned(play: Playing, blocks: Sequence[Owned]) -> None:
     """Let an owner fill what he has; not where that may be memory that somebody else still needs."""
     if play.watch is not None and not play.accepted.given_up:
         spans = [(pfn_to_paddr(one.pfn), pfn_to_paddr(one.end)) for one in blocks]
-        usable = merged(play.memory.usable)
+        usable = play.memory.usable
         if without(spans, usable):
             blocks = [block for block, span in zip(blocks, spans, strict=True) if not without([span], usable)]
         play.watch.fill_owned(blocks)

@@ -263,6 +263,7 @@ class SlotWatch:
                 return
 
     def _judge_held(self, held: Sequence[Owned]) -> Iterator[CoreViolation]:
+        # In ascending order, so that the frames need not be sorted.
         blocks = [FreeBlock(*block, 0, -1) for block in sorted((one.pfn, one.order) for one in held)]
         pfns = _frames_of(blocks, len(self._slots))
         self.looked_at |= {"CORE-33"} if pfns.size else set()
