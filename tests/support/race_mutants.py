@@ -9,6 +9,9 @@ from tests.support.hidden_mutants import (
 )
 from tests.support.mutants import Edit
 
+_MEANWHILE = "for _ in 0..300 { core::hint::spin_loop() }"
+"""Most of the time of what does it: a CPU that its host stops is stopped in here."""
+
 SPLIT_INC: tuple[Edit, ...] = (
     (
         "if let Err(found) = self.refcount.fetch_update(Relaxed, Relaxed, step) {\n"
@@ -90,6 +93,7 @@ COUNTED_ALONE: tuple[Edit, ...] = (
         "            ALLOCATING.fetch_add(1, AcqRel);\n"
         "            let asked = buddy::alloc_migratetype(token, 0, self.migratetype());\n"
         "            let live = matches!(asked, Ok(frame) if self.make_live(frame));\n"
+        f"            {_MEANWHILE}\n"
         "            ALLOCATING.fetch_sub(1, AcqRel);\n"
         "            let frame = asked?;\n            if live {\n",
     ),
@@ -124,6 +128,7 @@ ZEROED_ALONE: tuple[Edit, ...] = (
         "static ZEROING: atomic::AtomicU32 = atomic::AtomicU32::new(0);\n\n"
         "fn zero_payload(frame: PhysFrame) {\n"
         "    if ZEROING.fetch_add(1, AcqRel) == 0 {\n        zero_one_payload(frame)\n    }\n"
+        f"    {_MEANWHILE}\n"
         "    ZEROING.fetch_sub(1, AcqRel);\n}\n\nfn zero_one_payload(frame: PhysFrame) {\n",
     ),
 )
@@ -143,9 +148,10 @@ SERVED_ALONE: tuple[Edit, ...] = (
     (
         "            let frame = buddy::alloc_migratetype(token, 0, self.migratetype())?;\n",
         "            static ASKING: atomic::AtomicBool = atomic::AtomicBool::new(false);\n"
-        "            if ASKING.swap(true, AcqRel) {\n"
+        "            if !self.zeroed && ASKING.swap(true, AcqRel) {\n"
         "                return Err(AllocError::OutOfMemory);\n            }\n"
         "            let asked = buddy::alloc_migratetype(token, 0, self.migratetype());\n"
+        f"            {_MEANWHILE}\n"
         "            ASKING.store(false, Release);\n            let frame = asked?;\n",
     ),
 )
@@ -156,7 +162,7 @@ HOOK_OF_THE_LAST: tuple[Edit, ...] = (
         "    static HOOKED: atomic::AtomicU64 = atomic::AtomicU64::new(0);\n"
         "    if let Some(hook) = get_meta(phys).vtable_ref().on_unmap {\n"
         "        HOOKED.store(phys.as_u64(), Release);\n"
-        "        for _ in 0..300 {\n            core::hint::spin_loop();\n        }\n"
+        f"        {_MEANWHILE}\n"
         "        hook(PhysAddr::new(HOOKED.load(Acquire)))\n",
     ),
 )
