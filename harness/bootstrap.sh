@@ -7,9 +7,9 @@ set -eu
 look=${1:-}
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 
-# Stands for all that says what is to be installed.
+# Stands for all that says what is to be installed, and for the command, which is installed as a copy.
 what_is_wanted() {
-    cat pyproject.toml harness/frame_harness/cli/requirements.lock harness/bootstrap.py \
+    cat pyproject.toml harness/frame-harness harness/frame_harness/cli/requirements.lock harness/bootstrap.py \
         harness/frame_harness/base/host_tools.py harness/frame_harness/base/packages.py | cksum
 }
 

@@ -13,6 +13,7 @@ from tests.support.doors import SOURCES
 TOOLS = ("sh", "dirname", "readlink", "cat", "cksum")
 WANTED = (
     "pyproject.toml",
+    "harness/frame-harness",
     "harness/bootstrap.py",
     "harness/frame_harness/cli/requirements.lock",
     "harness/frame_harness/base/host_tools.py",

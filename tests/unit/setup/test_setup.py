@@ -179,13 +179,28 @@ def test_installed_wheel_runs_the_test_of_the_readme_then_judges_through_its_com
     assert tested.status == 0 and "2 passed" in tested.out, tested.out + tested.err
     assert str(site / "frame_harness" / "__init__.py") in tested.out
 
-    argv: list[str | Path] = [
-        site / "bin" / "frame-harness", "check", "--machine", "microvm", "--profile", "dev", "-k", "CONST-01",
-    ]  # fmt: skip
-    judged = run(argv, what="frame-harness", cwd=tmp_path, env=env)
+    command, here = site / "bin" / "frame-harness", ("--machine", "microvm", "--profile", "dev")
+    judged = run([command, "check", *here, "-k", "CONST-01"], what="frame-harness", cwd=tmp_path, env=env)
     assert judged.status == 0, judged.out + judged.err
     assert judged.out.splitlines()[-1].startswith("PASS: 1 check, 1 clause held, 1 machine × 1 profile")
     assert str(site / "frame_harness" / "_data" / "kernel_shim") in "".join(judged.out.split())
+
+
+def test_installed_command_has_work_done_by_processes_of_its_own(
+    installed: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    """Python starts them anew: each imports the file of the command."""
+    site, env = installed
+    argv: list[str | Path] = [
+        site / "bin" / "frame-harness",
+        "fuzz",
+        "--machine",
+        "microvm",
+        "--profile",
+        "dev",
+    ]
+    done = run([*argv, "--commands", "20", "--workers", "1"], what="frame-harness", cwd=tmp_path, env=env)
+    assert (done.status, done.out.count("found nothing"), done.err.count("results: ")) == (0, 1, 1), done.err
 
 
 def test_build_folder_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
