@@ -15,7 +15,7 @@ from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.operations import FRAME_OPERAND, Method, Operation, methods
-from frame_harness.races.outcome import OTHER_SLOTS, RaceResult, is_of_second, of_handed_out
+from frame_harness.races.outcome import OTHER_SLOTS, Difference, RaceResult, is_of_second, of_handed_out
 from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
 from frame_harness.races.stage import Stage
@@ -78,6 +78,9 @@ class Race:
     slot: bytes = b""
     """The bytes of the frame's slot behind it; empty where the guest did not come so far."""
 
+    parts: Difference = ()
+    """What no order explains; empty where the operations come to no end."""
+
     remembered: bool = False
     """Whether it was not played in this guest: an earlier one did not survive it."""
 
@@ -94,7 +97,7 @@ class Race:
     @property
     def fatal(self) -> bool:
         """Whether the guest may have been left out of order."""
-        lost = self.diagram.part == END or self.diagram.got.startswith("fault")
+        lost = not self.parts or self.diagram.got.startswith("fault")
         return bool(self.unordered) or (lost and not self.remembered)
 
 
@@ -221,7 +224,7 @@ class Explorer:
             orders = ("both come to their end",) * 2
             standing = play.meanwhile if self.stage.failed == SECOND else play.held
             clause = self._clause(standing) if play.apart else play.clause
-            race = self._race(play, END, orders, failure.summary)
+            race = self._race(play, (), orders, failure.summary)
             race = replace(race, clause=clause, standing=standing)
             self.endless[play.key] = race
             return race
@@ -234,11 +237,11 @@ class Explorer:
             # Which frame each of them is given depends on the order; one order has all the rest.
             legal = (got.nearest(legal),) * 2
         in_steps = {play.held.method.name, play.meanwhile.method.name} & self.rules.in_steps.keys()
-        for part in got.differences(legal, self.rules.of_one_order if in_steps else None):
-            if play.apart and self._spoiled(play, part) != play.clause:
+        for parts in got.differences(legal, self.rules.of_one_order if in_steps else None):
+            if play.apart and play.clause not in {self._spoiled(play, part) for part in parts}:
                 continue
-            orders = (legal[0].shown(part), legal[1].shown(part))
-            return self._race(play, part, orders, got.shown(part), got.slot)
+            orders = (legal[0].shown(parts), legal[1].shown(parts))
+            return self._race(play, parts, orders, got.shown(parts), got.slot)
         return None
 
     def _interleaved(self, play: Play) -> RaceResult:
@@ -254,7 +257,7 @@ class Explorer:
 
         Where that does not end, or ends otherwise, they are those of the held operation alone.
         """
-        if race.diagram.part != END:
+        if race.parts:
             try:
                 found = self._played_again(race)
             except HarnessError as error:
@@ -271,18 +274,21 @@ class Explorer:
         """The diagram with the accesses of a second play; None where that ends otherwise."""
         play, diagram = race.play, race.diagram
         recording, outcome = self.stage.recorded(play.held.line, play.at, play.meanwhile.line, play.scene)
-        same = self._judged(play, outcome).shown(diagram.part) == diagram.got
+        same = self._judged(play, outcome).shown(race.parts) == diagram.got
         return recording.added_to(diagram) if same else None
 
-    def _race(self, play: Play, part: str, orders: tuple[str, str], got: str, slot: bytes = b"") -> Race:
+    def _race(
+        self, play: Play, parts: Difference, orders: tuple[str, str], got: str, slot: bytes = b""
+    ) -> Race:
         hold = Hold(
             cpu=FIRST, instructions=play.at.instruction, at=self.stage.place(play.trace, play.at),
             inside=play.at.inside, field=play.field,
         )  # fmt: skip
         diagram = Interleaving(
-            operations=play.operations, hold=hold, state=play.scene.name, part=part, orders=orders, got=got
-        )
-        return Race(play, diagram, self.stage.frame, play.clause, slot=slot)
+            operations=play.operations, hold=hold, state=play.scene.name,
+            part=", ".join(parts) or END, orders=orders, got=got,
+        )  # fmt: skip
+        return Race(play, diagram, self.stage.frame, play.clause, slot=slot, parts=parts)
 
     def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
         key = play.scene, play.held, play.meanwhile, swapped

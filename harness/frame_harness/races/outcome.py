@@ -10,7 +10,8 @@ OF_OTHER: Final = "other frame's "
 """Begins the part for a field of the second frame's slot."""
 OTHER_SLOTS: Final = "other slots"
 """The part for slots of frames that no command names."""
-_AND: Final = ", "
+Difference = tuple[str, ...]
+"""Parts that make one difference between outcomes: most often one."""
 
 
 def is_of_second(part: str) -> bool:
@@ -51,11 +52,11 @@ class RaceResult:
 
     def differences(
         self, legal: Collection[RaceResult], of_one_order: Collection[str] | None = None
-    ) -> list[str]:
+    ) -> list[Difference]:
         """Return the parts that no legal outcome explains; none when this outcome is legal.
 
         Where each part is explained by itself and the whole is not, the parts in which the outcomes differ
-        are named as one.
+        are one difference.
 
         Args:
             of_one_order: parts that must all come from the same outcome, all others from any; None for all.
@@ -63,15 +64,15 @@ class RaceResult:
         names = list(dict.fromkeys(name for one in (self, *legal) for name in one.parts))
         alien = [name for name in names if all(self._differs(one, name) for one in legal)]
         if alien:
-            return alien
+            return [(name,) for name in alien]
         whole = names if of_one_order is None else [name for name in names if name in of_one_order]
         if any(not any(self._differs(one, name) for name in whole) for one in legal):
             return []
-        return [_AND.join(name for name in whole if any(self._differs(one, name) for one in legal))]
+        return [tuple(name for name in whole if any(self._differs(one, name) for one in legal))]
 
-    def shown(self, part: str) -> str:
-        """Return what a part is, or several that are named as one."""
-        return _AND.join(self.parts.get(name, "") or "nothing" for name in part.split(_AND))
+    def shown(self, difference: Difference) -> str:
+        """Return what the parts of a difference are here."""
+        return ", ".join(self.parts.get(name, "") or "nothing" for name in difference)
 
     def _differs(self, other: RaceResult, name: str) -> bool:
         return self.parts.get(name) != other.parts.get(name)

@@ -407,7 +407,8 @@ def race_at(stage: object) -> tuple[Explorer, Race]:
     diagram = Interleaving(
         operations=("a", "b"), hold=hold, part="owner", orders=("0x7", "0x7"), got="0x6", state="in use"
     )
-    return Explorer(cast("Stage", stage), RULES), Race(play, diagram, Paddr(0), play.clause)
+    race = Race(play, diagram, Paddr(0), play.clause, parts=("owner",))
+    return Explorer(cast("Stage", stage), RULES), race
 
 
 AHEAD = SlotAccess(cpu=1, field="owner", reads=True, writes=False)
