@@ -142,9 +142,7 @@ class Qmp:
         self._sock.close()
 
     def _collect(self) -> None:
-        while not self._client.events.empty():
-            event = self._run(self._client.events.get(), _no_guard)
-            self._events.append(dict(cast("dict[str, Any]", event)))
+        self._events += [dict(cast("dict[str, Any]", event)) for event in self._client.events.clear()]
 
     def _run(self, work: Coroutine[Any, Any, T], guard: Guard | None = None) -> T:
         task = self._loop.create_task(work)
