@@ -178,9 +178,11 @@ class Channel:
             if not raw.startswith(b"!"):
                 continue
             text = quote_line(raw)[1:]
-            if Crash(text).is_end:
+            if Crash(text).is_head:  # of several the last one tells what ended the guest
+                report, complete = [text], False
+            elif Crash(text).is_end:
                 complete = True
-            elif report or Crash(text).is_head:
+            elif report:
                 report.append(text)
         self._report = None
         crash = parse_crash(report, complete=complete) if report else None

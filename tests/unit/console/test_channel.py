@@ -293,6 +293,16 @@ def test_finish_returns_a_crash_whose_report_was_being_read(channel: Channel, gu
     assert crash is not None and crash.message == "no slot" and not crash.complete
 
 
+def test_of_several_crashes_behind_the_last_answer_the_last_one_is_told_and_none_is_mixed_with_another(
+    channel: Channel, guest: socket.socket
+) -> None:
+    guest.sendall(REPORT + b"!exception vector=14 name=#PF error=0x2 rip=0xffffffff80100020 cr2=0x8\n! cpu 1\n")
+    guest.close()
+    crash = channel.finish(Patience()).crash
+    assert crash is not None and crash.kind == "exception" and crash.cpu == 1 and not crash.backtrace
+    assert not crash.message and not crash.complete
+
+
 def test_tail_is_fit_for_a_terminal(channel: Channel, guest: socket.socket) -> None:
     guest.sendall(b"# one\n\x1b[2J\n")
     with pytest.raises(ProtocolError):
