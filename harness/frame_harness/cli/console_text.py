@@ -16,6 +16,8 @@ from frame_harness.guest.reply import Reply
 # What the protocol uses: answers, data, crash reports, the banner. All of it is shown decoded.
 _OF_THE_PROTOCOL = ("=", ":", "!", "*")
 _HEX = re.compile(r"(?<![0-9a-f])[0-9a-f]+$")
+_OF_A_FRAME = "payload."
+"""Begins the commands that show bytes of frames, of which some may be as long as a slot."""
 
 
 def answer_lines(reply: Reply, slot: np.dtype[np.void]) -> Iterator[str]:
@@ -25,7 +27,7 @@ def answer_lines(reply: Reply, slot: np.dtype[np.void]) -> Iterator[str]:
         slot: the subject's `MetaSlot`.
     """
     for line in (*reply.data, reply.shown):
-        yield _with_slot_fields(line, slot)
+        yield line if _OF_A_FRAME in reply.request else _with_slot_fields(line, slot)
     yield from (f"  {entry}" for entry in reply.backtrace)
 
 
