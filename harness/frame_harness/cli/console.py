@@ -64,9 +64,9 @@ class _Talk:
 
     def __init__(self, image: Image, machine: Machine, init: str, sockets: Path | None) -> None:
         self._image, self._machine, self._init, self._sockets = image, machine, init, sockets
+        self._host, self._screen = HostCommands(), console_for()
         self._kernel = self._boot()
         self._slot = image.dtype(image.slot_type)
-        self._host, self._screen = HostCommands(), console_for()
         self._exited = False
 
     def __enter__(self) -> Self:
@@ -83,6 +83,8 @@ class _Talk:
         click.echo("\n".join(kernel.console_tail(1)))
         if socket is not None:
             click.echo(f"gdb finds it by\n  {GdbCommand.write(self._image, socket).shell()}", err=True)
+        for told in self._host.changes(kernel):  # else the next command is said to have changed them
+            click.echo(told)
         return kernel
 
     def with_a_pipe(self, lines: Sequence[str]) -> ExitCode:
