@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 Stamp = tuple[int, int, int]
 """Of a file: when it was changed, in ns; its inode; its size in bytes."""
+# include_str!("words.txt")   #[path = "lists/free.rs"]
+_NAMED: Final = re.compile(rb'(?:\binclude(?:_str|_bytes)?!\s*[(\[{]|\bpath\s*=)\s*"([^"\n\0]+)"')
 
 
 @dataclass(frozen=True)
 class WatchedPlace:
-    """Where that text lies.
+    """Where that text lies; files that it names, as `include!` does, count, too.
 
     Attributes:
         needed: the files without which nothing can be judged.
@@ -29,12 +34,13 @@ class WatchedPlace:
     def stamps(self) -> dict[Path, Stamp]:
         """Every file that is there, with its stamp."""
         found: dict[Path, Stamp] = {}
-        for file in (*self.needed, *self.others, *self._in_folders()):
+        for file in self._files():
             try:
-                stat = file.stat()
+                now = file.stat()
             except OSError:
                 continue
-            found[file] = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            if stat.S_ISREG(now.st_mode):  # a pipe may never end
+                found[file] = (now.st_mtime_ns, now.st_ino, now.st_size)
         return found
 
     def to_watch(self) -> dict[Path, tuple[int, int]]:
@@ -43,20 +49,42 @@ class WatchedPlace:
         A folder that is not there is seen to come in the nearest one above it; that one is watched anyhow,
         since a folder may be replaced by another of its name.
         """
-        wanted = {file.parent for file in (*self.needed, *self.others)} | set(self.folders)
+        wanted = {file.parent for file in self._files()} | set(self.folders)
         for folder in self.folders:
             wanted |= {Path(root) for root, _, _ in os.walk(folder)}
         found: dict[Path, tuple[int, int]] = {}
         for folder in wanted | {folder.parent for folder in wanted}:
-            there = next(one for one in (folder, *folder.parents) if one.is_dir())
-            stat = there.stat()
-            found[there] = (stat.st_dev, stat.st_ino)
+            there = next(one for one in (folder, *folder.parents) if one.is_dir()).resolve()
+            now = there.stat()
+            found[there] = (now.st_dev, now.st_ino)
+        return found
+
+    def _files(self) -> set[Path]:
+        """The files that count, whether they are there or not.
+
+        What a text names is known before it compiles for the first time: it may be why it does not.
+        """
+        found: set[Path] = set()
+        left = [*self.needed, *self.others, *self._in_folders()]
+        while left:
+            if (file := left.pop()) not in found:
+                found.add(file)
+                left += _named_in(file)
         return found
 
     def _in_folders(self) -> Iterator[Path]:
         for folder in self.folders:
             for root, _, names in os.walk(folder):
                 yield from (Path(root, name) for name in names if name.endswith(".rs"))
+
+
+def _named_in(file: Path) -> list[Path]:
+    """The files that a text names in a way in which the compiler reads them."""
+    try:
+        text = file.read_bytes() if file.is_file() else b""
+    except OSError:
+        return []  # it went in between
+    return [file.parent / os.fsdecode(name) for name in _NAMED.findall(text)]
 
 
 @dataclass(frozen=True)

@@ -296,7 +296,9 @@ def test_finish_returns_a_crash_whose_report_was_being_read(channel: Channel, gu
 def test_of_several_crashes_behind_the_last_answer_the_last_one_is_told_and_none_is_mixed_with_another(
     channel: Channel, guest: socket.socket
 ) -> None:
-    guest.sendall(REPORT + b"!exception vector=14 name=#PF error=0x2 rip=0xffffffff80100020 cr2=0x8\n! cpu 1\n")
+    guest.sendall(
+        REPORT + b"!exception vector=14 name=#PF error=0x2 rip=0xffffffff80100020 cr2=0x8\n! cpu 1\n"
+    )
     guest.close()
     crash = channel.finish(Patience()).crash
     assert crash is not None and crash.kind == "exception" and crash.cpu == 1 and not crash.backtrace

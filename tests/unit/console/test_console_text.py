@@ -39,7 +39,9 @@ def test_bytes_of_a_frame_are_no_slot_however_many_they_are() -> None:
     assert [*answer_lines(reply("payload.peek 0x1000 16", bytes=USED.hex()), SLOT)] == [shown]
     batch = reply("batch const;payload.peek 0x1000 16", f"1 {shown}", done="2")
     assert [*answer_lines(batch, SLOT)] == [f"1 {shown}", "ok done=2"]
-    assert [*answer_lines(reply("slot.peek 0x1000", bytes=USED.hex()), SLOT)] == ["ok next=0x1000 refcount=0x2"]
+    assert [*answer_lines(reply("slot.peek 0x1000", bytes=USED.hex()), SLOT)] == [
+        "ok next=0x1000 refcount=0x2"
+    ]
 
 
 def test_the_backtrace_of_a_panic_follows_its_answer() -> None:

@@ -76,6 +76,34 @@ def test_a_module_of_its_own_is_a_change_when_it_comes_and_when_it_goes(
     assert after(place, lambda: shutil.rmtree(own.parent)) == Change((own,), ())
 
 
+NAMES = (
+    ('const WORDS: &str = include_str!("words.txt");', "words.txt"),
+    ('include!(\n    "../made.rs"\n);', "../made.rs"),
+    ('#[path = "lists/free.inc"]\nmod free;', "lists/free.inc"),
+)
+
+
+@pytest.mark.parametrize(("text", "name"), NAMES)
+def test_a_file_that_a_text_names_is_a_change_before_anything_was_compiled(
+    place: WatchedPlace, file: Path, text: str, name: str
+) -> None:
+    named = file.parent / name
+    named.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    assert after(place, lambda: named.write_text('include!("more.inc");')) == Change((named,), ())
+    further = named.parent / "more.inc"
+    assert after(place, lambda: further.write_text("// one\n")) == Change((further,), ())
+    assert after(place, further.unlink) == Change((further,), ())
+
+
+def test_files_that_name_each_other_and_what_has_no_end_hold_nobody_up(
+    place: WatchedPlace, file: Path
+) -> None:
+    os.mkfifo(file.with_name("pipe"))
+    file.write_text('include!("frame.rs"); include!("pipe"); include!("/dev/zero"); include!("..");')
+    assert set(Content.of(place).digests) == {file}
+
+
 def test_a_file_that_is_needed_and_gone_is_named(place: WatchedPlace, file: Path) -> None:
     assert Content.of(place).lacking(place) == ()
     file.unlink()
@@ -138,6 +166,18 @@ def test_a_module_is_seen_in_a_folder_that_was_not_there(
     before = Content.of(place)
     own.write_text("// own, too\n")
     assert saw(events, place, before).changed == (own,)
+
+
+def test_a_save_is_seen_of_a_file_that_a_saved_text_names(
+    events: FileEvents, place: WatchedPlace, file: Path
+) -> None:
+    before = Content.of(place)
+    file.write_text('include!("../made/table.inc");')
+    assert saw(events, place, before).changed == (file,)
+    before, table = Content.of(place), file.parent / "../made/table.inc"
+    table.parent.mkdir()
+    table.write_text("// made\n")
+    assert saw(events, place, before).changed == (table,)
 
 
 def test_a_save_is_seen_in_a_folder_that_took_the_place_of_another(
