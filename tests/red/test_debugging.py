@@ -93,7 +93,7 @@ def test_gdb_as_printed_stops_at_the_findings_line_with_source_and_arguments(
     launch = tmp_path / "launch.json"
     with held(tmp_path, subject, "--vscode", str(launch)) as (door, command):
         assert "/debugging/in_gdb.py\n" in setup_of(command).read_text(encoding="utf-8")
-        said = gdb(command, "print *self", "slot 0x1063000", "zones", *FREE_LISTS, "detach")
+        said = gdb(command, "print *self", "slot 0x1063000", "slot -1", "zones", *FREE_LISTS, "detach")
         status, out = door.end()
         assert not door.living()
     assert f"stands before command 11 of 11: {COMMAND}" in out and "it failed as before" in out, out
@@ -105,6 +105,7 @@ def test_gdb_as_printed_stops_at_the_findings_line_with_source_and_arguments(
     decoded = "next=none, prev=none, vtable=none, flags=ALLOCATED|KERNEL, order=0, refcount=1, generation="
     assert f"= MetaSlot {{frame 0x1063000, {decoded}" in said, said
     assert re.search(rf"frame 0x1063000, slot at 0x\w+: {re.escape(decoded)}", said), said
+    assert "-0x1: no frame with a slot; there are 6144" in said, said
     assert re.search(r"1 Zone \{0x1000000\.\.0x1800000, managed=\d+, free=\d+, cached=\d+", said), said
     assert re.search(r"(?m)^0x\w+ next=.*flags=FREE.*, refcount=unused", said), said
     assert str(socket_folder(command)) in launch.read_text(encoding="utf-8")

@@ -90,7 +90,7 @@ def slot_at(paddr: Paddr) -> tuple[Vaddr, bytes]:
     """Address and bytes of a frame's slot."""
     told = witness()
     pfn = paddr >> PAGE_SHIFT
-    if not told["meta_paddr"] or pfn >= told["n_frames"]:
+    if not told["meta_paddr"] or not 0 <= pfn < told["n_frames"]:
         raise gdb.GdbError(f"{paddr:#x}: no frame with a slot; there are {told['n_frames']}")
     vaddr = Vaddr(told["hhdm_base"] + told["meta_paddr"] + pfn * FACTS["slot"]["bytes"])
     return vaddr, read(vaddr, FACTS["slot"]["bytes"])
