@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,20 @@ def test_a_file_that_a_text_names_is_a_change_before_anything_was_compiled(
     further = named.parent / "more.inc"
     assert after(place, lambda: further.write_text("// one\n")) == Change((further,), ())
     assert after(place, further.unlink) == Change((further,), ())
+
+
+def test_a_file_that_a_text_begins_or_ceases_to_name_was_not_saved(place: WatchedPlace, file: Path) -> None:
+    file.with_name("words.txt").write_text("words")
+    for text in ('include_str!("words.txt");', "// none"):
+        assert after(place, partial(file.write_text, text)) == Change((file,), ())
+
+
+def test_a_text_that_ceases_to_name_itself_is_a_change(place: WatchedPlace, file: Path) -> None:
+    own = file.with_suffix("") / "own.rs"
+    own.parent.mkdir()
+    for one in (file, own):
+        one.write_text(f'include!("{one.name}");')
+        assert after(place, partial(one.write_text, "// none")) == Change((one,), ())
 
 
 def test_files_that_name_each_other_and_what_has_no_end_hold_nobody_up(

@@ -61,7 +61,9 @@ class Scene:
     def look(self, place: WatchedPlace) -> Content:
         files = [file for file in (*place.needed, *place.others) if file in self.texts]
         return Content(
-            {file: (self.clock, 1, 1) for file in files}, {file: self.texts[file] for file in files}
+            {file: (self.clock, 1, 1) for file in files},
+            {file: self.texts[file] for file in files},
+            frozenset(place.others),
         )
 
     def begin(self, before: Before) -> Round:
@@ -189,6 +191,14 @@ def test_files_that_were_compiled_are_watched_from_then_on() -> None:
     scene.texts[OTHER] = "others"
     scene.loop.take(Saved())
     assert scene.shows.told[-1] == "begins anew"
+
+
+def test_a_file_that_is_compiled_no_longer_was_not_saved() -> None:
+    scene = Scene()
+    scene.texts[OTHER] = "words"
+    built = Built(seconds=1.0, images=IMAGES, sources=(str(OTHER),), changed=None, first=0)
+    assert scene.run(built, "two", BUILT, Saved()) == ["begins", "built", "begins anew", "built"]
+    assert scene.loop.place.others == ()
 
 
 def test_a_signal_is_seen_though_its_handler_raised_nothing() -> None:
