@@ -14,7 +14,7 @@ from frame_harness.frame_metadata.frame_states import FrameState, States, state_
 from frame_harness.frame_metadata.slot_words import FLAGS, GUARDS, bits_in_words
 from frame_harness.image.image import Image
 
-_WIDTH = 12
+_WIDTH = 14
 _NUMBER_WIDTH = 20
 _LINKS = ("next", "prev")
 _OF_A_BLOCK = (

@@ -39,7 +39,7 @@ struct Program {
 static PROGRAM: Program = unsafe { MaybeUninit::zeroed().assume_init() };
 
 fn run(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let bytes = args.u64("bytes")?.min(GIVEN as u64) as usize;
+    let bytes = parse("bytes", args.word("bytes")?, GIVEN as u64)? as usize;
     args.end()?;
     // SAFETY: the bytes are all inside of `given`, a static without padding. The host, which alone writes them, waits for the
     // reply, and the slice is used before it.

@@ -111,7 +111,7 @@ def said(lines: str, *words: str) -> list[str]:
 
 def test_a_session_may_use_the_host_s_commands() -> None:
     lines = said(
-        "help\nalloc new purpose=user\nslot 0x1060abc\nwatch 0x1060000 refcount\nslot.inc_ref 0x1060000\n"
+        "help\nalloc new purpose=user\nslot.poke 0x1060000 48 11\nslot 0x1060abc\nwatch 0x1060000 refcount\nslot.inc_ref 0x1060000\n"
         "slot.get_flags 0x1060000\nwatch off\nslot.inc_ref 0x1060000\nmap\n"
         "map regions\nmap pfn:0x1060 0x1061000\n"
     )
@@ -123,6 +123,7 @@ def test_a_session_may_use_the_host_s_commands() -> None:
     assert fields["frame"].split(None, 1)[1] == "pfn 0x1060: live, user, order 0"
     assert fields["flags"].split(None, 1)[1] == "ALLOCATED USER MOVABLE"
     assert fields["next"] == "0xffffffffffffffff  none"
+    assert f"reserved_tail 11{'00' * 15}" in lines
     told = [line for line in lines if line.startswith("watch refcount of")]
     assert told == [
         "watch refcount of frame 0x1060000: 0x1",

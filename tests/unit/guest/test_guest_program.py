@@ -54,6 +54,8 @@ def test_what_would_end_the_guest_or_nest_is_refused_with_a_reason(kernel: Kerne
     for reply in kernel.program.run([Ask("exit pass"), Ask("run 0"), Ask("batch stats")]).replies:
         assert (reply.status, reply.outcome.code) == ("err", "state")
         assert "not inside a batch" in reply.outcome.text
+    too_many = kernel.request("run 0x20001").outcome
+    assert (too_many.code, too_many.text) == ("usage", "bytes: expected a number up to 0x20000, got 0x20001")
     assert kernel.alive
 
 
