@@ -56,7 +56,7 @@ def _address(text: str) -> Paddr | None:
 
 
 def _recorded(request: DebugRequest, field: str) -> tuple[Path, RecordingNote] | None:
-    """The recording of the first check that fails, made now unless this very kernel's is there."""
+    """The recording of the first check that fails, made now unless that of this very failure is there."""
     asked = request.of_a_session()
     require_field(field, slot_fields(build(asked.subject, request.profile)))  # before any check is made
     failure = found(request, asked)
@@ -64,8 +64,9 @@ def _recorded(request: DebugRequest, field: str) -> tuple[Path, RecordingNote] |
         return None
     folder = folder_of(asked.subject, failure.check)
     if (folder / NOTE).exists():
-        note = load(folder)
-        if note.elf_sha256 == failure.image.sha256:
+        note, at = load(folder), failure.at
+        asked_of_it = failure.commands[at.guest][: at.command + 1]  # a check may ask otherwise by now
+        if (note.elf_sha256, note.commands) == (failure.image.sha256, asked_of_it):
             return folder, note
     return record(asked, failure)
 

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.cli.debug import DebugRequest, debug, make_recording
 from frame_harness.cli.main import cli
-from frame_harness.cli.rewind import rewind
+from frame_harness.cli.rewind import _recorded, rewind
 from frame_harness.debugging import session
+from frame_harness.debugging.guests import Position
 from frame_harness.debugging.recording import NOTE, RecordingError, load
 from frame_harness.debugging.stops import require_place
 from frame_harness.judge.evidence import Outcome
@@ -67,6 +68,33 @@ def test_a_field_is_looked_at_before_any_check_is_made(monkeypatch: pytest.Monke
     request = cast(DebugRequest, SimpleNamespace(check="REF-09", profile="dev", of_a_session=lambda: asked))
     with pytest.raises(UsageError, match="field: nosuch: expected one of refcount, got another name"):
         rewind(request, "nosuch", "", None)
+
+
+@pytest.mark.parametrize(
+    ("elf", "commands", "is_kept"),
+    [("1", ("a", "b"), True), ("2", ("a", "b"), False), ("1", ("a",), False), ("1", ("a", "c"), False)],
+    ids=["this-one", "other-kernel", "fewer-commands", "other-commands"],
+)
+def test_only_a_recording_of_this_very_failure_is_taken_for_it(
+    elf: str, commands: tuple[str, ...], is_kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / NOTE).touch()
+    failure = SimpleNamespace(
+        image=SimpleNamespace(sha256="1"),
+        check=None,
+        at=Position(1, 1),
+        commands=((), ("a", "b", "exit pass")),
+    )
+    kept: Any = SimpleNamespace(elf_sha256=elf, commands=commands)
+    made: Any = "the one that is made now"
+    for name, value in {
+        "build": lambda *_: None, "slot_fields": lambda _: {"refcount": (32, 4)}, "found": lambda *_: failure,
+        "folder_of": lambda *_: tmp_path, "load": lambda _: kept, "record": lambda *_: (tmp_path, made),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(f"frame_harness.cli.rewind.{name}", value)
+    asked = cast(SessionRequest, SimpleNamespace(subject=None))
+    request = cast(DebugRequest, SimpleNamespace(profile="dev", of_a_session=lambda: asked))
+    assert _recorded(request, "refcount") == (tmp_path, kept if is_kept else made)
 
 
 def test_a_place_is_looked_at_before_anything_is_built() -> None:
