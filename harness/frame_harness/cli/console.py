@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -56,7 +55,7 @@ def talk(
         conversation = stack.enter_context(_Talk(image, definition, init, folder))
         if sys.stdin.isatty():
             return conversation.with_a_person()
-        return conversation.with_a_pipe([line.strip() for line in sys.stdin if line.strip()])
+        return conversation.with_a_pipe(sys.stdin)
 
 
 class _Talk:
@@ -87,20 +86,19 @@ class _Talk:
             click.echo(told)
         return kernel
 
-    def with_a_pipe(self, lines: Sequence[str]) -> ExitCode:
-        """Run all lines; when the guest ends before, say which did not run."""
-        left = deque(lines)
-        status: ExitCode | None = None
-        while left and status is None:
-            line = left.popleft()
+    def with_a_pipe(self, lines: Iterable[str]) -> ExitCode:
+        """Run each line as it comes; when the guest ends before, say which did not run."""
+        left = filter(None, map(str.strip, lines))
+        for line in left:
             if line in _QUIT:
                 return ExitCode.PASS
-            status = self._say(line)
-        if left:
-            click.echo("not run, the guest is gone:", err=True)
-            for line in left:
-                click.echo(f"  {line}", err=True)
-        return status or ExitCode.PASS
+            if (status := self._say(line)) is not None:
+                break
+        else:
+            return ExitCode.PASS
+        for number, line in enumerate(left):
+            click.echo(f"  {line}" if number else f"not run, the guest is gone:\n  {line}", err=True)
+        return status
 
     def with_a_person(self) -> ExitCode:
         """Read lines with a history, until Ctrl-D or the end of the guest."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pexpect
 import pytest
 from click.testing import CliRunner, Result
 
+from frame_harness.cli.console import _Talk
 from frame_harness.cli.main import cli
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import SOURCES
@@ -21,6 +24,20 @@ PATIENCE_S = 300
 
 def piped(lines: str, *words: str) -> Result:
     return CliRunner().invoke(cli, [*ON, *words], input=lines, env={"FRAME_RS": ""})
+
+
+def test_each_line_of_a_pipe_is_answered_before_the_next_one_comes() -> None:
+    said: list[str] = []
+
+    def lines() -> Iterator[str]:
+        yield "const\n"
+        assert said == ["const"]
+        yield "\n"
+        yield "quit\n"
+        raise AssertionError("nobody asks for more")
+
+    talk: Any = SimpleNamespace(_say=said.append)
+    assert _Talk.with_a_pipe(talk, lines()) is ExitCode.PASS and said == ["const"]
 
 
 def test_guest_that_crashed_is_no_success_and_what_did_not_run_is_named() -> None:

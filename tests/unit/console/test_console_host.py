@@ -111,7 +111,8 @@ def said(lines: str, *words: str) -> list[str]:
 
 def test_a_session_may_use_the_host_s_commands() -> None:
     lines = said(
-        "help\nalloc new purpose=user\nslot.poke 0x1060000 48 11\nslot 0x1060abc\nwatch 0x1060000 refcount\nslot.inc_ref 0x1060000\n"
+        "help\nalloc new purpose=user\nslot.poke 0x1060000 48 11\nslot 0x1060abc\n"
+        "watch 0x1060000 refcount\nslot.inc_ref 0x1060000\n"
         "slot.get_flags 0x1060000\nwatch off\nslot.inc_ref 0x1060000\nmap\n"
         "map regions\nmap pfn:0x1060 0x1061000\n"
     )
