@@ -106,31 +106,38 @@ class Course:
     """Judge mutants with a reason in every run, as all others."""
     reports: dict[str, MutantReport] = field(default_factory=dict)
     interrupted: bool = False
+    """It was stopped, or broke off: of the chosen ones some are missing."""
     _began: float = field(default_factory=time.monotonic)
     _brief: frozenset[str] = frozenset()
     """The keys of those that are judged in one run."""
 
     def run(self, settings: Settings) -> None:
-        """Judge them all, as many at once as there are workers; Ctrl-C keeps what came until then.
+        """Judge them all, as many at once as there are workers; what came until Ctrl-C is kept.
 
         Raises:
             HarnessError: there are no workers, or the folder of results cannot be used.
         """
+        try:
+            self._judge_all(settings)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        except BaseException:  # what came so far is reported, if anything did, before this is told
+            self.interrupted = bool(self.reports)
+            raise
+
+    def _judge_all(self, settings: Settings) -> None:
         plan: Plan[Any, JudgedMutant] = Plan(
             name="mutate", work=self.ground.work, result=JudgedMutant, identity=self.ground.identity,
             files=self.ground.files, limit_s=LIMIT_S, is_finding=_survived, is_final=self._is_final,
         )  # fmt: skip
         by_key = {one.key: one for one in self.chosen}
         self._brief = frozenset(one.key for one in self.chosen if self._in_one_run(one))
-        try:
-            with campaign(plan, settings) as running:
-                for one in self.chosen:
-                    task = self.ground.task(one, self._in_one_run(one))
-                    running.submit(one.key, task, needs_compiler=True)
-                for done in running.results():
-                    self._take(by_key[done.key], done.result)
-        except KeyboardInterrupt:
-            self.interrupted = True
+        with campaign(plan, settings) as running:
+            for one in self.chosen:
+                task = self.ground.task(one, self._in_one_run(one))
+                running.submit(one.key, task, needs_compiler=True)
+            for done in running.results():
+                self._take(by_key[done.key], done.result)
 
     def _take(self, mutant: Mutant, result: JudgedMutant | Lost) -> None:
         if isinstance(result, Lost):

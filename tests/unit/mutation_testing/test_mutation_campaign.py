@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from frame_harness.base.errors import UsageError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.done import LossReason as Why
 from frame_harness.campaigns.done import Lost
@@ -136,6 +136,23 @@ def test_a_stopped_campaign_reports_what_came_until_then(tmp_path: Path) -> None
 
     found = course(tmp_path / "campaign", work=stops).report()
     assert (found.interrupted, len(found.mutants)) == (True, 2)
+
+
+def test_the_report_of_a_campaign_that_broke_off_says_that_it_is_not_whole(tmp_path: Path) -> None:
+    """A score of the few that were judged would be taken for that of all."""
+
+    def gone(task: Nothing) -> JudgedMutant:
+        if FATES[task.key] is Fate.SURVIVED:
+            raise HarnessError("scheduler", detail="is gone")
+        return by_table(task)
+
+    mutants = [mutant(key=key) for key in FATES]
+    made = Course(ground(gone), mutants, mutants, Choice(), lambda _: None)
+    with pytest.raises(HarnessError, match="is gone"):
+        made.run(Settings(0, None, tmp_path, False, None))
+    found = made.report()
+    assert (found.interrupted, len(found.mutants), found.score) == (True, 1, 1.0)
+    assert score_line(found).startswith("interrupted; SCORE 100 %")
 
 
 def test_the_report_as_json_is_read_back_as_it_was(report: MutationReport) -> None:
