@@ -161,8 +161,13 @@ class Journal(Generic[R]):
             ) from error  # fmt: skip
 
     def _begin(self, *, resume: bool) -> None:
-        note = self._folder / CAMPAIGN
+        note, results = self._folder / CAMPAIGN, self._folder / RESULTS
         if not note.is_file():
+            if results.is_file() and results.stat().st_size:
+                raise UsageError(
+                    "campaign", str(results), detail=f"nobody knows of which campaign it is: no {CAMPAIGN}",
+                    next_step=f"remove it, or {ANOTHER_FOLDER}",
+                )  # fmt: skip
             own = CampaignRecord(
                 name=self._plan.name, identity=self._plan.identity, command=shlex.join(sys.argv),
                 version=version(), seed=self._plan.seed,

@@ -151,6 +151,15 @@ def test_a_folder_with_results_is_not_begun_again(tmp_path: Path) -> None:
     assert f"--resume {tmp_path}" in caught.value.next_step
 
 
+def test_results_of_nobody_knows_which_campaign_are_not_taken_over(tmp_path: Path) -> None:
+    run(here(tmp_path), range(2))
+    (tmp_path / "campaign.json").unlink()
+    with pytest.raises(UsageError, match=r"results\.jsonl: nobody knows of which campaign it is") as caught:
+        run(here(tmp_path), range(2), plan_of("two"))
+    assert caught.value.next_step == "remove it, or name another folder"
+    assert not (tmp_path / "campaign.json").exists(), "else --resume would take these for its own"
+
+
 @pytest.mark.parametrize("name", ["results.jsonl", "lock"])
 def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
     run(here(tmp_path), range(1))
