@@ -132,7 +132,8 @@ def _alone() -> Settings:
 
 def _identity(request: StormRequest, image: Image, machine: Machine) -> str:
     """What results depend on. The seconds are not among it: a campaign may be made longer."""
-    what = image.sha256, identity_of(machine), request.cpus, request.again, sorted({*request.names} or STORMS)
+    names = sorted({*request.names} or STORMS)
+    what = image.sha256, identity_of(machine), request.cpus, request.again, request.seed, names
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 
@@ -179,7 +180,7 @@ class _Turns:
         if tally.over or not tally.guests:
             return not tally.over
         if request.steps is not None:
-            return tally.steps < request.steps
+            return tally.steps < request.steps and not tally.lost  # one lost after the other has no end
         if self._by_clock:
             return time.monotonic() < self._until
         return tally.planned_s < request.seconds / len(self._tallies)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,12 +15,15 @@ from click.testing import CliRunner
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.text import plural
+from frame_harness.campaigns.done import DoneTask, LossReason, Lost
 from frame_harness.cli import storm, storm_turns
 from frame_harness.cli.main import cli
+from frame_harness.cli.storm import StormRequest
 from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.machine.definition import load_machine
 from tests.support.bad_ends import end_badly
 from tests.support.versions import OLDER
 
@@ -43,6 +47,48 @@ def test_a_storm_does_not_go_on_with_the_results_of_another_one(tmp_path: Path) 
     other = CliRunner().invoke(cli, ["storm", "claims", *out, "--resume", str(tmp_path / "results")], env=ENV)
     assert isinstance(other.exception, UsageError), other.output
     assert "expected this storm campaign" in str(other.exception)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_guests_of_another_seed_are_another_campaign(again: bool) -> None:
+    """A guest that `--again` repeats is named by its place behind the first, whose seed each of them has."""
+    image, machine = cast("Any", SimpleNamespace(sha256="0" * 64)), load_machine("q35")
+    first, same, other = (
+        storm._identity(StormRequest(seconds, seed=seed, again=again), image, machine)
+        for seconds, seed in ((1.0, 5), (2.0, 5), (1.0, 6))
+    )
+    assert first == same != other
+
+
+class LosesAll:
+    """Does one guest at a time, and loses it."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.lost = 0
+
+    @property
+    def room(self) -> int:
+        return 1 + self.lost - len(self.keys)
+
+    def submit(self, key: str, _: object) -> None:
+        self.keys.append(key)
+        assert len(self.keys) < 9, "it has no end"
+
+    def results(self) -> Iterator[DoneTask[Any]]:
+        while self.lost < len(self.keys):
+            self.lost += 1
+            yield DoneTask(self.keys[-1], Lost(reason=LossReason.HUNG))
+
+
+def test_storms_that_go_on_until_their_steps_are_counted_end_where_guests_are_lost(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(storm, "campaign", lambda *_: contextlib.nullcontext(LosesAll()))
+    words = ["storm", "poison", "claims", "--steps", "5000", "--out", str(tmp_path / "results")]
+    run = CliRunner().invoke(cli, words, env=ENV)
+    assert run.exit_code == ExitCode.ERROR, run.output
+    assert "GUARD-09: not judged, 1 guest lost" in run.output
 
 
 def test_storm_that_hangs_the_guest_is_a_finding_of_its_clauses(monkeypatch: pytest.MonkeyPatch) -> None:
