@@ -8,13 +8,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Final
 
 from frame_harness.archive import files
 from frame_harness.base import resources
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import new_folder, writing
 from frame_harness.base.errors import UsageError
 from frame_harness.base.paths import real
 
@@ -66,16 +65,7 @@ def new_run() -> Path:
     Raises:
         HarnessError: there is no room, or no leave.
     """
-    place = resources.build_dir() / "runs"
-    name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
-    with writing(place):
-        place.mkdir(exist_ok=True)
-        for number in range(1, 1000):
-            folder = place / (name if number == 1 else f"{name}-{number}")
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir()
-                return folder
-    raise AssertionError("a thousand runs in one second")
+    return new_folder(resources.build_dir() / "runs")
 
 
 @contextlib.contextmanager

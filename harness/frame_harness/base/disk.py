@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +111,23 @@ def make_folder(folder: Path, instead: str = "") -> None:
         if error.errno not in _OF_MAKING:
             raise
         raise Unwritable(folder, error.errno, instead=instead) from error
+
+
+def new_folder(place: Path, prefix: str = "") -> Path:
+    """Make a folder that is named by the time; what begins in the same second has another one.
+
+    Raises:
+        Unwritable: there is no room, or no leave.
+    """
+    name = prefix + datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+    with writing(place):
+        place.mkdir(exist_ok=True)
+        for number in range(1, 1000):
+            folder = place / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    raise AssertionError("a thousand folders in one second")
 
 
 @contextlib.contextmanager

@@ -7,13 +7,13 @@ import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
 from frame_harness.base import resources
+from frame_harness.base.disk import new_folder
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
 from frame_harness.cli.options import FOLDER, not_empty
@@ -88,7 +88,7 @@ class CampaignOptions:
         from frame_harness.campaigns.plan import Settings  # noqa: PLC0415  --help starts faster without it
 
         self.require_sense()
-        folder = self.resume or self.out or _new_folder(name)
+        folder = self.resume or self.out or new_folder(resources.build_dir() / "campaigns", f"{name}-")
         say(f"results: {folder}; if it is stopped, go on with --resume {shlex.quote(str(folder))}")
         return Settings(self.workers, self.scheduler or None, folder, self.resume is not None, say)
 
@@ -154,10 +154,3 @@ def spread_options(command: F) -> F:
     ):  # fmt: skip
         found = option(found)
     return found
-
-
-def _new_folder(name: str) -> Path:
-    place = resources.build_dir() / "campaigns"
-    stem = f"{name}-{datetime.now():%Y-%m-%dT%H-%M-%S}"
-    names = (stem if n == 1 else f"{stem}-{n}" for n in range(1, 1000))
-    return next(place / one for one in names if not (place / one).exists())
