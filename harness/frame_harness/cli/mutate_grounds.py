@@ -23,6 +23,7 @@ from frame_harness.cli.check import CheckRequest, asked_for, examine
 from frame_harness.cli.core import MACHINE, REQUEST_CPU_S, CoreRequest, examine_core
 from frame_harness.cli.reporting import Examined
 from frame_harness.frame_metadata.subject import frame_module, modules_of
+from frame_harness.image import cache_limit
 from frame_harness.image.image import Image
 from frame_harness.image.placed import KERNEL_S_NAME
 from frame_harness.image.subject import Subject
@@ -107,7 +108,7 @@ class FrameGround:
             write_whole(path, msgspec.json.encode(reference))
         sent = _laid_down(path.parent, texts)
         digests = {name: sha256_of(one) for name, one in sent.items()}
-        sha256 = sha256_of(path)
+        sha256, measure = _to_send(path)
 
         def task(mutant: Mutant, one_run: bool) -> Record:
             return FrameTask(
@@ -118,7 +119,7 @@ class FrameGround:
         return Ground(
             texts=texts, reference=reference,
             contract=subject.contract, work=work, task=task, identity=identity,
-            files=(path, *sent.values()), reference_s=time.monotonic() - began if fresh else 0.0,
+            files=(measure, *sent.values()), reference_s=time.monotonic() - began if fresh else 0.0,
         )  # fmt: skip
 
 
@@ -165,12 +166,13 @@ class CoreGround:
             write_whole(path, msgspec.json.encode(reference))
         sent = _laid_down(path.parent, texts)
         digests = {name: sha256_of(one) for name, one in sent.items()}
+        sha256, measure = _to_send(path)
         runs = tuple(RunKey(MACHINE, profile) for profile in profiles_named(self.profile))
-        task = partial(_core_task, digests, sha256_of(path), runs, self.seed)
+        task = partial(_core_task, digests, sha256, runs, self.seed)
         return Ground(
             texts={name: texts[name] for name in subject.parts}, reference=reference, contract=MEMORY_CORE,
             work=judge_core_mutant, task=task, identity=identity,
-            files=(path, *sent.values()), reference_s=time.monotonic() - began if fresh else 0.0,
+            files=(measure, *sent.values()), reference_s=time.monotonic() - began if fresh else 0.0,
         )  # fmt: skip
 
 
@@ -212,7 +214,9 @@ def _judged(found: Examined) -> Examined:
 
 
 def _kept(identity: str) -> Path:
-    return resources.build_dir() / _FOLDER / identity / REFERENCE
+    folder = resources.build_dir() / _FOLDER / identity
+    cache_limit.hold_folder(folder)  # workers read there as long as the campaign goes on
+    return folder / REFERENCE
 
 
 def _read(path: Path) -> Reference | None:
@@ -220,6 +224,18 @@ def _read(path: Path) -> Reference | None:
         return msgspec.json.decode(path.read_bytes(), type=Reference)
     except (FileNotFoundError, msgspec.MsgspecError):  # damaged: it is made again
         return None
+
+
+def _to_send(kept: Path) -> tuple[str, Path]:
+    """Return the sha256 of the kept judgement, and a copy that no other command replaces.
+
+    Two commands may judge one text at the same time, and keep what each measured.
+    """
+    data = kept.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    copy = kept.parent / sha256 / REFERENCE
+    write_whole(copy, data)
+    return sha256, copy
 
 
 def _laid_down(folder: Path, texts: Mapping[str, bytes]) -> dict[str, Path]:

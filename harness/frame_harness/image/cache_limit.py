@@ -24,8 +24,8 @@ from frame_harness.base.units import format_bytes, parse_bytes
 VARIABLE: Final = "FRAME_HARNESS_CACHE_LIMIT"
 DEFAULT: Final = "4 GiB"
 BUILT: Final = ("images/*/*", "notes/*", "dwarf/*", "toolchains/*", "target/*", "ir/*/*", "cargo/*",
-                "versions/*", "recordings/*", "workplaces/*", "mutated/*", "by-content/*/*",
-                "dask/*")  # fmt: skip
+                "versions/*", "recordings/*", "workplaces/*", "mutated/*", "mutation/*",
+                "by-content/*/*", "dask/*")  # fmt: skip
 """What can be built again, each as a whole: a file, or a folder with all that is in it."""
 KEPT: Final = ("scripts/*", "runs/*", "campaigns/*")
 """What counts and stays: it is the user's."""

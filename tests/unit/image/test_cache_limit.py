@@ -20,7 +20,7 @@ import pytest
 from frame_harness.base.errors import UsageError
 from frame_harness.base.resources import build_dir
 from frame_harness.base.units import MIB
-from frame_harness.cli import doctor
+from frame_harness.cli import doctor, mutate_grounds
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import cache_limit, elf_cache
 from frame_harness.image.build import build
@@ -134,11 +134,30 @@ def test_whatever_can_be_built_again_counts_and_goes(place: str, cache: Path) ->
 
 def test_every_folder_that_the_sources_name_is_counted() -> None:
     sources = [file.read_text(encoding="utf-8") for file in SOURCES.glob("frame_harness/**/*.py")]
-    named = {name for text in sources for name in re.findall(r'build_dir\(\) / "(\w+)"', text)}
+    named = {name for text in sources for name in _first_folders(text)}
     counted = {
         pattern.partition("/")[0] for pattern in (*cache_limit.BUILT, *cache_limit.NOTED, *cache_limit.KEPT)
     }
-    assert {"target", "ir", "cargo", "images", "scripts"} <= named <= counted
+    assert (
+        {"target", "ir", "cargo", "images", "scripts", "mutation", "versions"}
+        <= named
+        <= {*counted, cache_limit.LOCKS}
+    )
+
+
+def _first_folders(text: str) -> set[str]:
+    """The names behind `build_dir() /`, written there or as a constant of the same file."""
+    constants = dict(re.findall(r'^(\w+)(?:: Final)? = "(\w[\w-]*)"$', text, re.MULTILINE))
+    found = re.findall(r'build_dir\(\) / (?:"(\w+)"|(\w+)\b(?!\.))', text)
+    return {literal or constants[name] for literal, name in found}
+
+
+def test_what_mutants_are_measured_by_goes_unless_this_command_needs_it(cache: Path) -> None:
+    old = made(cache, "mutation/old/reference.json", used=1, n_bytes=5 * MIB)
+    needed = made(cache, "mutation/needed/reference.json", used=0, n_bytes=5 * MIB)
+    assert mutate_grounds._kept("needed") == needed
+    trim()
+    assert needed.exists() and not old.exists()
 
 
 def test_note_of_what_was_broken_makes_no_room_and_goes_with_age(cache: Path) -> None:

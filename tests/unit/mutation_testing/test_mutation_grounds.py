@@ -10,12 +10,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
+from rich.console import Console
 
+from frame_harness.base.digests import sha256_of
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.campaigns.files import known as known_files
 from frame_harness.cli import mutate_grounds
 from frame_harness.cli.campaign_options import CampaignOptions
 from frame_harness.cli.main import cli
@@ -169,6 +173,22 @@ def test_texts_are_kept_as_they_were(tmp_path: Path) -> None:
     texts = {"frame.rs": b"one", "frame/part.rs": b"two"}
     kept = mutate_grounds._laid_down(tmp_path, texts)
     assert {name: path.read_bytes() for name, path in kept.items()} == texts
+
+
+def test_a_command_that_judges_the_same_text_takes_nothing_from_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both keep what they measured at one place, and no two measure the same times."""
+    kept = tmp_path / "reference.json"
+    kept.write_bytes(msgspec.json.encode(reference()))
+    monkeypatch.setattr(mutate_grounds, "_kept", lambda _: kept)
+    ground = FrameGround(None, ("microvm",), "dev", None).made(
+        Progress(Console(quiet=True)), [], lambda _: None
+    )
+    task = cast("FrameTask", ground.task(mutant(), False))
+    kept.write_bytes(msgspec.json.encode(reference(duration_s=9.0)))
+    with known_files({sha256_of(path): path for path in ground.files}):
+        assert judging.read_reference(task.reference) == reference()
 
 
 def test_damaged_reference_is_made_again(tmp_path: Path) -> None:
