@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,10 +15,11 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.profiles import STEERING
 from frame_harness.base.text import plural
 from frame_harness.frame_histories.boot_configs import require_same_memory
-from frame_harness.frame_histories.lockstep import OwnHost
+from frame_harness.frame_histories.lockstep import LineRefused, OwnHost
 from frame_harness.frame_histories.scripts import Script
 from frame_harness.frame_metadata.model import ModelError
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.errors import CommandRefused, NotInThisVersion
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
@@ -25,9 +27,12 @@ from frame_harness.machine.firmware import require_host
 from frame_harness.steering.campaign import Campaign, FoundCause, Kept
 from frame_harness.steering.corpus import Corpus, CorpusEntry, fewest
 from frame_harness.steering.features import FeatureKind
-from frame_harness.steering.folder import PREFIX, name_of, read, reason, script_of, scripts
+from frame_harness.steering.folder import PREFIX, name_of, read, reason, save_shorter, script_of, scripts
 from frame_harness.steering.lifting import Lifted
 from frame_harness.steering.player import Player
+
+NOT_PLAYABLE: Final = (UsageError, LineRefused, CommandRefused, NotInThisVersion, ModelError, LookupError)
+"""What says that a script is none for this subject, machine and model; no error of the host is one."""
 
 
 @dataclass
@@ -42,7 +47,8 @@ class SavedCorpus:
         """Begin a campaign with what the folder holds; what cannot be played is left out.
 
         Raises:
-            HarnessError: what a script showed does not show again. That must not end in a PASS.
+            HarnessError: what a script showed does not show again, or a guest is gone by no fault of its own.
+                That must not end in a PASS.
         """
         files = list(scripts(self.folder)) if self.folder is not None and self.folder.is_dir() else []
         if not files or self.player.counting is None:
@@ -53,7 +59,7 @@ class SavedCorpus:
                     script = _playable(path, self.player.judged.machine)
                     history = Kept(script.commands, script.boot_config, path.name)
                     played = campaign.play(history)
-                except (HarnessError, LookupError) as error:
+                except NOT_PLAYABLE as error:
                     note(f"left out: {path}: {_why(error)}")
                     continue
                 campaign.begin_with(history, played, say)
@@ -73,7 +79,7 @@ class SavedCorpus:
     def save(self, script: Script) -> None:
         """Save a finding: once it is mended, the script is a test that it stays so."""
         if self.folder is not None:
-            write_whole(self.folder / script.file_name, script.text.encode())
+            save_shorter(self.folder / script.file_name, script)
 
     def forget_surpassed(self, corpus: Corpus) -> None:
         """Take back what this run saved and then found shorter."""
@@ -152,7 +158,7 @@ def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
             try:
                 script = _playable(path, player.judged.machine)
                 played = player.play(Lifted(script.commands), script.boot_config, len(script.commands))
-            except (HarnessError, ModelError, LookupError) as error:
+            except NOT_PLAYABLE as error:
                 say(f"stays: {path}: {_why(error)}")
                 stayed += 1
                 continue
@@ -168,7 +174,7 @@ def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
     needed = set(map(id, fewest(found)))
     for key, path in entries.items():
         if key not in needed:
-            path.unlink()
+            path.unlink(missing_ok=True)
     features = len(set().union(*(entry.features for entry in found))) if found else 0
     also = f"; {stayed} more stay, see above" if stayed else ""
     return f"{folder}: {len(needed)} of {len(found)} histories reach the same {features} features{also}"

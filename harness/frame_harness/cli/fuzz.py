@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from frame_harness.base.commands import SlowStep
-from frame_harness.base.disk import make_folder, write_whole, writing
-from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.disk import make_folder, writing
+from frame_harness.base.errors import UsageError
 from frame_harness.base.profiles import STEERING
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
@@ -35,7 +35,7 @@ from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.firmware import require_host
 from frame_harness.steering.campaign import Campaign, FoundCause, SteeringTally
-from frame_harness.steering.folder import read
+from frame_harness.steering.folder import save_shorter
 from frame_harness.steering.player import Player
 
 SEED_BITS = 32
@@ -186,19 +186,8 @@ def _save(script: Script, length: int, folder: Path, request: FuzzRequest) -> No
     click.echo(f"  {script.cause}")
     for line in script.lines:
         click.echo(f"    {line}")
-    if not _is_shorter(path, script):
-        write_whole(path, script.text.encode())  # after it was shown: there may be no room
+    save_shorter(path, script)  # after it was shown: there may be no room
     words = [program(), "replay", str(path)]
     if request.frame_rs:
         words += ["--frame-rs", str(request.frame_rs)]
     click.echo(f"  shortened from {length} to {plural(len(script.commands), 'command')}: {shlex.join(words)}")
-
-
-def _is_shorter(path: Path, script: Script) -> bool:
-    """Whether another seed found the same cause with fewer commands."""
-    if not path.is_file():
-        return False
-    try:
-        return len(read(path).commands) < len(script.commands)
-    except HarnessError:
-        return False  # somebody else's file, or a damaged one: this one takes its place

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import UsageError
 from frame_harness.base.reading import text_of
 from frame_harness.base.units import Vaddr
@@ -42,6 +43,20 @@ def read(path: Path) -> Script:
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError("script", str(path), detail="it is no text", next_step=NEXT_STEP) from error
+
+
+def save_shorter(path: Path, script: Script) -> None:
+    """Save a finding, unless the file holds one of fewer commands: that of another seed.
+
+    Raises:
+        Unwritable: there is no room, or no leave.
+    """
+    try:
+        if path.is_file() and len(read(path).commands) < len(script.commands):
+            return
+    except UsageError:
+        pass  # somebody else's file, or a damaged one: this one takes its place
+    write_whole(path, script.text.encode())
 
 
 def script_of(entry: CorpusEntry, machine: Machine, profile: str, reason: str) -> Script:
