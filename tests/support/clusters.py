@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.doors import Door
+from tests.support.doors import SOURCES, Door
 
-PROGRAM = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()")
+PROGRAM = (sys.executable, "-P", str(SOURCES / "frame-harness"))
+"""The file that is installed as the command: Python imports it again in each worker that it starts."""
 
 
 @contextmanager
