@@ -27,6 +27,7 @@ def main() -> None:
         import importlib  # noqa: PLC0415
 
         _stop_like_ctrl_c()
+        _hear_each_ctrl_c()
         _open_closed_streams()
         if sys.argv[1:2] and not sys.argv[1].startswith("-"):
             _require_working_directory()
@@ -99,6 +100,28 @@ def _stop_like_ctrl_c() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
+def _hear_each_ctrl_c() -> None:
+    """Send a stop once more where Python dropped it: it ignores what a destructor raises."""
+    before = sys.unraisablehook
+
+    def hook(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            before(dropped)
+            return
+        import signal  # noqa: PLC0415
+        import threading  # noqa: PLC0415
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.default_int_handler:
+                # Later, and from outside: here, it would be dropped again.
+                again = threading.Timer(0.1, os.kill, (os.getpid(), number))
+                again.daemon = True
+                again.start()
+                return
+
+    sys.unraisablehook = hook
+
+
 def _open_closed_streams() -> None:
     """Let each closed standard descriptor lead nowhere: the next file that is opened would take its place."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -127,3 +150,7 @@ def _advice() -> str:
     if foreign:
         return f"{foreign[0]} hides the package of that name: take its folder out of PYTHONPATH"
     return "install it again: make setup in a clone, else pip install --force-reinstall"
+
+
+if __name__ == "__main__":  # `python -m`: without it that did nothing, with the status of a PASS
+    main()

@@ -37,17 +37,20 @@ def cli() -> None:
 
 
 @cli.command("help")
-@click.argument("command", default="")
-def help_command(command: str) -> None:
+@click.argument("command", nargs=-1)
+def help_command(command: tuple[str, ...]) -> None:
     """Show this list, or what a COMMAND does and takes."""
-    parent = click.get_current_context().parent
-    if parent is None:
+    context = click.get_current_context().parent
+    if context is None:
         raise AssertionError("help is a command of the group")
-    shown = cli.get_command(parent, command) if command else cli
-    if shown is None:
-        raise click.UsageError(f"No such command '{command}'. Known: {', '.join(cli.commands)}")
-    context = click.Context(shown, info_name=command, parent=parent) if command else parent
-    click.echo(shown.get_help(context))
+    for name in command:
+        group = context.command
+        found = group.get_command(context, name) if isinstance(group, click.Group) else None
+        if found is None:
+            known = f" Known: {', '.join(sorted(group.commands))}" if isinstance(group, click.Group) else ""
+            raise click.UsageError(f"No such command '{' '.join(command)}'.{known}")
+        context = click.Context(found, info_name=name, parent=context)
+    click.echo(context.command.get_help(context))
 
 
 @cli.command("watch")

@@ -110,8 +110,7 @@ class Suite:
             images=images, evidence=True,
         )  # fmt: skip
         hunt = _Hunt(self, frozenset(runs), frozenset(alike))
-        # pytest would collect garbage five times at the end; this process ends soon.
-        status, session = run_suite(asked, "-p", "no:unraisableexception", listener=hunt, here=True)
+        status, session = run_suite(asked, listener=hunt, here=True)
         nothing_to_make = status == pytest.ExitCode.NO_TESTS_COLLECTED and not hunt.troubles
         if self.seen.kill is not None or nothing_to_make:
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -19,7 +18,9 @@ from frame_harness.session.session import Session
 
 _VARIABLES: Final = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 _PLUGINS: Final = ("frame_harness.session.plugin",)
-_NOT: Final = ("terminal", "cacheprovider", "logging", "doctest")
+# The last would take a Ctrl-C that Python drops in a destructor for a warning. At its end it also looks twice
+# for garbage among all objects of the program, a third of a second.
+_NOT: Final = ("terminal", "cacheprovider", "logging", "doctest", "unraisableexception")
 
 
 class _Asks:
@@ -39,16 +40,6 @@ class _Asks:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Results tell what failed. Nobody reads what pytest renders, which takes a tenth of a second.
         session.config.option.tbstyle = "value"
-
-
-class _LooksForNoGarbage:
-    """A plugin of pytest for a process that makes no checks itself."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_unconfigure(self) -> None:
-        # Behind the checks pytest looks twice for garbage whose end went wrong, among all objects of the
-        # program: a third of a second, for what only a process that made checks can have.
-        gc.freeze()
 
 
 def run_suite(
@@ -73,9 +64,9 @@ def run_suite(
     listeners = (listener,) if listener else ()
     plugins = [asks, *listeners]
     if maker is not None:
-        plugins += [maker, _LooksForNoGarbage()]
+        plugins.append(maker)
     elif not here:
-        plugins += [ForkedWorkers(workers, listeners, meanwhile), _LooksForNoGarbage()]
+        plugins.append(ForkedWorkers(workers, listeners, meanwhile))
     suite = suite_dir()
     with scratch() as folder, _alone():
         configuration = folder / "pytest.ini"
@@ -84,10 +75,7 @@ def run_suite(
         words.append(f"--basetemp={folder / 'tmp'}")  # else a folder stays in TMPDIR
         for plugin in (*_PLUGINS, *(f"no:{name}" for name in _NOT)):
             words += ["-p", plugin]
-        try:
-            status = pytest.main([*words, *arguments], plugins=plugins)
-        finally:
-            gc.unfreeze()
+        status = pytest.main([*words, *arguments], plugins=plugins)
     return int(status), asks.session
 
 

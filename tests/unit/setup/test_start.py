@@ -161,14 +161,51 @@ def test_signal_ends_as_ctrl_c_does(number: signal.Signals) -> None:
     assert (run.returncode, run.stderr) == (ExitCode.INTERRUPTED, "interrupted\n")
 
 
+DROPPED = """
+import click, os, signal, threading
+from frame_harness.cli import main
+
+class Destroyed:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+
+def work():
+    Destroyed()
+    threading.Event().wait(20)
+
+main.main = work
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
+def test_stop_that_python_drops_in_a_destructor_is_heard(number: signal.Signals) -> None:
+    handlers = (
+        "import signal; [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGTERM, signal.SIGHUP)]"
+    )
+    run = start("machines", before=f"{handlers}{DROPPED.format(name=number.name)}")
+    assert (run.returncode, run.stderr) == (ExitCode.INTERRUPTED, "interrupted\n")
+
+
 def test_version_and_help_are_there() -> None:
     assert start("--version").stdout == "frame-harness 0.1.0\n"
     whole = start("--help").stdout
     assert start("help").stdout == whole and "..." not in whole.split("Commands:")[1]
     assert all(f"  {name} " in whole for name in cli.commands)
     assert "--again" in start("help", "storm").stdout
-    unknown = start("help", "nosuch")
-    assert unknown.returncode == ExitCode.USAGE and "Known: " in unknown.stderr
+    assert start("help", "corpus", "minimize").stdout == start("corpus", "minimize", "--help").stdout
+    for words in (["nosuch"], ["corpus", "nosuch"], ["storm", "nosuch"]):
+        unknown = start("help", *words)
+        assert unknown.returncode == ExitCode.USAGE and f"'{' '.join(words)}'" in unknown.stderr
+        assert ("Known: " in unknown.stderr) == (words[0] != "storm")
+
+
+@pytest.mark.parametrize("module", ["frame_harness", "frame_harness_start"])
+def test_python_dash_m_starts_the_command(module: str) -> None:
+    """It must not end with 0, a PASS, without having done anything, nor with 1, a FAIL."""
+    argv = [sys.executable, "-m", module, "explain", "NOSUCH-01"]
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    run = subprocess.run(argv, env=env, cwd="/", capture_output=True, text=True, check=False)
+    assert run.returncode == ExitCode.USAGE and "NOSUCH-01" in run.stderr
 
 
 @pytest.mark.parametrize(
