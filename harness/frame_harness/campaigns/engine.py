@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -148,6 +149,9 @@ def campaign(plan: Plan[P, R], settings: Settings) -> Iterator[Running[P, R]]:
     with ExitStack() as stack:
         if settings.folder is not None:
             stack.enter_context(journal.open(resume=settings.resume))
+            if settings.say is not None:  # not before: there is nothing to go on with
+                again = shlex.quote(str(settings.folder))
+                settings.say(f"results: {settings.folder}; if it is stopped, go on with --resume {again}")
         stack.enter_context(known(files))
         executor = _executor(plan, settings, files, stack)
         step = stack.enter_context(SlowStep(plan.name, settings.say))

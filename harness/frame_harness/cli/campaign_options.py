@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -78,7 +77,7 @@ class CampaignOptions:
             )  # fmt: skip
 
     def settings(self, name: str, say: Say) -> Settings:
-        """Return what the engine is told; say where the results are.
+        """Return what the engine is told.
 
         Args:
             name: of the command, for the folder that nobody named.
@@ -89,7 +88,6 @@ class CampaignOptions:
 
         self.require_sense()
         folder = self.resume or self.out or new_folder(resources.build_dir() / "campaigns", f"{name}-")
-        say(f"results: {folder}; if it is stopped, go on with --resume {shlex.quote(str(folder))}")
         return Settings(self.workers, self.scheduler or None, folder, self.resume is not None, say)
 
     def forget(self, settings: Settings) -> None:

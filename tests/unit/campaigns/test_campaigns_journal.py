@@ -20,6 +20,7 @@ from frame_harness.campaigns.done import LossReason, Lost
 from frame_harness.campaigns.engine import CampaignProgress, DoneTask, campaign
 from frame_harness.campaigns.journal import Journal, seed_of
 from frame_harness.campaigns.plan import Plan, Settings
+from frame_harness.cli.campaign_options import CampaignOptions
 from frame_harness.cli.main import cli
 from tests.support.campaign_tasks import Job, Kind, Number, act, plan_of
 
@@ -61,6 +62,21 @@ def test_the_seed_of_a_campaign_is_kept(tmp_path: Path) -> None:
         assert seed_of(tmp_path / str(seed)) == seed
     with pytest.raises(UsageError, match="expected the folder of a campaign"):
         seed_of(tmp_path)
+
+
+def test_resume_is_advised_only_where_there_is_something_to_go_on_with(tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = Settings(0, None, tmp_path / "a b", resume=False, say=said.append)
+    run(settings, range(1))
+    assert said == [f"results: {tmp_path}/a b; if it is stopped, go on with --resume '{tmp_path}/a b'"]
+    seed_of(tmp_path / "a b")
+    with pytest.raises(UsageError, match="holds the results of a campaign already"):
+        run(settings, range(1))
+    assert len(said) == 1
+    CampaignOptions(out=tmp_path / "new").settings(
+        "tries", said.append
+    )  # `mutate` then judges its subject first
+    assert len(said) == 1
 
 
 def test_a_campaign_without_a_folder_keeps_nothing(tmp_path: Path) -> None:
