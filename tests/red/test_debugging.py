@@ -181,6 +181,8 @@ def recorded(subject: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         status, out = door.end()
     found = re.search(r"recorded \d+ commands in (\S+)", out)
     assert found and status == ExitCode.FAIL, out
+    # Without the folder, another machine or profile than that of `rewind` would be recorded anew.
+    assert f"frame-harness rewind {CLAUSE} FIELD --recording {found[1]}" in out
     return Path(found[1])
 
 

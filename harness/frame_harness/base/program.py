@@ -13,6 +13,8 @@ PROGRAM = "frame-harness"
 def program() -> str:
     """Return this program's name for a command that is shown, so that it can be run as it stands."""
     called, found = sys.argv[0], shutil.which(PROGRAM)
+    if Path(real := os.path.realpath(called)).name == PROGRAM != Path(called).name:
+        called = real  # a link of another name leads to it
     # The folder that it lies in may be a link.
     if Path(called).name != PROGRAM or (found and os.path.realpath(found) == os.path.realpath(called)):
         return PROGRAM

@@ -28,3 +28,12 @@ def seconds(duration_s: float) -> str:
 def percent(part: int, of: int) -> str:
     """A share, rounded down: `100 %` are all of them; `–` of none."""
     return f"{1000 * part // of / 10:.1f} %".replace(".0 %", " %") if of else "–"
+
+
+def rate_words(rate: float) -> str:
+    """`2.35 M/s`, `41 k/s`, `7 /s`."""
+    shown = float(f"{rate:.3g}")  # 999,600 are 1 M/s: the unit is that of the number that is written
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if shown >= size:
+            return f"{shown / size:.3g} {unit}/s"
+    return f"{rate:.0f} /s"

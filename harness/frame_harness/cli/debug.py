@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 
 from frame_harness.base.commands import speaker
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli.check import DEFAULT_MACHINES, CheckRequest, asked_for
 from frame_harness.cli.last_broken import broken_last
@@ -91,7 +93,8 @@ def make_recording(request: DebugRequest) -> ExitCode:
         return failure
     folder, note = record(asked, failure)
     click.echo(f"recorded {plural(len(note.commands), 'command')} in {folder}")
-    click.echo(f"`rewind {request.check} FIELD` says who wrote a field last: {', '.join(note.fields)}")
+    again = f"{program()} rewind {shlex.quote(request.check)} FIELD --recording {shlex.quote(str(folder))}"
+    click.echo(f"who wrote a field last: {again}\nFIELD is one of {', '.join(note.fields)}")
     return ExitCode.FAIL
 
 

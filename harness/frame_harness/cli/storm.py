@@ -14,7 +14,7 @@ import msgspec
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
-from frame_harness.base.text import plural
+from frame_harness.base.text import plural, rate_words
 from frame_harness.campaigns.engine import DoneTask, Lost, Plan, Running, Settings, campaign
 from frame_harness.campaigns.images import SentImage
 from frame_harness.cli.campaign_options import IN_THE_COMMAND, NO_CAMPAIGN, CampaignOptions
@@ -90,8 +90,8 @@ class _Tally:
         said = self.broken or (f"not judged, {plural(self.lost, 'guest')} lost" if self.lost else "held")
         if not self.steps:
             return f"{self.storm.name:20} {'broke off before its steps were counted':39}  {names}: {said}"
-        speed = self.steps / self.seconds / 1e6 if self.seconds else 0.0
-        return f"{self.storm.name:20} {self.steps:15,} steps {speed:12.2f} M/s  {names}: {said}"
+        rate = rate_words(self.steps / self.seconds if self.seconds else 0.0)
+        return f"{self.storm.name:20} {self.steps:15,} steps {rate:>17}  {names}: {said}"
 
 
 def storm(request: StormRequest) -> ExitCode:

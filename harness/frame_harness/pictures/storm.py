@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from frame_harness.base.text import rate_words
 from frame_harness.judge.diagrams import StormRates
 from frame_harness.pictures.svg import Anchor, Picture
 
@@ -58,12 +59,3 @@ def _panel(picture: Picture, diagram: StormRates, cpu: int, top: float, end_s: f
             side: Anchor = "end" if x > WIDTH / 2 else "start"
             room = (x - LEFT if side == "end" else WIDTH - RIGHT - x) - 16
             picture.text(x, top - 5, one.what, "bad", anchor=side, room=room)
-
-
-def rate_words(rate: float) -> str:
-    """`2.35 M/s`, `41 k/s`, `7 /s`."""
-    shown = float(f"{rate:.3g}")  # 999,600 are 1 M/s: the unit is that of the number that is written
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if shown >= size:
-            return f"{shown / size:.3g} {unit}/s"
-    return f"{rate:.0f} /s"

@@ -40,3 +40,14 @@ def test_what_is_not_on_the_path_is_named_from_here(
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(sys, "argv", [str(installed.parents[2] / folder / "bin" / PROGRAM)])
     assert program() == f"{folder}/bin/{PROGRAM}"
+
+
+@pytest.mark.parametrize(("path", "shown"), [("/nowhere", f"venv/bin/{PROGRAM}"), ("venv/bin", PROGRAM)])
+def test_what_a_link_of_another_name_leads_to_is_named_itself(
+    path: str, shown: str, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = installed.parents[2]
+    (top / "fh").symlink_to(installed)
+    monkeypatch.setenv("PATH", str(top / path))
+    monkeypatch.setattr(sys, "argv", ["./fh"])
+    assert program() == shown

@@ -20,6 +20,7 @@ from frame_harness.cli import storm, storm_turns
 from frame_harness.cli.main import cli
 from frame_harness.cli.storm import StormRequest
 from frame_harness.concurrency.smp import ProgramResult
+from frame_harness.frame_storms.table import STORMS
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.exit_codes import ExitCode
@@ -38,6 +39,14 @@ def test_each_named_storm_goes_on_until_its_steps_are_counted() -> None:
     counts = dict(re.findall(r"^(\w+) +([\d,]+) steps .*: held$", run.output, re.MULTILINE))
     assert set(counts) == {"claims", "poison"}
     assert all(int(steps.replace(",", "")) >= 5000 for steps in counts.values())
+
+
+@pytest.mark.parametrize(("steps", "rate"), [(201, "100 /s"), (46_272, "23.1 k/s"), (5_000_000, "2.5 M/s")])
+def test_a_slow_storm_is_not_told_as_one_that_stands_still(steps: int, rate: str) -> None:
+    one = next(iter(STORMS.values()))
+    line = storm._Tally(one, steps, seconds=2.0).line
+    assert f" {rate}  " in line
+    assert line.index(":") == storm._Tally(one, absent="no such name").line.index(":")
 
 
 def test_a_storm_does_not_go_on_with_the_results_of_another_one(tmp_path: Path) -> None:

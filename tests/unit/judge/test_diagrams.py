@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from msgspec.structs import replace
 
+from frame_harness.base.text import rate_words
 from frame_harness.judge.diagrams import (
     INITIAL,
     Diagram,
@@ -26,7 +27,6 @@ from frame_harness.pictures import interleaving, orderings, storm
 from frame_harness.pictures.interleaving import MOST_ROWS
 from frame_harness.pictures.orderings import shown_events
 from frame_harness.pictures.places import lines_of
-from frame_harness.pictures.storm import rate_words
 from frame_harness.pictures.svg import CHAR
 
 SVG = "{http://www.w3.org/2000/svg}"
