@@ -19,6 +19,7 @@ from frame_harness.cli.options import (
     FOLDER,
     LAST_RUN,
     TREE,
+    TREE_VARIABLE,
     frame_rs_option,
     not_empty,
     profile_option,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 )
 @frame_rs_option("to judge")
 @click.option(
-    "--kernel-src", type=TREE, envvar="KERNEL_SRC", show_envvar=True,
+    "--kernel-src", type=TREE, envvar=TREE_VARIABLE, show_envvar=True,
     help="A kernel tree instead: judge its memory core, the real files together.",
 )  # fmt: skip
 @click.option(

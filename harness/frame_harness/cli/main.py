@@ -15,7 +15,15 @@ from frame_harness.cli.check_command import check_command
 from frame_harness.cli.debug_commands import debug_command, judge_command, rewind_command, show_command
 from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command, storm_command
 from frame_harness.cli.mutate_command import mutate_command
-from frame_harness.cli.options import FILE, TREE, frame_rs_option, profile_option, refuse_with, to_stderr
+from frame_harness.cli.options import (
+    FILE,
+    TREE,
+    TREE_VARIABLE,
+    frame_rs_option,
+    profile_option,
+    refuse_with,
+    to_stderr,
+)
 from frame_harness.judge.exit_codes import ExitCode, table
 
 
@@ -56,7 +64,7 @@ def help_command(command: tuple[str, ...]) -> None:
 @cli.command("watch")
 @frame_rs_option("to judge")
 @click.option(
-    "--kernel-src", type=TREE, envvar="KERNEL_SRC", show_envvar=True,
+    "--kernel-src", type=TREE, envvar=TREE_VARIABLE, show_envvar=True,
     help="A kernel tree instead: judge its memory core, the real files together.",
 )  # fmt: skip
 @click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")

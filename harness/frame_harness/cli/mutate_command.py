@@ -15,6 +15,7 @@ from frame_harness.cli.options import (
     FILE,
     PERCENT,
     TREE,
+    TREE_VARIABLE,
     frame_rs_option,
     not_empty,
     profile_option,
@@ -29,7 +30,7 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
 )
 @frame_rs_option("to make mutants of")
 @click.option(
-    "--kernel-src", type=TREE, envvar="KERNEL_SRC", show_envvar=True,
+    "--kernel-src", type=TREE, envvar=TREE_VARIABLE, show_envvar=True,
     help="A kernel tree instead: mutants of its memory core, judged by the core's cases.",
 )  # fmt: skip
 @click.option("--machine", "machines", multiple=True, help="As for `check`; repeat for more.")

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
+from frame_harness.base.errors import UsageError
 from frame_harness.base.profiles import PROFILES
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,14 +52,29 @@ PERCENT = _RealRange(0, 100)
 FILE = _NamedPath(dir_okay=False, path_type=Path)
 FOLDER = _NamedPath(file_okay=False, path_type=Path)
 TREE = _NamedPath(path_type=Path)
+TREE_VARIABLE: Final = "KERNEL_SRC"
 LAST_RUN: Final = Path("-")
 """In place of a report: the last run of the same file or tree."""
+
+
+def _not_in_place_of_a_tree(
+    context: click.Context, _option: click.Parameter, named: Path | None
+) -> Path | None:
+    """Refuse the built-in module where the environment names a tree that the command cannot take."""
+    tree = os.environ.get(TREE_VARIABLE)
+    takes_trees = any(one.envvar == TREE_VARIABLE for one in context.command.params)
+    if tree and named is None and not takes_trees:
+        raise UsageError(
+            TREE_VARIABLE, tree, detail=f"`{context.info_name}` takes a frame module, no kernel tree",
+            next_step="name a file with FRAME_RS, or --frame-rs; for the built-in module unset KERNEL_SRC",
+        )  # fmt: skip
+    return named
 
 
 def frame_rs_option(what: str) -> Callable[[F], F]:
     """Return the option that names a frame.rs; `what` the command does with it."""
     return click.option(
-        "--frame-rs", type=FILE, envvar="FRAME_RS", show_envvar=True,
+        "--frame-rs", type=FILE, envvar="FRAME_RS", show_envvar=True, callback=_not_in_place_of_a_tree,
         help=f"The module {what}; default: the built-in one.",
     )  # fmt: skip
 

@@ -117,6 +117,21 @@ def test_a_mistake_is_a_usage_error_without_a_backtrace(words: tuple[str, ...], 
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("fuzz",), ("storm",), ("matrix",), ("orderings",), ("console",), ("replay", "x"), ("debug", "x"),
+        ("rewind", "x", "y"), ("corpus", "minimize", "x"),
+    ],
+)  # fmt: skip
+def test_built_in_module_does_not_stand_in_for_a_tree(words: tuple[str, ...]) -> None:
+    run = CliRunner().invoke(cli, words, env={"FRAME_RS": "", "KERNEL_SRC": "/tree"})
+    assert isinstance(run.exception, UsageError), run.output
+    assert "KERNEL_SRC: /tree: `" in str(run.exception)
+    given = CliRunner().invoke(cli, [*words, "--frame-rs", "/dev"], env={"KERNEL_SRC": "/tree"})
+    assert "is a directory" in given.output
+
+
+@pytest.mark.parametrize(
     ("name", "value", "status"),
     [
         ("FRAME_HARNESS_RUNS", "many", ExitCode.USAGE),
