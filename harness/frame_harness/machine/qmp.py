@@ -8,9 +8,10 @@ import copy
 import logging
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError
+from qemu.qmp.message import Message
 from qemu.qmp.protocol import ConnectError, Runstate, StateError
 
 from frame_harness.base.errors import MachineError
@@ -35,6 +36,16 @@ class MonitorGone(MachineError):
     """The monitor's connection ended: QEMU is gone, or about to be."""
 
 
+class _Client(QMPClient):
+    """Without the library's debug log: it would write each message as text, whoever reads it."""
+
+    def _cb_inbound(self, msg: Message) -> Message:
+        return msg
+
+    def _cb_outbound(self, msg: Message) -> Message:
+        return msg
+
+
 class Qmp:
     """The monitor of one QEMU; every wait ends when its guard raises.
 
@@ -46,7 +57,7 @@ class Qmp:
         self._sock = sock
         self._guard = _no_guard
         self._loop = asyncio.new_event_loop()
-        self._client = QMPClient("frame-harness")
+        self._client = _Client("frame-harness")
         self._events: list[dict[str, Any]] = []
         self._closed = False
         self._stopped = False  # by Ctrl-C, which may have ended the connection's reader
@@ -142,7 +153,7 @@ class Qmp:
         self._sock.close()
 
     def _collect(self) -> None:
-        self._events += [dict(cast("dict[str, Any]", event)) for event in self._client.events.clear()]
+        self._events += map(dict, self._client.events.clear())
 
     def _run(self, work: Coroutine[Any, Any, T], guard: Guard | None = None) -> T:
         task = self._loop.create_task(work)
