@@ -56,6 +56,11 @@ class StructLayout:
         """Bits of each field that is not reserved, by its leaf name."""
         return {field.leaf: 8 * field.size for field in self.fields if not field.reserved}
 
+    @cached_property
+    def reserved(self) -> tuple[FieldLayout, ...]:
+        """The fields that hold nothing."""
+        return tuple(field for field in self.fields if field.reserved)
+
     def field_at(self, offset: int) -> str:
         """The leaf name of the field that a byte belongs to; `reserved` where there is none."""
         return self._by_byte[offset] if 0 <= offset < self.size else RESERVED

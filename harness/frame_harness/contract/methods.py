@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import cycle
 
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.layout import StructLayout
@@ -106,19 +106,19 @@ class SlotMethod:
 
     def cases(self, slot: StructLayout) -> list[Case]:
         """Each operand, then each stored field, at its boundaries, the rest of the slot being patterns."""
-        inverted = (bool(number % 2) for number in count())
+        patterns = cycle((background(slot), background(slot, inverted=True)))
         tried: list[tuple[SlotValues, tuple[int, ...]]] = []
         # The operands that are not tried have a number of ours, cut to what each takes.
         plain = tuple(0x1234 % (max(operand.values) + 1) for operand in self.operands)
         for index, operand in enumerate(self.operands):
             for value in operand.values:
                 arguments = (*plain[:index], value, *plain[index + 1 :])
-                tried.append((background(slot, inverted=next(inverted)), arguments))
+                tried.append((dict(next(patterns)), arguments))
         for name in self.stored:
             for value in around(slot.widths[name]):
-                tried.append((background(slot, inverted=next(inverted)) | {name: value}, plain))
+                tried.append((next(patterns) | {name: value}, plain))
         for value, *rest in self.pairs:
-            tried.append((background(slot, inverted=next(inverted)) | {self.stored[0]: value}, tuple(rest)))
+            tried.append((next(patterns) | {self.stored[0]: value}, tuple(rest)))
         return [
             Case(before, arguments, self.effect(before, arguments))
             for before, arguments in tried

@@ -129,10 +129,11 @@ def write_slots(table: NDArray[Any], cases: Sequence[Case], slot: StructLayout) 
 
 def is_allowed(case: Case, reply: Reply, slot: Any, layout: StructLayout) -> bool:
     """Whether a call ended in one of the allowed ways, in its reply and in every byte of the slot."""
+    if not _kept_reserved(slot, layout):
+        return False
+    after = dict(zip(slot.dtype.names, slot.item(), strict=True))
     return any(
-        _replied(reply, one)
-        and all(int(slot[name]) == value for name, value in one.after.items())
-        and _reserved(slot, layout) <= {RESERVED_BYTE}
+        _replied(reply, one) and all(after[name] == value for name, value in one.after.items())
         for one in case.allowed
     )
 
@@ -141,9 +142,11 @@ def _replied(reply: Reply, outcome: CallEnd) -> bool:
     return reply.status == outcome.status and all(reply[key] == value for key, value in outcome.reply.items())
 
 
-def _reserved(slot: Any, layout: StructLayout) -> set[int]:
+def _kept_reserved(slot: Any, layout: StructLayout) -> bool:
+    """Whether the reserved bytes of a slot are as they were written."""
     raw = slot.tobytes()
-    return {byte for field in layout.fields if field.reserved for byte in raw[field.offset : field.end]}
+    written = bytes((RESERVED_BYTE,))
+    return not any(raw[field.offset : field.end].strip(written) for field in layout.reserved)
 
 
 def violation(
@@ -156,7 +159,7 @@ def violation(
     arguments = ", ".join(f"{value:#x}" for value in case.arguments)
     before = ", ".join(f"{name} {case.before[name]:#x}" for name in dict.fromkeys(shown))
     got = _in_words(reply.status, dict(_fields(reply)), {name: after[name] for name in dict.fromkeys(shown)})
-    if not _reserved(slot, contract.slot) <= {RESERVED_BYTE}:
+    if not _kept_reserved(slot, contract.slot):
         got += ", reserved bytes changed"
     what = f"{method.name}({arguments})" + (f" on a slot with {before}" if before else "")
     expected = " or ".join(_wanted(one, shown) for one in case.allowed)
