@@ -17,6 +17,7 @@ from frame_harness.guest.errors import SubjectPanic
 from frame_harness.judge.diagrams import Diagram
 
 _NUMBER: Final = re.compile(r"0x[0-9a-f]+|\d+")
+_DIGITS: Final = re.compile("[0-9a-fx]+")
 
 
 class Shows(Protocol):
@@ -246,7 +247,8 @@ def _is_in(text: str, message: str) -> bool:
     if not _NUMBER.fullmatch(text):
         return text in message
     prefix, digits = ("0x", text[2:]) if text.startswith("0x") else ("", text)
-    return bool(re.search(rf"(?<![0-9a-fx]){prefix}0*{digits}(?![0-9a-fx])", message))
+    heads = (one.removesuffix(digits) for one in _DIGITS.findall(message) if one.endswith(digits))
+    return any(head.startswith(prefix) and not head.removeprefix(prefix).strip("0") for head in heads)
 
 
 def _named(words: Sequence[str]) -> str:

@@ -348,13 +348,14 @@ class Explorer:
         """The clause of an operation that a static of the module mixes up with another one."""
         if operation.method.name == self.rules.allocates:
             return self.rules.clause_of_life(operation.line, "")
-        fields = [
+        fields = (
             self._field(access)
             for (_, other), trace in self.traces.items()
+            if other == operation
             for access in trace.accesses
-            if other == operation and self._is_of_slot(access)
-        ]
-        return self.rules.clause_of(operation.method.name, fields[0] if fields else "")
+            if self._is_of_slot(access)
+        )
+        return self.rules.clause_of(operation.method.name, next(fields, ""))
 
     def _clauses_apart(self, operation: Operation) -> tuple[str, ...]:
         """What an operation can break whose result one on another frame spoils."""
