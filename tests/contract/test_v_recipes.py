@@ -136,7 +136,8 @@ def earlier_life(rng: random.Random, **fields: int) -> SlotValues:
     """A free, healthy slot with anything in its other fields: nothing, all ones, one bit, or any of them."""
 
     def value(bits: int) -> int:
-        return rng.choice((0, (1 << bits) - 1, 1 << rng.randrange(bits), rng.getrandbits(bits)))
+        drawn = rng.getrandbits(bits)
+        return (0, (1 << bits) - 1, 1 << drawn % bits, drawn)[rng.getrandbits(2)]
 
     slot = {name: value(bits) for name, bits in META_SLOT.widths.items()}
     handed_out = {
