@@ -10,7 +10,7 @@ from tests.support.hidden_mutants import (
 from tests.support.mutants import Edit
 
 _MEANWHILE = "for _ in 0..300 { core::hint::spin_loop() }"
-"""Most of the time of what does it: a CPU that its host stops is stopped in here."""
+"""Most of the time of what does it: a CPU that its host stops is stopped in it, and another one meets it."""
 
 SPLIT_INC: tuple[Edit, ...] = (
     (
@@ -81,7 +81,6 @@ TOLD_LATE: tuple[Edit, ...] = (
         "        match dropped.map(|_| self.refcount.load(Relaxed) + 1) {\n            Ok(1)",
     ),
 )
-# So long a time that two CPUs meet in it, whatever else the host does.
 COUNTED_ALONE: tuple[Edit, ...] = (
     (
         "impl FrameAllocOptions {\n",
@@ -121,7 +120,6 @@ MARK_FORGOTTEN: tuple[Edit, ...] = (
         "the guard alone remembers.\n",
     ),
 )
-# What two CPUs share for a moment: whatever else the host does, they meet in it.
 ZEROED_ALONE: tuple[Edit, ...] = (
     (
         "fn zero_payload(frame: PhysFrame) {\n",
@@ -162,8 +160,7 @@ HOOK_OF_THE_LAST: tuple[Edit, ...] = (
         "    static HOOKED: atomic::AtomicU64 = atomic::AtomicU64::new(0);\n"
         "    if let Some(hook) = get_meta(phys).vtable_ref().on_unmap {\n"
         "        HOOKED.store(phys.as_u64(), Release);\n"
-        f"        {_MEANWHILE}\n"
-        "        hook(PhysAddr::new(HOOKED.load(Acquire)))\n",
+        f"        {_MEANWHILE}\n        hook(PhysAddr::new(HOOKED.load(Acquire)))\n",
     ),
 )
 

@@ -15,7 +15,7 @@ from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.operations import FRAME_OPERAND, Method, Operation, methods
-from frame_harness.races.outcome import OTHER_SLOTS, Difference, RaceResult, is_of_second, of_handed_out
+from frame_harness.races.outcome import OTHER_SLOTS, PartNames, RaceResult, is_of_second, of_handed_out
 from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
 from frame_harness.races.stage import Stage
@@ -78,7 +78,7 @@ class Race:
     slot: bytes = b""
     """The bytes of the frame's slot behind it; empty where the guest did not come so far."""
 
-    parts: Difference = ()
+    parts: PartNames = ()
     """What no order explains; empty where the operations come to no end."""
 
     remembered: bool = False
@@ -278,7 +278,7 @@ class Explorer:
         return recording.added_to(diagram) if same else None
 
     def _race(
-        self, play: Play, parts: Difference, orders: tuple[str, str], got: str, slot: bytes = b""
+        self, play: Play, parts: PartNames, orders: tuple[str, str], got: str, slot: bytes = b""
     ) -> Race:
         hold = Hold(
             cpu=FIRST, instructions=play.at.instruction, at=self.stage.place(play.trace, play.at),

@@ -10,8 +10,8 @@ OF_OTHER: Final = "other frame's "
 """Begins the part for a field of the second frame's slot."""
 OTHER_SLOTS: Final = "other slots"
 """The part for slots of frames that no command names."""
-Difference = tuple[str, ...]
-"""Parts that make one difference between outcomes: most often one."""
+PartNames = tuple[str, ...]
+"""Names of the parts that make one difference between outcomes: most often one."""
 
 
 def is_of_second(part: str) -> bool:
@@ -52,7 +52,7 @@ class RaceResult:
 
     def differences(
         self, legal: Collection[RaceResult], of_one_order: Collection[str] | None = None
-    ) -> list[Difference]:
+    ) -> list[PartNames]:
         """Return the parts that no legal outcome explains; none when this outcome is legal.
 
         Where each part is explained by itself and the whole is not, the parts in which the outcomes differ
@@ -70,7 +70,7 @@ class RaceResult:
             return []
         return [tuple(name for name in whole if any(self._differs(one, name) for one in legal))]
 
-    def shown(self, difference: Difference) -> str:
+    def shown(self, difference: PartNames) -> str:
         """Return what the parts of a difference are here."""
         return ", ".join(self.parts.get(name, "") or "nothing" for name in difference)
 

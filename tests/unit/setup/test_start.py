@@ -199,10 +199,9 @@ def test_version_and_help_are_there() -> None:
         assert ("Known: " in unknown.stderr) == (words[0] != "storm")
 
 
-@pytest.mark.parametrize("module", ["frame_harness", "frame_harness_start"])
-def test_python_dash_m_starts_the_command(module: str) -> None:
-    """It must not end with 0, a PASS, without having done anything, nor with 1, a FAIL."""
-    argv = [sys.executable, "-m", module, "explain", "NOSUCH-01"]
+def test_python_dash_m_starts_the_command() -> None:
+    """It must not end with 0, a PASS, without having done anything."""
+    argv = [sys.executable, "-m", "frame_harness_start", "explain", "NOSUCH-01"]
     env = {**os.environ, "PYTHONPATH": str(SOURCES)}
     run = subprocess.run(argv, env=env, cwd="/", capture_output=True, text=True, check=False)
     assert run.returncode == ExitCode.USAGE and "NOSUCH-01" in run.stderr
