@@ -29,7 +29,7 @@ PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 # by the tests of a module beside them, which imports them; a new module is to be named by a test, not here.
 BY_NEIGHBORS = {
     "cli": (
-        "console debug_commands fuzz_commands judge mutate_command orderings"
+        "debug_commands fuzz_commands judge mutate_command orderings"
     ),
     "frame_metadata": (
         "invariants.accounting invariants.blocks invariants.free_frames invariants.history "
