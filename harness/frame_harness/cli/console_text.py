@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from frame_harness.cli.console_host import HELP, HIDDEN
+from frame_harness.console.protocol import has_mark
 from frame_harness.contract.layout import RESERVED
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
 
-# What the protocol uses: answers, data, crash reports, the banner. All of it is shown decoded.
-_OF_THE_PROTOCOL = ("=", ":", "!", "*")
 _HEX = re.compile(r"(?<![0-9a-f])[0-9a-f]+$")
 _OF_A_FRAME = "payload."
 """Begins the commands that show bytes of frames, of which some may be as long as a slot."""
@@ -41,10 +40,10 @@ def with_host_commands(reply: Reply) -> Reply:
 
 
 def failure_lines(failure: GuestFailure) -> Iterator[str]:
-    """How the guest ended, where its CPUs were, what it printed itself; no line of the protocol."""
+    """How the guest ended, where its CPUs were, what it printed itself; the protocol is shown decoded."""
     yield failure.summary
     yield from (f"  {entry}" for entry in (*failure.registers, *failure.backtrace))
-    printed = [line for line in failure.console_tail if not line.startswith(_OF_THE_PROTOCOL)]
+    printed = [line for line in failure.console_tail if not has_mark(line)]
     if printed:
         yield "printed last:"
         yield from (f"  {line}" for line in printed)

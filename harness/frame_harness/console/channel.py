@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from frame_harness.base.errors import BootError, ConsoleError, HarnessError, ProtocolError, UsageError
+from frame_harness.base.text import printable
 from frame_harness.console.protocol import (
     MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
@@ -173,11 +174,11 @@ class Channel:
         lines: list[str] = []
         report: list[str] = self._report or []
         complete = False
-        while (raw := self._stream.next_line(watch)) is not None:
+        for raw in self._last_lines(watch):
             lines.append(quote_line(raw))
             if not raw.startswith(b"!"):
                 continue
-            text = quote_line(raw)[1:]
+            text = printable(raw[1:].decode("latin-1"))
             if Crash(text).is_head:  # of several the last one tells what ended the guest
                 report, complete = [text], False
             elif Crash(text).is_end:
@@ -187,6 +188,13 @@ class Channel:
         self._report = None
         crash = parse_crash(report, complete=complete) if report else None
         return Ending(tuple(lines), crash)
+
+    def _last_lines(self, watch: Watch) -> Iterator[bytes]:
+        """All lines to come, one that breaks off at the end of the stream, too."""
+        while (raw := self._stream.next_line(watch)) is not None:
+            yield raw
+        if self._stream.cut_off:
+            yield self._stream.cut_off
 
     def _guarded(self, work: Callable[[], T]) -> T:
         if self._failure is not None:

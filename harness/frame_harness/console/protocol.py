@@ -21,6 +21,8 @@ MAX_REQUEST_BYTES: Final = 4096
 
 Status = Literal["ok", "fail", "err", "panic"]
 
+_MOST_SHOWN: Final = 400
+"""Bytes of a line."""
 _VISIBLE: Final = re.compile(rb"[\t -~]*")
 # "12 ok v=1 at=0x1000", "0 fail OutOfMemory", "7 err usage alloc: …", "9 panic file=src/a.rs line=3
 # msg=no%20slot"
@@ -346,5 +348,13 @@ def _decoded(word: str) -> str:
 
 
 def quote_line(raw: bytes) -> str:
-    """Show a line so that nothing in it can act on a terminal."""
-    return raw.decode("ascii") if _VISIBLE.fullmatch(raw) and len(raw) <= 400 else quote_bytes(raw, 400)
+    """Show a line so that nothing in it can act on a terminal, and what is long is cut."""
+    if not _VISIBLE.fullmatch(raw):
+        return quote_bytes(raw, _MOST_SHOWN)
+    shown = raw[:_MOST_SHOWN].decode("ascii")
+    return shown if len(raw) <= _MOST_SHOWN else f"{shown} ... ({len(raw)} bytes)"
+
+
+def has_mark(shown: str) -> bool:
+    """Whether a line that `quote_line` shows begins with a mark of the protocol, other than that of a log."""
+    return shown.lstrip("'\"").startswith(("=", ":", "!", "*"))

@@ -99,8 +99,9 @@ class LineStream:
         self._ready: deque[bytes] = deque()
         self._recent: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._patterns = [_LINES, pexpect.EOF, pexpect.TIMEOUT]
-        self._cut_off = b""
         self.ended = False
+        self.cut_off = b""
+        """What stood behind the last newline when it ended."""
 
     def next_line(self, watch: Watch) -> bytes | None:
         """Return the next line without its newline; None at the end of the stream.
@@ -175,7 +176,7 @@ class LineStream:
 
     def tail(self, n_lines: int = TAIL_LINES) -> tuple[bytes, ...]:
         """Return the last lines, those that nobody has taken yet included."""
-        cut_off = (self._cut_off,) if self._cut_off else ()
+        cut_off = (self.cut_off,) if self.cut_off else ()
         return (*self._recent, *self._ready, *cut_off)[-n_lines:]
 
     def _read(self, wait_s: float) -> None:
@@ -184,7 +185,7 @@ class LineStream:
             self._ready.extend(_split(bytes(self._spawn.after)))
         elif index == 1:
             self.ended = True
-            self._cut_off = bytes(self._spawn.before)
+            self.cut_off = bytes(self._spawn.before)
 
 
 def _split(data: bytes) -> list[bytes]:

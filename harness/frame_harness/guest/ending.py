@@ -11,7 +11,7 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import Vaddr
 from frame_harness.console import channel as console
 from frame_harness.console.channel import Channel, Ending
-from frame_harness.console.protocol import CrashReport
+from frame_harness.console.protocol import CrashReport, has_mark
 from frame_harness.guest.backtrace import Backtrace, BacktraceLine, reader, return_addresses
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout, QemuEndError
 from frame_harness.image.image import Image
@@ -26,7 +26,6 @@ _PLACES = (
     (re.compile(r"/\S*/registry/src/[^/]+/"), ""),
 )
 _RECURSION_LINES = 8
-_OF_THE_PROTOCOL = ("=", ":", "!")
 _WHAT = {"panic": "guest"}  # a report calls itself a panic in its first word
 
 
@@ -42,7 +41,7 @@ def status_of(guest: Guest, channel: Channel) -> tuple[GuestEnd, str]:
         end = spoiled(end, trouble)
     if ending.crash is not None:
         return spoiled(end, ending.crash.describe())
-    more = [line for line in ending.lines if line.startswith(_OF_THE_PROTOCOL)]
+    more = [line for line in ending.lines if has_mark(line)]
     return spoiled(end, f"it went on behind its last answer: {more[0]}") if more else end
 
 

@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from frame_harness.base.errors import HarnessError, MachineError, RamError
+from frame_harness.console.protocol import has_mark
 from frame_harness.contract.clauses import Clauses
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.backtrace import Backtrace, calls, texts
@@ -50,7 +51,6 @@ from frame_harness.judge.evidence import (
 Phases = dict[str, tuple[pytest.TestReport, BaseException | None]]
 """By the name of each phase of a check what pytest reports of it, with what it raised."""
 CONSOLE_TAIL = 8
-_OF_THE_PROTOCOL = ("=", ":", "*", "!")
 TRACEBACK_LINES = 4
 OF_PREFLIGHT = f"{Source.PREFLIGHT}::"
 """Begins the names of results of invariants that did not hold before the first check."""
@@ -172,7 +172,7 @@ def _with_the_last_guest(facts: CheckFacts, last: Kernel) -> CheckFacts:
     tail = last.console_tail(CONSOLE_TAIL)
     if facts.outcome is Outcome.VIOLATED:
         # The guest lives: commands with their replies say all but what it printed of its own accord.
-        tail = tuple(line for line in tail if not line.startswith(_OF_THE_PROTOCOL))
+        tail = tuple(line for line in tail if not has_mark(line))
     return replace(
         facts,
         commands=tuple(last.commands),

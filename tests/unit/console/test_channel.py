@@ -305,6 +305,13 @@ def test_of_several_crashes_behind_the_last_answer_the_last_one_is_told_and_none
     assert not crash.message and not crash.complete
 
 
+def test_last_words_of_a_crash_are_fit_for_a_terminal(channel: Channel, guest: socket.socket) -> None:
+    guest.sendall(REPORT.replace(b"no slot", b"no \x1b[2J\xff"))
+    guest.close()
+    crash = channel.finish(Patience()).crash
+    assert crash is not None and crash.message.startswith("no \\x1b[2J")
+
+
 def test_tail_is_fit_for_a_terminal(channel: Channel, guest: socket.socket) -> None:
     guest.sendall(b"# one\n\x1b[2J\n")
     with pytest.raises(ProtocolError):

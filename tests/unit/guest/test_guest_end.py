@@ -53,12 +53,19 @@ def test_a_guest_that_answers_and_exits_has_passed(tmp_path: Path) -> None:
         (b"=1 ok\n" + REPORT, "panic at src/a.rs:3:5: too late"),
         (b"=1 ok\n" + REPORT.removesuffix(b"!end\n"), "the report is cut off"),
         (b"=1 ok\n" + REPORT.replace(b"!end", b"! bt 0xffff=7 ok\n!end"), "the report is cut off"),
+        (b"=1 ok\n" + REPORT.replace(b"too late", b"too late" * 50), "src/a.rs:3:5: too latetoo late"),
         (b"=1 ok\n=2 ok\n", "it went on behind its last answer: =2 ok"),
+        (b"=1 ok\n: " + b"x" * 400, "it went on behind its last answer: : xxx"),
+        (b"=1 ok\n=2 o", "it went on behind its last answer: =2 o"),
+        (b"=1 ok\n!panic file=src/a", "panic file=src/a (the report is cut off)"),
+        (b"=1 ok\n=2 ok\xff\n", "it went on behind its last answer: '=2 ok"),
         (b"=1 ok\n! msg too late\n!end\n", "it went on behind its last answer: ! msg too late"),
     ],
     ids=[
         *("another-number", "no-reply", "silence", "panic-not-admitted", "panic", "half-a-panic"),
-        *("a-panic-with-a-reply-inside", "twice", "a-panic-without-its-head"),
+        *("a-panic-with-a-reply-inside", "a-panic-of-many-words", "twice", "at-length", "cut-off"),
+        *("a-panic-cut-off", "garbled"),
+        "a-panic-without-its-head",
     ],
 )
 def test_trouble_on_the_way_out_is_no_pass(last_words: bytes, told: str, tmp_path: Path) -> None:
