@@ -48,7 +48,7 @@ class ScriptReplayer:
         named = frame_rs or os.environ.get("FRAME_RS")
         self._subject = frame_module(Path(named) if named else None)
         self._guests = ExitStack()
-        self._by_place: dict[tuple[str, str, str], Lockstep] = {}
+        self._by_place: dict[tuple[Machine, str, str], Lockstep] = {}
 
     def close(self) -> None:
         """End the guests that are open."""
@@ -78,7 +78,7 @@ class ScriptReplayer:
             pytest.skip("what the module did is allowed, and the model cannot follow it")
 
     def _guest(self, script: Script, machine: Machine, profile: str) -> Lockstep:
-        place = (machine.name, profile, repr(script.boot_config))
+        place = (machine, profile, repr(script.boot_config))
         if place not in self._by_place:
             require_host(machine)
             host = OwnHost(build(self._subject, profile), machine)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +17,7 @@ from frame_harness.frame_histories.commands import decode
 from frame_harness.frame_histories.lockstep import BootConfig
 from frame_harness.frame_histories.scripts import Script
 from frame_harness.machine.definition import load_machine
+from frame_harness.steering import replaying
 from frame_harness.steering.replaying import ScriptReplayer
 
 # `microvm` ends within the islands, so that its slot table, and what is free behind it, lie elsewhere.
@@ -74,3 +77,24 @@ def test_a_script_of_other_memory_is_no_finding(tmp_path: Path) -> None:
     assert isinstance(run.exception, UsageError)
     with pytest.raises(pytest.skip.Exception, match="expected one for q35, got one for microvm"):
         ScriptReplayer(None).replay(file, "q35")
+
+
+def test_two_machines_of_one_name_have_a_guest_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what is told of the second one would be what the first one does."""
+    files = [tmp_path / folder / "mine.toml" for folder in "ab"]
+    for file, cpu in zip(files, ("max", "qemu64"), strict=True):
+        file.parent.mkdir()
+        file.write_text(f'type = "q35"\nram = "32 MiB"\ncpu = "{cpu}"\nfirmware = "qboot"\n')
+    script = tmp_path / "history-1.txt"
+    script.write_text(Script("q35", "dev", WHOLE, (decode("alloc"),)).text)
+    monkeypatch.setattr(replaying, "build", lambda *_: None)
+    monkeypatch.setattr(replaying, "OwnHost", lambda _, machine: machine)
+    monkeypatch.setattr(
+        replaying, "Lockstep", lambda host, _: nullcontext(SimpleNamespace(host=host, without_verdict=False))
+    )
+    played: list[str] = []
+    monkeypatch.setattr(replaying, "play_script", lambda guest, *_: played.append(guest.host.cpu))
+    replayer = ScriptReplayer(None)
+    for file in (*files, files[0]):
+        replayer.replay(script, str(file))
+    assert played == ["max", "qemu64", "max"]
