@@ -47,7 +47,7 @@ def dumps(report: MutationReport, texts: Mapping[str, str]) -> str:
         .get_template("mutants.html.j2")
         .render(
             report=report,
-            tone="is-bad" if total.survived or total.errors else "is-good",
+            tone="is-good" if report.is_good else "is-bad",
             score=percent(total.killed, total.killed + total.survived),
             line=score_line(report),
             facts=tuple(summary(report)),

@@ -152,6 +152,11 @@ class MutationReport(Record, frozen=True, kw_only=True):
     """Reasons that no survivor needs, each with why."""
 
     @property
+    def is_good(self) -> bool:
+        """Whether some mutant was judged and each was killed, and none is missing."""
+        return self.score == 1.0 and not self.total.errors and not self.interrupted
+
+    @property
     def unexplained(self) -> tuple[MutantReport, ...]:
         """Survivors without a reason."""
         return tuple(one for one in self.of(Fate.SURVIVED) if not one.explained)

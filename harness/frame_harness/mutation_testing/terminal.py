@@ -55,8 +55,7 @@ def print_report(report: MutationReport, console: Console, again: str) -> None:
         _line(console, f"the subject itself breaks {names}: no mutant is killed by that")
     for words in summary(report):
         _line(console, words)
-    bad = report.total.survived or report.total.errors
-    _line(console, score_line(report), style="bold red" if bad else "bold green")
+    _line(console, score_line(report), style="bold green" if report.is_good else "bold red")
 
 
 def print_mutant(one: MutantReport, console: Console, again: str = "") -> None:

@@ -153,6 +153,19 @@ def test_the_report_of_a_campaign_that_broke_off_says_that_it_is_not_whole(tmp_p
     found = made.report()
     assert (found.interrupted, len(found.mutants), found.score) == (True, 1, 1.0)
     assert score_line(found).startswith("interrupted; SCORE 100 %")
+    assert 'class="verdict is-good"' not in dumps(found, {"frame.rs": TEXT})
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_good"),
+    [({}, True), ({"survived": 1}, False), ({"errors": 1}, False), ({"killed": 0}, False)],
+    ids=["all killed", "a survivor", "an error", "none judged"],
+)
+def test_only_a_campaign_that_missed_no_mutant_is_shown_as_good(
+    changes: dict[str, int], is_good: bool, report: MutationReport
+) -> None:
+    total = replace(Share(name="all", killed=3, survived=0, equivalent=1), **changes)
+    assert replace(report, total=total, score=total.score).is_good is is_good
 
 
 def test_the_report_as_json_is_read_back_as_it_was(report: MutationReport) -> None:
