@@ -256,6 +256,30 @@ def test_no_reference_forges_the_sentinel_behind_the_back_of_a_look(
             expect_at(turn, what, int(forged), 0, frame=frame, field="refcount", function=function)
 
 
+@pytest.mark.parametrize(
+    ("step", "count"),
+    [
+        pytest.param(
+            f"{name}@0", count, id=name, marks=pytest.mark.clause("REF-07", at=f"MetaSlot::{name}_ref")
+        )
+        for name, count in (("dec", 0), ("inc", UNUSED - 1))
+    ],
+)
+def test_no_refused_reference_is_the_sentinel_for_a_moment(boot: Boot, step: str, count: int) -> None:
+    """Whoever claims the frame in that moment has it, whatever is made of the count behind it."""
+    found: list[int] = []
+    with expect_loud(), on_one_frame(boot, step, "nothing") as (both, frame):
+        slot = slot_of(both.kernel, frame)
+
+        def reset() -> None:
+            slot["refcount"] = count
+
+        both.overtaken(reset, lambda _: found.append(int(slot["refcount"][0])))
+        forged = UNUSED in found
+        what = f"whether {step} is about to replace the free sentinel, which it made of {count:#x}"
+        expect(what, forged, False, frame=frame, field="refcount")
+
+
 def count_of(slot: NDArray[np.void]) -> NDArray[np.uint8]:
     """The bytes of a slot's count, live in guest RAM."""
     return slot.view(np.uint8)[REFCOUNT : REFCOUNT + 4]

@@ -27,7 +27,7 @@ EVERY_FRAME_TO_ORDER = 7
 LARGE_PAGE = 1 << 9
 SECTION = 1 << 15
 """Frames of a part that a kernel may keep a table of its own for; the number is ours."""
-VTABLES = ("both", "unmap", "lastref", "empty", "shifted")
+VTABLES = ("both", "unmap", "lastref", "empty", "shifted", "mapped")
 
 
 def ask(kernel: Kernel, command: str, operands: Sequence[tuple[int, ...]]) -> list[Reply]:
@@ -343,9 +343,12 @@ def test_poison_is_found_in_every_frame_of_a_block(bare_kernel: Kernel) -> None:
     for order in range(EVERY_FRAME_TO_ORDER + 1):
         for pfn in range(block, block + (1 << order)):
             poke = f"slot.poke {pfn << 12:#x} {OFFSETS['guard']} "
-            requests += [poke + "00000080", f"array.poisoned {block << 12:#x} {order}", poke + "00000000"]
-            requests.append(f"array.poisoned {block << 12:#x} {order}")
+            asks = f"array.poisoned {block << 12:#x} {order}"
+            requests += [poke + "00000080", asks, poke + "ffffff7f", asks]
             wanted += [{}, {"v": 1}, {}, {"v": 0}]
+    # Then each beside those before it, which stay poisoned.
+    requests += [one for poke in requests[-4 * block :: 4] for one in (poke, asks)]
+    wanted += [{}, {"v": 1}] * block
     rows, rng = bare_kernel.slots()[block : 2 * block], np.random.default_rng(block)
     kept = rows.copy()
     try:

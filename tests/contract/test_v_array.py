@@ -12,7 +12,7 @@ from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
 from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.boundaries import outcomes
-from frame_harness.guest.checks import expect, expect_panic, number
+from frame_harness.guest.checks import OtherClauseViolated, expect, expect_panic, number
 from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine
@@ -105,6 +105,7 @@ def expect_slots_of(kernel: Kernel, table: Table) -> None:
 def test_table_of_each_boundary_size(boot: Boot) -> None:
     kernel = boot(init="none", ram=RAM)
     sizes = [ram for ram in around(64) if 0 < ram <= LARGEST]
+    sizes.append(ODD_FRAMES * 4096)  # behind larger ones
     for table in build_tables(kernel, sizes):
         expect_slots_of(kernel, table)
 
@@ -138,12 +139,20 @@ def test_table_at_each_address_that_its_alignment_allows(boot: Boot) -> None:
 
 @pytest.mark.clause("ARRAY-05", at="init_metadata_array")
 def test_each_size_that_memory_has_no_room_for_is_refused(boot: Boot) -> None:
+    """The table from before stays what it is, and so does its end."""
     kernel = boot(init="none", ram=RAM)
+    kernel.call("array.init", ODD_FRAMES * 4096)
     for bit in TOO_LARGE_BITS:
         ram = 1 << bit
         words = (number(ram // 64), number(64), number(ram // 4096))
         with expect_panic(f"init_metadata_array of {ram:#x} bytes", *words):
             kernel.call("array.init", ram)
+    behind = kernel.request(f"array.slot {ODD_FRAMES * 4096:#x}").status
+    if behind != "panic":
+        raise OtherClauseViolated(
+            "ARRAY-07", "slot behind the last frame, once a larger table was refused", expected="panic",
+            got=behind, function="init_metadata_array",
+        )  # fmt: skip
 
 
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
@@ -151,3 +160,8 @@ def test_no_order_is_poisoned_before_there_is_a_table(boot: Boot) -> None:
     kernel = boot(init="none", ram=RAM)
     asked = [f"array.poisoned {paddr:#x} {order}" for order in range(12) for paddr in (0, 1 << 30, 1 << 51)]
     expect("poisoned", [reply["v"] for reply in outcomes(kernel, asked)], [0] * len(asked))
+    # Nor once one was there, was looked at, and was replaced by one for no memory at all.
+    replies = outcomes(kernel, [f"array.init {ODD_FRAMES * 4096:#x}", asked[0], "array.init 0x0", *asked])
+    expect(
+        "poisoned, once there is no table again", [one.shown for one in replies[3:]], ["ok v=0"] * len(asked)
+    )

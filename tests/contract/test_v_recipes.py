@@ -343,7 +343,7 @@ def test_no_recipe_gets_or_spoils_a_frame_in_use_behind_the_pci_hole(
 
 
 def expect_passed_over(kernel: Kernel, *, high: bool) -> None:
-    """Offer poisoned frames, one to each recipe: none is handed out, and each stays poisoned.
+    """Offer poisoned frames, one to each recipe: none is handed out or begins a life, each stays poisoned.
 
     What becomes of them is the module's to say, so no other check may have this guest.
     """
@@ -363,6 +363,12 @@ def expect_passed_over(kernel: Kernel, *, high: bool) -> None:
             tell(kernel, replies, index)
         what = f"whether `{recipe.words}` got a poisoned frame"
         expect(what, got == sick[index], False, frame=sick[index], field="guard")
+        generation, wanted = int(table[index]["generation"]), lives[index]["generation"]
+        if generation != wanted:
+            raise OtherClauseViolated(
+                "GEN-01", f"generation of a frame that `{recipe.words}` passed over", expected=f"{wanted:#x}",
+                got=f"{generation:#x}", frame=sick[index], field="generation", function=ALLOCATE,
+            )  # fmt: skip
         poison = int(table[index]["guard"]) & C.guard_poisoned
         expect(
             f"poison after `{recipe.words}`",

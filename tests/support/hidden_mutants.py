@@ -11,6 +11,7 @@ DEFAULTS = "        Self { zeroed: true, purpose: FramePurpose::KernelData }\n"
 IS_IN_USE = 'refcount is {found:#x}: in use", frame.start_address)'
 GET_META = "pub fn get_meta(phys: PhysAddr) -> &'static MetaSlot {\n    get_meta_slot(phys)\n"
 BASE = "METADATA_BASE_VIRT.load(Acquire)"
+SCAN = "        .any(|paddr| get_meta(paddr).is_guard_poisoned())\n"
 CPU = "(core::arch::x86_64::__cpuid(1).ebx >> 24)"
 ZEROES = "if self.zeroed || self.purpose.requires_zero() {"
 
@@ -245,7 +246,88 @@ RETURNED = [
     ),
 ]
 
-HIDDEN = [*SCATTERED, *REMEMBERED, *SAID, *OF_SOME_CPUS, *WRITTEN, *RETURNED]
+# What holds for one table, one poisoned frame, one place of vtables, is not all that is promised.
+SECOND_ONES = [
+    mutant(
+        "a scan ends at the first guard that says something",
+        "GUARD-06",
+        (
+            SCAN,
+            "        .map(|paddr| get_meta(paddr).get_guard())\n        .find(|&guard| guard != 0)\n"
+            "        .is_some_and(|guard| guard & meta_guard::POISONED != 0)\n",
+        ),
+        where="every_frame_of_a_block",
+    ),
+    mutant(
+        "two poisoned frames of a block cancel each other out",
+        "GUARD-06",
+        (
+            SCAN,
+            "        .fold(0, |all, paddr| all ^ get_meta(paddr).get_guard())\n        >> 31\n        == 1\n",
+        ),
+        where="every_frame_of_a_block",
+    ),
+    mutant(
+        "a scan remembers that there was a table",
+        "GUARD-06",
+        (
+            f"    if {BASE} == 0 {{\n        return false;",
+            "    static SEEN: atomic::AtomicBool = atomic::AtomicBool::new(false);\n"
+            f"    if {BASE} != 0 {{\n        SEEN.store(true, Release);\n    }}\n"
+            "    if !SEEN.load(Acquire) {\n        return false;",
+        ),
+        where="before_there_is_a_table",
+    ),
+    mutant(
+        "vtables lie in the kernel's image alone",
+        "VT-02",
+        (
+            "        if !vtable.is_aligned() {\n",
+            "        if !vtable.is_aligned() || vtable.addr() < 0xffff_ffff_8000_0000 {\n",
+        ),
+        where="registered_vtable",
+    ),
+    mutant(
+        "a table that is refused moves the end of the one before",
+        "ARRAY-07",
+        (
+            "    let bytes = metadata_size_for(total_ram);\n",
+            "    METADATA_FRAME_COUNT.store(frames, Release);\n"
+            "    let bytes = metadata_size_for(total_ram);\n",
+        ),
+        where="ARRAY or no_room_for_is_refused",
+    ),
+    mutant(
+        "a smaller table ends where the larger one did",
+        "ARRAY-07",
+        (
+            "    METADATA_FRAME_COUNT.store(frames, Release);\n    METADATA_BASE_VIRT.store(base",
+            "    METADATA_FRAME_COUNT.fetch_max(frames, AcqRel);\n    METADATA_BASE_VIRT.store(base",
+        ),
+        where="each_boundary_size",
+    ),
+    mutant(
+        "who has a table is not told that another one is refused",
+        "ARRAY-05",
+        (
+            '        panic!(\n            "frame metadata array: the boot',
+            f"        if {BASE} != 0 {{\n            return;\n        }}\n"
+            '        panic!(\n            "frame metadata array: the boot',
+        ),
+        where="no_room_for_is_refused",
+    ),
+    mutant(
+        "a poisoned frame that is passed over has lived",
+        "GEN-01",
+        (
+            "alone remembers.\n            slot.mark_poisoned();\n",
+            "alone remembers.\n            slot.advance_generation();\n            slot.mark_poisoned();\n",
+        ),
+        where="recipe or no_recipe_heals_a_frame",
+    ),
+]
+
+HIDDEN = [*SCATTERED, *REMEMBERED, *SAID, *OF_SOME_CPUS, *WRITTEN, *RETURNED, *SECOND_ONES]
 
 
 def _behind_poison(end: str) -> tuple[Edit, ...]:
@@ -270,5 +352,20 @@ LIVE_WITH_POISONED_FLAGS: tuple[Edit, ...] = (
         "            if slot.get_flags() & frame_flags::POISONED == 0 {\n"
         "                slot.mark_poisoned();\n                slot.set_refcount(REFCOUNT_UNUSED);\n"
         "                return false;\n            }\n            slot.set_flags(frame_flags::POISONED);\n",
+    ),
+)
+# Made first and looked at then: the count is the sentinel until it is put right.
+TAKEN_BACK_TOO_LATE: tuple[Edit, ...] = (
+    (
+        "        match self.refcount.fetch_update(Release, Relaxed, step) {\n",
+        "        let before = self.refcount.fetch_sub(1, Release);\n"
+        "        let dropped = step(before).map(|_| before).ok_or(before);\n"
+        "        if dropped.is_err() {\n            self.refcount.fetch_add(1, Relaxed);\n        }\n"
+        "        match dropped {\n",
+    ),
+    (
+        "        if let Err(found) = self.refcount.fetch_update(Relaxed, Relaxed, step) {\n",
+        "        let found = self.refcount.fetch_add(1, Relaxed);\n        if step(found).is_none() {\n"
+        "            self.refcount.fetch_sub(1, Relaxed);\n",
     ),
 )

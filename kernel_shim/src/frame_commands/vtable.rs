@@ -4,7 +4,7 @@ use crate::memory::{hooks, vtables};
 use shim_parts::command::{refused, Args, Code, Command, CommandResult, Reply};
 
 pub const COMMANDS: &[Command] = &[
-    Command::new("vt.addr", "both|unmap|lastref|empty|shifted", "the address of a vtable with these hooks", address),
+    Command::new("vt.addr", "both|unmap|lastref|empty|shifted|mapped", "the address of such a vtable", address),
     Command::new("vt.log", "", "the hooks that were called, in order", log),
     Command::new("vt.clear", "", "forget the hooks that were called", clear),
 ];

@@ -2,6 +2,7 @@
 
 use super::hooks::record;
 use super::subject::FrameMetaVtable;
+use crate::arch::paging;
 use core::ptr;
 use shim_parts::stops::Stop;
 use x86_64::PhysAddr;
@@ -40,15 +41,20 @@ fn address_of(vtable: &'static FrameMetaVtable) -> u64 {
     ptr::from_ref(vtable).expose_provenance() as u64
 }
 
+/// All of them, one a second time as the HHDM shows it: a vtable need not lie in the kernel's image.
+fn addresses() -> impl Iterator<Item = (&'static str, u64)> {
+    let mapped = paging::phys_to_virt(address_of(&BOTH) - paging::KERNEL_BASE);
+    VTABLES.into_iter().map(|(name, vtable)| (name, address_of(vtable))).chain([("mapped", mapped)])
+}
+
 /// The address to register for the vtable of that name.
 pub fn address(name: &str) -> Option<u64> {
-    let (_, vtable) = VTABLES.into_iter().find(|&(known, _)| known == name)?;
-    Some(address_of(vtable))
+    addresses().find(|&(known, _)| known == name).map(|(_, address)| address)
 }
 
 /// Whether it is defined what happens when the subject follows these vtable bits: none is registered, it is one of ours,
 /// or the address is misaligned and must not be followed at all.
 pub fn may_be_followed(bits: u64) -> bool {
     let aligned = bits % align_of::<FrameMetaVtable>() as u64 == 0;
-    bits == 0 || !aligned || VTABLES.into_iter().any(|(_, vtable)| address_of(vtable) == bits)
+    bits == 0 || !aligned || addresses().any(|(_, address)| address == bits)
 }
