@@ -346,8 +346,7 @@ def test_poison_is_found_in_every_frame_of_a_block(bare_kernel: Kernel) -> None:
             asks = f"array.poisoned {block << 12:#x} {order}"
             requests += [poke + "00000080", asks, poke + "ffffff7f", asks]
             wanted += [{}, {"v": 1}, {}, {"v": 0}]
-    # Then each beside those before it, which stay poisoned.
-    requests += [one for poke in requests[-4 * block :: 4] for one in (poke, asks)]
+    requests += [one for poke in requests[-4 * block :: 4] for one in (poke, asks)]  # each stays poisoned
     wanted += [{}, {"v": 1}] * block
     rows, rng = bare_kernel.slots()[block : 2 * block], np.random.default_rng(block)
     kept = rows.copy()
