@@ -319,4 +319,35 @@ RARE_MUTANTS = (
             ),
         ),
     ),
+    CoreMutant(
+        "CORE-17", "the largest block can be freed twice", "buddy.rs",
+        (
+            (
+                "            Some(segment) => segment.given()[",
+                "            Some(_) if usize::from(order) == MAX_ORDER => {}\n"
+                "            Some(segment) => segment.given()[",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-05", "an empty reserved region costs a page", "boot_alloc.rs",
+        (("forbids(region.kind) && region.size != 0) {", "forbids(region.kind)) {"),),
+    ),
+    CoreMutant(
+        "CORE-05", "an empty protected range costs a page", "boot_alloc.rs",
+        (("flatten().filter(|(_, size)| *size != 0) {", "flatten() {"),),
+    ),
+    CoreMutant(
+        "CORE-07", "protected memory up to the last address ends at 0", "boot_alloc.rs",
+        (("(base, base.saturating_add(size))", "(base, base.wrapping_add(size))"),),
+    ),
+    CoreMutant(
+        "CORE-05", "rounds before it merges", "boot_alloc.rs",
+        (
+            (
+                "        self.merge();\n        self.round_in();\n",
+                "        self.round_in();\n        self.merge();\n",
+            ),
+        ),
+    ),
 )  # fmt: skip

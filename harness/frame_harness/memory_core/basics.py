@@ -27,7 +27,7 @@ CACHE_MAPS: Final = ("low memory alone", "little of the second zone alone")
 """So little memory that single frames take all of it; a core may cache frames of some zones alone."""
 ISLAND_MAPS: Final = ("200 islands of a frame",)
 """Of which every frame is asked for: each lies in a segment of its own."""
-WRONG_ORDERS: Final = {"one piece": (2, 5, 9), "reserved inside of free": (1,)}
+WRONG_ORDERS: Final = {"one piece": (2, 5, 9, MAX_ORDER), "reserved inside of free": (1,)}
 """By map the orders of blocks that are freed in wrong ways."""
 FREE_MAPS: Final = tuple(WRONG_ORDERS)
 WHOLE_MAPS: Final = ("one piece",)
@@ -75,7 +75,8 @@ def _wrong_frees(orders: Sequence[int], kinds: Sequence[str]) -> Iterator[tuple[
     for how, order in ((how, order) for how in WRONG_FREES for order in orders):
         again = (Free("b1"),) if how in FREED_BEFORE else ()
         yield Alloc("b1", order, kinds[0]), *again, WrongFree(how, "b1")
-    yield Alloc("b1", 0, kinds[0]), Free("b1"), AsCpu(1), WrongFree("again", "b1")
+    for order in sorted({*range(MAX_ORDER + 1)} - {*orders}):
+        yield Alloc("b1", order, kinds[0]), Free("b1"), AsCpu(1), WrongFree("again", "b1")
     for half in PAIRS[-2:]:  # one of them is the upper half of what both became
         taken = (Alloc(name, orders[0], kinds[0]) for name in PAIRS)
         yield *taken, *map(Free, PAIRS), WrongFree("again", half)

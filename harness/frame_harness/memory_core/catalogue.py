@@ -58,7 +58,9 @@ def _machines(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap("a free region at 0", (free(0, LOW_END // 2), free(start, end)))
     yield MemoryMap("starts and ends at odd frames", (free(start + PAGE_SIZE, end - 3 * PAGE_SIZE),))
     yield MemoryMap("starts and ends inside of frames", (free(start + 0x123, end - 0x777),))
-    yield MemoryMap("regions that touch", (free(start, start + 5 * MIB), free(start + 5 * MIB, end)))
+    within = start + 7 * MIB + KIB  # a frame
+    touching = (free(start, start + 5 * MIB), free(start + 5 * MIB, within), free(within, end))
+    yield MemoryMap("regions that touch", touching)
     yield MemoryMap(
         "free and reclaimable",
         (free(start, end - 4 * MIB), MapRegion(end - 4 * MIB, 4 * MIB, RegionKind.RECLAIM)),
@@ -80,7 +82,7 @@ def _strange(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap(
         "reserved across borders of free, and around it",
         (
-            reserved(start - MIB, start + MIB), free(start, end - 4 * MIB),
+            reserved(start - MIB, start + MIB), free(start, end - 4 * MIB), reserved(start, start + 2 * MIB),
             reserved(end - 5 * MIB, end - MIB), free(end - 3 * MIB, end - 2 * MIB),
         ),
     )  # fmt: skip
@@ -89,11 +91,20 @@ def _strange(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap(
         "regions in descending order", (free(end - 16 * MIB, end), free(start, start + 16 * MIB), low)
     )
+    inside = start + 9 * MIB + KIB  # of a frame
     yield MemoryMap(
-        "zero length", (MapRegion(start + MIB, 0), free(start, end), MapRegion(end, 0, RegionKind.RESERVED))
-    )
+        "zero length",
+        (
+            MapRegion(start + MIB, 0), free(start, end), reserved(end, end), reserved(inside, inside),
+        ),
+        (Protected(inside - MIB, 0),),
+    )  # fmt: skip
     yield MemoryMap("wraps around", (free(start, end), MapRegion((1 << 64) - PAGE_SIZE, 2 * PAGE_SIZE)))
-    yield MemoryMap("reaches the last address", (free(start, end), reserved((1 << 64) - MIB, 1 << 64)))
+    yield MemoryMap(
+        "reaches the last address",
+        (free(start, end), reserved((1 << 64) - MIB, 1 << 64)),
+        (Protected((1 << 64) - MIB, MIB),),
+    )
     yield MemoryMap(
         "null regions",
         (MapRegion(0, 0, RegionKind.NULL), free(start, end), MapRegion(start, MIB, RegionKind.NULL)),
