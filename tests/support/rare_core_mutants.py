@@ -341,13 +341,4 @@ RARE_MUTANTS = (
         "CORE-07", "protected memory up to the last address ends at 0", "boot_alloc.rs",
         (("(base, base.saturating_add(size))", "(base, base.wrapping_add(size))"),),
     ),
-    CoreMutant(
-        "CORE-05", "rounds before it merges", "boot_alloc.rs",
-        (
-            (
-                "        self.merge();\n        self.round_in();\n",
-                "        self.round_in();\n        self.merge();\n",
-            ),
-        ),
-    ),
 )  # fmt: skip

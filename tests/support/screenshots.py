@@ -24,7 +24,7 @@ from frame_harness.publishing.reports import PAGE
 from frame_harness.publishing.run_archive import archive_of_a_run
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
-from tests.support.chromium import Browser, browser
+from tests.support.chromium import NAMES, Browser, browser, chromium
 from tests.support.frame_mutants import ALLOCATION, GUARDS, REFERENCES
 from tests.support.mutants import broken
 
@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--profile", default="release")
     parser.add_argument("-k", dest="select", default="")
     asked = parser.parse_args()
+    if chromium() is None:
+        raise SystemExit(f"pictures: expected Chromium ({', '.join(NAMES)})\nnext: apt-get install chromium")
     asked.out.mkdir(parents=True, exist_ok=True)
     subject, select = asked.frame_rs, asked.select
     if subject is None:
