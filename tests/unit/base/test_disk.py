@@ -22,6 +22,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.boot_options import AS_USUAL
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.steering import folder as saved_scripts
 from tests.support.doors import CHECK
 from tests.support.small_disk import run_on
 
@@ -203,7 +204,7 @@ def test_finding_is_shown_though_its_script_cannot_be_saved(
     def full(path: Path, _: bytes) -> NoReturn:
         raise Unwritable(path, errno.ENOSPC)
 
-    monkeypatch.setattr(fuzz_command, "write_whole", full)
+    monkeypatch.setattr(saved_scripts, "write_whole", full)
     with pytest.raises(Unwritable, match="ALLOC-07-dev"):
         fuzz_command._save(script, 9, tmp_path, FuzzRequest(1))
     assert "ALLOC-07" in capsys.readouterr().out
