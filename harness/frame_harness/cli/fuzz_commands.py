@@ -18,7 +18,7 @@ _MACHINE = click.option("--machine", default="q35", show_default=True, help="A m
 @click.command("fuzz")
 @click.option(
     "--time", "seconds", type=SECONDS, default=60.0, show_default=True,
-    help="In all; with workers, rounds of 4000 commands that have begun by then are played to their end.",
+    help="In all; with workers, rounds that have begun by then are played to their end.",
 )  # fmt: skip
 @click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
 @click.option(
